@@ -1,0 +1,1 @@
+"""Command-line programs; each mirrors one Kaldi program's calling convention."""

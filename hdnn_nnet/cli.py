@@ -1,0 +1,104 @@
+"""Command lines in Kaldi's style: `--a-b value` or `--a-b=value`, `--config FILE`, messages on stderr."""
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from hdnn_nnet.errors import HdnnError
+
+
+def kaldi_bool(text: str) -> bool:
+    """`true` or `false`, as Kaldi's option parser takes them."""
+    if text.lower() in ("true", "t", "1", "yes"):
+        return True
+    if text.lower() in ("false", "f", "0", "no"):
+        return False
+    raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
+
+
+class OptionParser(argparse.ArgumentParser):
+    """argparse with Kaldi's manners.
+
+    A wrong option prints the usage and exits with 1; abbreviations are refused; `--config FILE` reads options from
+    lines such as `--beam=13.0`, `beam=13.0` or `beam 13.0` (`#` starts a comment); the command line wins over the file.
+    A boolean option (`type=kaldi_bool`) may be given without a value, which means true.
+    """
+
+    def __init__(self, prog: str, description: str, **kwargs) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            **kwargs,
+        )
+        self.add_argument("--config", metavar="FILE", help="read options from FILE")
+        self.add_argument("--verbose", type=int, default=0, help="1 shows debugging messages")
+
+    def add_bool(self, name: str, default: bool, help: str) -> None:
+        """Add a Kaldi boolean: `--name`, `--name=true`, `--name false`."""
+        self.add_argument(name, type=kaldi_bool, nargs="?", const=True, default=default, metavar="BOOL", help=help)
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: error: {message}\n")
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+        arguments = list(sys.argv[1:] if args is None else args)
+        # Options of the files come first, so that the later command line overrides them.
+        expanded = [option for path in _config_paths(arguments) for option in read_config(path)] + arguments
+        return super().parse_args(expanded, namespace)
+
+
+def _config_paths(arguments: Sequence[str]) -> list[str]:
+    paths = [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
+    return paths + [b for a, b in zip(arguments, arguments[1:], strict=False) if a == "--config"]
+
+
+def read_config(path: str | os.PathLike[str]) -> list[str]:
+    """Options of a Kaldi configuration file as command-line words."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise HdnnError(f"cannot read the configuration file {path}: {error.strerror}") from error
+    options: list[str] = []
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        name, _, value = (words[0] if "=" in words[0] else "=".join(words)).partition("=")
+        option = "--" + name.lstrip("-").replace("_", "-")
+        options.append(f"{option}={value}" if value else option)
+    return options
+
+
+def run(main: Callable[[Sequence[str] | None], int | None], prog: str, argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a program's `main` and leave the process with its status.
+
+    HdnnError and operating-system errors become one line on stderr and status 1; an interrupt gives 130.
+    A reader that closed our pipe is an error (141), never a silent success: in Kaldi's pipes nothing else would tell.
+    """
+    logging.basicConfig(level=logging.INFO, format=f"%(levelname)s ({prog}) %(message)s", stream=sys.stderr)
+    try:
+        status = main(argv) or 0
+        sys.stdout.flush()
+    except HdnnError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:
+        print(f"{prog}: error: the reader of the output pipe ended early; see its log", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter's last flush must not fail again
+        status = 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{prog}: error: {where}{error.strerror or error}", file=sys.stderr)
+        status = 1
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""Monophone GMM that supplies alignments where Kaldi is absent."""

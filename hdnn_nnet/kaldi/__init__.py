@@ -1,0 +1,1 @@
+"""Kaldi file formats, read and written without Kaldi."""
