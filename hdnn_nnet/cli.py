@@ -1,6 +1,7 @@
 """Command lines in Kaldi's style: `--a-b value` or `--a-b=value`, `--config FILE`, messages on stderr."""
 
 import argparse
+import itertools
 import logging
 import os
 import shlex
@@ -57,7 +58,7 @@ class OptionParser(argparse.ArgumentParser):
 
 def _config_paths(arguments: Sequence[str]) -> list[str]:
     paths = [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
-    return paths + [b for a, b in zip(arguments, arguments[1:], strict=False) if a == "--config"]
+    return paths + [b for a, b in itertools.pairwise(arguments) if a == "--config"]
 
 
 def read_config(path: str | os.PathLike[str]) -> list[str]:

@@ -1,0 +1,35 @@
+"""Paths that many tests need; each fixture skips with its reason where the thing is missing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Corpora and Kaldi-written files kept beside the checkout."""
+    path = REPOSITORY.parent / "shared"
+    if not path.is_dir():
+        pytest.skip("../shared is not here")
+    return path
+
+
+@pytest.fixture(scope="session")
+def kaldi_fixture(shared_dir: Path) -> Path:
+    """Small files written by real Kaldi, with its numbers."""
+    path = shared_dir / "kaldi_fixture"
+    if not path.is_dir():
+        pytest.skip("../shared/kaldi_fixture is not here")
+    return path
+
+
+@pytest.fixture(scope="session")
+def kaldi_root() -> Path:
+    """A built Kaldi: KALDI_ROOT, else /opt/kaldi."""
+    path = Path(os.environ.get("KALDI_ROOT", "/opt/kaldi"))
+    if not (path / "src" / "bin" / "copy-int-vector").exists():
+        pytest.skip("needs real Kaldi: set KALDI_ROOT")
+    return path
