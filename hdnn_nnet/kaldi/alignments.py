@@ -1,0 +1,179 @@
+"""Alignments: one transition-id a frame, in the `ali.N.gz` files of an alignment directory, and counts of their pdfs."""
+
+import gzip
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from hdnn_nnet.atomic import atomic_path, write_text
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.basic_io import INT32_ITEM, format_float, read_bytes
+from hdnn_nnet.kaldi.tables import read_int_vectors
+from hdnn_nnet.kaldi.transitions import TransitionModel
+
+
+def alignment_files(ali_dir: str | os.PathLike[str]) -> list[Path]:
+    """`ali.1.gz` to `ali.N.gz` of a directory, N from its `num_jobs` file.
+
+    Raises:
+        HdnnError: no `num_jobs`, a file of 1..N is missing, or there are files beyond N (left by another run).
+    """
+    directory = Path(ali_dir)
+    try:
+        jobs = int((directory / "num_jobs").read_text().strip())
+    except FileNotFoundError as error:
+        raise HdnnError(f"{directory}/num_jobs does not exist; is {directory} an alignment directory?") from error
+    except ValueError as error:
+        raise HdnnError(f"{directory}/num_jobs does not hold a number; align again") from error
+    wanted = [directory / f"ali.{job}.gz" for job in range(1, jobs + 1)]
+    found = {path for path in directory.glob("ali.*.gz") if re.fullmatch(r"ali\.\d+\.gz", path.name)}
+    if found != set(wanted) or not wanted:
+        odd = sorted(str(path) for path in found ^ set(wanted))
+        raise HdnnError(
+            f"{directory}/num_jobs says {jobs}, which does not fit the ali.*.gz there "
+            f"(missing or too many: {' '.join(odd[:3])}); align again"
+        )
+    return wanted
+
+
+def _parse_archive(data: bytes, where: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Entries of an int32-vector archive in memory, binary or text; far faster than one value at a time."""
+    position, last = 0, "the start"
+    problem = "the archive is truncated or not one of integer vectors: align again"
+    while position < len(data):
+        space = data.find(b" ", position)
+        line_end = data.find(b"\n", position)
+        if data[space + 1 : space + 3] == b"\0B" and space > position:
+            key = data[position:space].decode("utf-8", "replace")
+            start = space + 8  # mark, size byte and count
+            count = struct.unpack("<i", data[start - 4 : start])[0] if start <= len(data) else -1
+            position = start + 5 * count
+            if data[space + 3 : space + 4] != b"\4" or count < 0 or position > len(data):
+                raise HdnnError(f"{where}: bad entry after {last}; {problem}")
+            items = np.frombuffer(data, INT32_ITEM, count, start)
+            if (items["size"] != 4).any():
+                raise HdnnError(f"{where}: key {key} is not a vector of integers; {problem}")
+            values = items["value"].astype(np.int32)
+        else:
+            line = data[position : line_end if line_end >= 0 else len(data)].split()
+            if line_end < 0 or not line:
+                raise HdnnError(f"{where}: bad entry after {last}; {problem}")
+            key = line[0].decode("utf-8", "replace")
+            try:
+                values = np.array([int(word) for word in line[1:]], dtype=np.int32)
+            except (ValueError, OverflowError) as error:
+                raise HdnnError(f"{where}: key {key} is not a vector of integers; {problem}") from error
+            position = line_end + 1
+        yield key, values
+        last = f"key {key}"
+
+
+def read_alignment_archive(where: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield `(utterance, transition-ids)` from one archive; int32, shape (frames,).
+
+    Args:
+        where: a path (also `.gz`), or an rspecifier (`ark:gunzip -c ali.1.gz |`, `scp:ali.scp`).
+    """
+    text = str(where)
+    kind, colon, rest = text.partition(":")
+    if colon and kind.split(",")[0] == "scp":
+        yield from read_int_vectors(text)
+        return
+    if colon and kind.split(",")[0] == "ark" and rest.strip() != "-":
+        text = rest
+    elif colon and kind.split(",")[0] == "ark":
+        text = "cat |"
+    yield from _parse_archive(read_bytes(text), text)
+
+
+def read_alignments(where: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """All alignments of an alignment directory, an archive or an rspecifier: utterance -> transition-ids.
+
+    Raises:
+        HdnnError: unreadable archive, an utterance that stands there twice, or none at all.
+    """
+    sources: list[str | os.PathLike[str]] = [*alignment_files(where)] if Path(where).is_dir() else [where]
+    alignments: dict[str, np.ndarray] = {}
+    for source in sources:
+        for utterance, transition_ids in read_alignment_archive(source):
+            if utterance in alignments:
+                raise HdnnError(f"{source}: utterance {utterance} is aligned twice in {where}; align again")
+            alignments[utterance] = transition_ids
+    if not alignments:
+        raise HdnnError(f"{where} holds no alignments; look at the logs of the alignment step")
+    return alignments
+
+
+def _to_pdfs(transition_ids: np.ndarray, model: TransitionModel, what: str) -> np.ndarray:
+    if len(transition_ids) and not 1 <= transition_ids.min() <= transition_ids.max() <= model.num_transition_ids:
+        raise HdnnError(
+            f"{what}: transition-ids {transition_ids.min()} to {transition_ids.max()}, but the model has 1 to "
+            f"{model.num_transition_ids}; take the final.mdl that made the alignment"
+        )
+    return model.tid_to_pdf[transition_ids]
+
+
+def read_pdf_alignments(where: str | os.PathLike[str], transition_model: TransitionModel) -> dict[str, np.ndarray]:
+    """Like `read_alignments`, but pdfs (Kaldi's ali-to-pdf): utterance -> int32, shape (frames,)."""
+    return {
+        utterance: _to_pdfs(transition_ids, transition_model, f"{where}: utterance {utterance}")
+        for utterance, transition_ids in read_alignments(where).items()
+    }
+
+
+def pdf_counts(where: str | os.PathLike[str], transition_model: TransitionModel) -> np.ndarray:
+    """Frames of each pdf over all alignments of `where`; int64, shape (num_pdfs,).
+
+    These are plain frame counts; Kaldi's analyze-counts adds 0.5 to each pdf in what it writes.
+    """
+    counts = np.zeros(transition_model.num_pdfs, dtype=np.int64)
+    for pdfs in read_pdf_alignments(where, transition_model).values():
+        counts += np.bincount(pdfs, minlength=transition_model.num_pdfs)
+    return counts
+
+
+def write_alignments(
+    path: str | os.PathLike[str], alignments: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]
+) -> int:
+    """Write a binary archive of integer vectors (gzipped if the name ends in `.gz`), in the given order.
+
+    Returns:
+        The number of utterances written.
+    """
+    items = alignments.items() if isinstance(alignments, Mapping) else alignments
+    entries = 0
+    pieces = []
+    for key, values in items:
+        body = np.empty(len(values), dtype=INT32_ITEM)
+        body["size"] = 4
+        body["value"] = values
+        pieces.append(key.encode() + b" \0B" + struct.pack("<bi", 4, len(values)) + body.tobytes())
+        entries += 1
+    data = b"".join(pieces)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(gzip.compress(data, mtime=0) if str(path).endswith(".gz") else data)
+    return entries
+
+
+def read_counts(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a Kaldi text vector such as `ali_train_pdf.counts`; float64, shape (num_pdfs,)."""
+    words = read_bytes(path).decode("utf-8", "replace").split()
+    try:
+        if words[0] != "[" or words[-1] != "]" or len(words) < 3:
+            raise ValueError("no [ ... ]")
+        counts = np.array(words[1:-1], dtype=np.float64)
+    except (ValueError, IndexError) as error:
+        raise HdnnError(f"{path} is not a vector of counts in Kaldi's text form: [ c1 c2 ... ]") from error
+    if not np.isfinite(counts).all() or counts.min() < 0:
+        raise HdnnError(f"{path} holds a count that is negative or not finite; count the alignments again")
+    return counts
+
+
+def write_counts(path: str | os.PathLike[str], counts: np.ndarray) -> None:
+    """Write counts as Kaldi's text vector, whole numbers with all their digits."""
+    words = [str(int(c)) if float(c).is_integer() else format_float(c) for c in np.asarray(counts, dtype=np.float64)]
+    write_text(path, f" [ {' '.join(words)} ]\n")
