@@ -1,0 +1,97 @@
+"""What a network is made of; the text of `model.json`."""
+
+import dataclasses
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hdnn_nnet.errors import HdnnError
+
+ARCHITECTURES = ("hdnn", "dnn")
+ACTIVATIONS = ("sigmoid", "relu")
+GATES = ("both", "transform", "carry", "coupled")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Architecture of an acoustic model.
+
+    Attributes:
+        arch: `hdnn` or `dnn`.
+        feat_dim: features per frame before splicing.
+        num_pdfs: outputs S.
+        width: hidden units H.
+        depth: hidden layers L (the first one is plain in both architectures).
+        left_context, right_context: frames spliced on either side; edge frames are repeated, as in nnet1's Splice.
+        activation: `sigmoid` or `relu` of the hidden layers.
+        gates: `both` (T and C independent), `transform` (act * T), `carry` (act + h * C), `coupled` (C = 1 - T).
+        tied_gates: one W_T and one W_C for all layers.
+    """
+
+    arch: str
+    feat_dim: int
+    num_pdfs: int
+    width: int
+    depth: int
+    left_context: int = 5
+    right_context: int = 5
+    activation: str = "sigmoid"
+    gates: str = "both"
+    tied_gates: bool = True
+
+    def __post_init__(self) -> None:
+        for name, choices in (("arch", ARCHITECTURES), ("activation", ACTIVATIONS), ("gates", GATES)):
+            if getattr(self, name) not in choices:
+                raise HdnnError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}")
+        for name, least in (("feat_dim", 1), ("num_pdfs", 2), ("width", 1), ("depth", 1)):
+            if getattr(self, name) < least:
+                raise HdnnError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if min(self.left_context, self.right_context) < 0:
+            raise HdnnError("left and right context must not be negative")
+
+    @property
+    def window(self) -> int:
+        """Frames that one output sees."""
+        return self.left_context + 1 + self.right_context
+
+    @property
+    def input_dim(self) -> int:
+        """Inputs D of the first layer."""
+        return self.window * self.feat_dim
+
+    @property
+    def name(self) -> str:
+        """The paper's name of the network, for example `HDNN-H128L10`."""
+        return f"{self.arch.upper()}-H{self.width}L{self.depth}"
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], path: str | os.PathLike[str]) -> "NetworkConfig":
+        """Check and build; `path` is named in errors."""
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise HdnnError(f"{path}: not a network description of this version ({error})") from error
+
+
+def parse_name(name: str) -> tuple[str, int, int]:
+    """`hdnn-h128l10` or `DNN-H2048L6` to (arch, width, depth)."""
+    match = re.fullmatch(r"(hdnn|dnn)-h(\d+)l(\d+)", name.lower())
+    if not match:
+        raise HdnnError(f"{name!r} is not a network name such as hdnn-h128l10 or dnn-h512l4")
+    return match[1], int(match[2]), int(match[3])
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """A JSON file's content; a missing or damaged file is an HdnnError that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise HdnnError(f"{path} does not exist") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise HdnnError(f"{path} is not valid JSON ({error})") from error

@@ -1,0 +1,147 @@
+"""Plain and highway deep neural networks with their input normalisation and splicing."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hdnn_nnet.nn.config import NetworkConfig
+from hdnn_nnet.nn.highway import HighwayLayers
+
+#: gates of the configuration -> (transform, carry) of HighwayLayers
+_GATE_FLAGS = {
+    "both": ("gate", "gate"),
+    "transform": ("gate", "zero"),
+    "carry": ("one", "gate"),
+    "coupled": ("gate", "coupled"),
+}
+
+
+class AcousticModel(nn.Module):
+    """Frames in, pdf logits out.
+
+    The global mean and variance of the training features and the splicing are part of the model, so a model file
+    and raw features are all that a user needs. Sub-classes give `hidden`, the layers between input and softmax layer.
+    """
+
+    mean: Tensor
+    inverse_std: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        #: type of the matrix products; parameters stay float32 (bfloat16 is mixed precision)
+        self.compute_dtype: torch.dtype | None = None
+        self.register_buffer("mean", torch.zeros(config.feat_dim))
+        self.register_buffer("inverse_std", torch.ones(config.feat_dim))
+        self.input = nn.Linear(config.input_dim, config.width)
+        self.output = nn.Linear(config.width, config.num_pdfs)
+
+    def set_normalisation(self, mean: Tensor, variance: Tensor) -> None:
+        """Store the global statistics of the unspliced features, each of shape (feat_dim,)."""
+        self.mean.copy_(mean)
+        self.inverse_std.copy_(variance.clamp_min(1e-10).rsqrt())
+
+    def normalise(self, features: Tensor) -> Tensor:
+        """(T, feat_dim) raw features to global mean 0 and variance 1."""
+        return (features - self.mean) * self.inverse_std
+
+    def splice(self, features: Tensor) -> Tensor:
+        """(T, feat_dim) to (T, window * feat_dim), oldest frame first; edge frames are repeated (nnet1's Splice)."""
+        left, right = self.config.left_context, self.config.right_context
+        padded = torch.cat((features[:1].expand(left, -1), features, features[-1:].expand(right, -1)))
+        frames, dim = features.shape
+        # An overlapping view; the copy is made by the first matrix product.
+        return padded.contiguous().as_strided((frames, self.config.input_dim), (dim, 1))
+
+    def hidden(self, h: Tensor) -> Tensor:
+        """(N, H) activations of the first layer to those of the last."""
+        raise NotImplementedError
+
+    def logits(self, windows: Tensor) -> Tensor:
+        """(N, window * feat_dim) normalised, spliced frames to (N, num_pdfs) float logits."""
+        dtype = self.compute_dtype or windows.dtype
+        h = _linear(windows.to(dtype), self.input)
+        h = h.relu_() if self.config.activation == "relu" else h.sigmoid_()
+        logits = _linear(self.hidden(h), self.output)
+        return logits.float() if dtype == torch.bfloat16 else logits
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(T, feat_dim) raw features of one utterance to (T, num_pdfs) logits."""
+        return self.logits(self.splice(self.normalise(features)))
+
+    def initialise(self, seed: int) -> None:
+        """Draw the parameters: hidden weights uniform in [-0.5, 0.5], biases 0 (companion paper, section 4.1).
+
+        The bound holds for fan-ins around the paper's; see `_hidden_bound`.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith("bias") or name.endswith("biases"):
+                    parameter.zero_()
+                else:
+                    bound = self._bound(name, parameter)
+                    parameter.copy_(torch.rand(parameter.shape, generator=generator).mul_(2 * bound).sub_(bound))
+
+    def _bound(self, name: str, parameter: Tensor) -> float:
+        return 0.5
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The paper's groups: `hidden` (theta_h), `gates` (theta_g), `softmax` (theta_c)."""
+        groups: dict[str, list[nn.Parameter]] = {"hidden": [], "gates": [], "softmax": []}
+        for name, parameter in self.named_parameters():
+            group = "softmax" if name.startswith("output.") else "gates" if name == "gates" else "hidden"
+            groups[group].append(parameter)
+        return groups
+
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.parameters())
+
+
+class PlainDNN(AcousticModel):
+    """h_l = act(W_l h_{l-1} + b_l), l = 1..L; y = softmax(W h_L + b)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        self.layers = nn.ModuleList(nn.Linear(config.width, config.width) for _ in range(config.depth - 1))
+
+    def hidden(self, h: Tensor) -> Tensor:
+        for layer in self.layers:
+            h = _linear(h, layer)
+            h = h.relu_() if self.config.activation == "relu" else h.sigmoid_()
+        return h
+
+
+class HighwayDNN(AcousticModel):
+    """The first layer is plain; layers 2..L are highway layers (see hdnn_nnet.nn.highway).
+
+    Parameters: `weights` (L-1, H, H), `biases` (L-1, H), `gates` (1 or L-1, K*H, H) with the K gates stacked, T before C.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        layers, width = config.depth - 1, config.width
+        self.weights = nn.Parameter(torch.empty(layers, width, width))
+        self.biases = nn.Parameter(torch.empty(layers, width))
+        kinds = 2 if config.gates == "both" else 1
+        self.gates = nn.Parameter(torch.empty(1 if config.tied_gates else layers, kinds * width, width))
+
+    def hidden(self, h: Tensor) -> Tensor:
+        if self.config.depth == 1:
+            return h
+        transform, carry = _GATE_FLAGS[self.config.gates]
+        relu = self.config.activation == "relu"
+        return HighwayLayers.apply(h, self.weights, self.biases, self.gates, transform, carry, relu)
+
+
+def _linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    if x.dtype == layer.weight.dtype:
+        return functional.linear(x, layer.weight, layer.bias)
+    return functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+
+
+def build_network(config: NetworkConfig, seed: int = 0) -> AcousticModel:
+    """A network with freshly drawn parameters."""
+    network = (HighwayDNN if config.arch == "hdnn" else PlainDNN)(config)
+    network.initialise(seed)
+    return network
