@@ -1,4 +1,4 @@
-"""Alignments: one transition-id a frame, in the `ali.N.gz` files of an alignment directory, and counts of their pdfs."""
+"""Alignments (one transition-id a frame, in the `ali.N.gz` of an alignment directory) and counts of their pdfs."""
 
 import gzip
 import os

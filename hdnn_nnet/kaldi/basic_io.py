@@ -193,9 +193,9 @@ class KaldiReader:
             if not match:
                 raise self.fail("[ ... ] expected")
             self.position = match.end()
-            rows = [line.split() for line in match.group(1).split(b"\n") if line.strip()]
+            lines = [line.split() for line in match.group(1).split(b"\n") if line.strip()]
             try:
-                return np.array(rows, dtype=np.float32).reshape(len(rows), -1)
+                return np.array(lines, dtype=np.float32).reshape(len(lines), -1)
             except ValueError as error:
                 raise self.fail("a matrix with rows of different lengths, or something that is no number") from error
         kind = self.expect("FM", "DM")

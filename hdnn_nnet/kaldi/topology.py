@@ -81,8 +81,8 @@ class HmmTopology:
 
     def _write_binary(self, writer: KaldiWriter) -> None:
         table = [-1] * (max(self.phones) + 1)
-        for phone, entry in self.phone_to_entry.items():
-            table[phone] = entry
+        for phone, index in self.phone_to_entry.items():
+            table[phone] = index
         writer.int32_vector(self.phones)  # type: ignore[arg-type]
         writer.int32_vector(table)  # type: ignore[arg-type]
         if not self.is_hmm:

@@ -126,7 +126,7 @@ class TransitionModel:
 
     @property
     def self_loop_log_probs(self) -> np.ndarray:
-        """Log-probability of each transition-state's self-loop, -inf without one; shape (num_transition_states + 1,)."""
+        """Log-probability of each transition-state's self-loop, else -inf; shape (num_transition_states + 1,)."""
         values = np.full(self.num_transition_states + 1, -np.inf, dtype=np.float32)
         values[self.tid_to_state[self.is_self_loop]] = self.log_probs[self.is_self_loop]
         return values
