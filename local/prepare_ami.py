@@ -1,0 +1,190 @@
+"""Kaldi data directories of the AMI corpus, individual headsets: the genuine corpus or any other in its layout.
+
+Meetings are assigned to sets by lhotse's list of the official full-corpus-asr partition; ids, speakers and files are
+those of Kaldi's egs/ami/s5. See docs/data.md for what is kept, dropped and counted.
+"""
+
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from ami_annotations import Segment, meeting_agents, read_meeting
+from kaldi_data import Recording, Utterance, write_data_dir
+
+from hdnn_nnet.atomic import write_text
+from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.errors import HdnnError
+
+SETS = {"train": "train", "dev": "dev", "eval": "test"}  # our name to lhotse's
+SAMPLE_RATE = 16000
+GLM = Path(__file__).resolve().parent / "ami.glm"
+
+
+def recording_id(meeting: str, channel: int) -> str:
+    """`AMI_ES2011a_H00`, as in Kaldi's AMI recipe."""
+    return f"AMI_{meeting}_H{channel:02d}"
+
+
+def as_utterance(segment: Segment) -> Utterance:
+    """`AMI_<meeting>_H0<n>_<speaker>_<start>_<end>` with times in centiseconds, rounded half up."""
+    recording = recording_id(segment.meeting, segment.channel)
+    speaker = f"{recording}_{segment.speaker}"
+    start, end = int(100 * segment.start + 0.5), int(100 * segment.end + 0.5)
+    return Utterance(f"{speaker}_{start:07d}_{end:07d}", recording, speaker, start, end, segment.text)
+
+
+def find_audio(audio: Path, odd: Counter[str]) -> dict[tuple[str, int], Path]:
+    """Headset recordings below a directory, `<meeting>.Headset-<n>.wav`, by meeting and channel."""
+    if not audio.is_dir():
+        raise HdnnError(f"{audio} is not a directory; give the one that holds the meetings' folders")
+    found: dict[tuple[str, int], Path] = {}
+    for path in sorted(audio.rglob("*.Headset-[0-9].wav")):
+        key = (path.name.split(".")[0], int(path.stem[-1]))
+        if key in found:
+            odd["second copy of a recording (first by path is taken)"] += 1
+        else:
+            found[key] = path.absolute()
+    if not found:
+        raise HdnnError(f"{audio}: no <meeting>.Headset-<n>.wav below it")
+    return found
+
+
+def duration_of(path: Path) -> float:
+    """Seconds of a recording; it must be mono at 16 kHz."""
+    import soundfile
+
+    try:
+        info = soundfile.info(path)
+    except soundfile.SoundFileError as error:
+        raise HdnnError(f"{path}: not a readable sound file ({error}); get it again") from error
+    if info.channels != 1 or info.samplerate != SAMPLE_RATE:
+        raise HdnnError(f"{path}: {info.channels} channels at {info.samplerate} Hz; headsets are mono at {SAMPLE_RATE}")
+    return info.frames / info.samplerate
+
+
+def select(
+    segments: Sequence[Segment], durations: dict[tuple[str, int], float] | None, odd: Counter[str]
+) -> Iterator[Utterance]:
+    """Utterances that have audio, lie inside it, last at least 10 ms and occur once."""
+    seen = set()
+    for segment in segments:
+        utterance = as_utterance(segment)
+        if durations is not None:
+            duration = durations.get((segment.meeting, segment.channel))
+            if duration is None:
+                odd["segment without a recording"] += 1
+                continue
+            if utterance.end > 100 * duration:
+                odd["segment that ends after its recording"] += 1
+                continue
+        if utterance.end <= utterance.start:
+            odd["segment shorter than 10 ms"] += 1
+        elif utterance.id in seen:
+            odd["segment annotated twice"] += 1
+        else:
+            seen.add(utterance.id)
+            yield utterance
+
+
+def without_overlap(utterances: Sequence[Utterance], odd: Counter[str]) -> list[Utterance]:
+    """Let an utterance begin no earlier than the one before of the same speaker ends.
+
+    Scoring by time (asclite) needs this. Ids keep the annotated times, as in Kaldi's recipe; an utterance that
+    lies wholly inside the one before keeps its times.
+    """
+    result: list[Utterance] = []
+    last: dict[str, int] = {}
+    for utterance in sorted(utterances, key=lambda u: (u.speaker, u.start, u.end)):
+        begin = last.get(utterance.speaker, 0)
+        if utterance.start < begin < utterance.end:
+            odd["start moved to the end of the speaker's utterance before"] += 1
+            utterance = utterance._replace(start=begin)
+        last[utterance.speaker] = max(begin, utterance.end)
+        result.append(utterance)
+    return result
+
+
+def read_meetings(
+    annotations: Path, meetings: Sequence[str], max_words: int, jobs: int
+) -> tuple[list[Segment], Counter[str]]:
+    """Segments of the meetings, in the order given, read by `jobs` processes."""
+    agents = meeting_agents(annotations)
+    segments: list[Segment] = []
+    odd: Counter[str] = Counter()
+    odd["meeting that meetings.xml does not know"] += sum(meeting not in agents for meeting in meetings)
+    meetings = [meeting for meeting in meetings if meeting in agents]
+    with ProcessPoolExecutor(jobs) as pool:
+        futures = [pool.submit(read_meeting, annotations, m, agents[m], max_words) for m in meetings]
+        for future in futures:
+            some, odd_here = future.result()
+            segments += some
+            odd += odd_here
+    return segments, odd
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write `<data-dir>/ihm/{train,dev,eval}`; the table of counts goes to stdout and `<data-dir>/ihm/counts.txt`."""
+    parser = OptionParser("prepare_ami.py", __doc__.split("\n")[0])
+    parser.add_argument("--mic", default="ihm", help="microphones; only ihm (individual headsets) is known")
+    parser.add_argument("--nj", type=int, default=1, help="parallel processes")
+    parser.add_argument("--max-words-per-segment", type=int, default=0, help="split longer ones at commas; 0: never")
+    parser.add_bool("--annotations-only", False, "take all meetings, with or without audio; write no wav.scp")
+    parser.add_argument("directories", nargs="+", help="[<audio-dir>] <annotations-dir> <data-dir>")
+    args = parser.parse_args(argv)
+    if args.mic != "ihm":
+        raise HdnnError(f"--mic {args.mic}: only ihm is known")
+    if len(args.directories) != (2 if args.annotations_only else 3):
+        parser.error("expected <audio-dir> <annotations-dir> <data-dir>; no <audio-dir> with --annotations-only")
+    *audio_dir, annotations, data_dir = map(Path, args.directories)
+
+    from lhotse.recipes.ami import PARTITIONS
+
+    odd: Counter[str] = Counter()
+    audio = find_audio(audio_dir[0], odd) if audio_dir else {}
+    durations = {key: duration_of(path) for key, path in audio.items()} if audio_dir else None
+    partition = PARTITIONS["full-corpus-asr"]
+    known = {meeting for part in SETS.values() for meeting in partition[part]}
+    present = {meeting for meeting, _ in audio}
+    odd["recording of a meeting outside the partition"] += sum(meeting not in known for meeting, _ in audio)
+    if audio_dir and not present & known:
+        raise HdnnError(f"{audio_dir[0]}: no meeting of the partition; recordings are named <meeting>.Headset-<n>.wav")
+
+    rows = []
+    for name, part in SETS.items():
+        meetings = [m for m in partition[part] if not audio_dir or m in present]
+        segments, odd_here = read_meetings(annotations, meetings, args.max_words_per_segment, args.nj)
+        odd += odd_here
+        utterances = list(select(segments, durations, odd))
+        if name != "train":
+            utterances = without_overlap(utterances, odd)
+        if not utterances:
+            logging.warning("set %s is empty: none of its meetings has both audio and annotations", name)
+            continue
+        keys = sorted({(s.meeting, s.channel) for s in segments})
+        recordings = [
+            Recording(recording_id(meeting, channel), audio.get((meeting, channel)), f"{meeting}.Headset-{channel}")
+            for meeting, channel in keys
+        ]
+        directory = data_dir / args.mic / name
+        write_data_dir(directory, utterances, recordings)
+        write_text(directory / "glm", GLM.read_text(encoding="utf-8"))
+        words = sum(len(u.text.split()) for u in utterances)
+        hours = sum(u.end - u.start for u in utterances) / 360000
+        speakers = len({u.speaker for u in utterances})
+        rows.append(f"{name:<6}{len(meetings):>9}{speakers:>9}{len(utterances):>10}{words:>9}{hours:>8.2f}")
+    if not rows:
+        raise HdnnError(f"{annotations}: no utterance in any set; are these the annotations of this audio?")
+    table = [f"{'set':<6}{'meetings':>9}{'speakers':>9}{'segments':>10}{'words':>9}{'hours':>8}", *rows]
+    report = "\n".join(table + [f"odd: {count} x {kind}" for kind, count in sorted(odd.items()) if count]) + "\n"
+    write_text(data_dir / args.mic / "counts.txt", report)
+    sys.stdout.write(report)
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # lhotse brings torch; the work is in processes, not threads
+    run(main, "prepare_ami.py")
