@@ -135,6 +135,15 @@ class KaldiReader:
             raise self.fail("a 32-bit integer expected")
         return struct.unpack("<i", self.take(4))[0]
 
+    def uint32(self) -> int:
+        """An unsigned 32-bit integer."""
+        if not self.binary:
+            return self.int32()
+        if self.take(1) != b"\xfc":
+            self.position -= 1
+            raise self.fail("an unsigned 32-bit integer expected")
+        return struct.unpack("<I", self.take(4))[0]
+
     def float(self) -> float:
         """A number of single or double precision."""
         if not self.binary:
@@ -222,6 +231,9 @@ class KaldiWriter:
 
     def int32(self, value: int) -> None:
         self.parts.append(struct.pack("<bi", 4, value) if self.binary else b"%d " % value)
+
+    def uint32(self, value: int) -> None:
+        self.parts.append(struct.pack("<bI", -4, value) if self.binary else b"%d " % value)
 
     def float(self, value: float) -> None:
         self.parts.append(struct.pack("<bf", 4, value) if self.binary else format_float(value).encode() + b" ")

@@ -1,0 +1,110 @@
+"""Symbol tables (`words.txt`, `phones.txt`: a symbol and its number a line) and lists of integers (`*.int`, `*.csl`)."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from hdnn_nnet.atomic import write_text
+from hdnn_nnet.errors import HdnnError
+
+
+class SymbolTable:
+    """Symbols and their numbers, both ways, in the order of the file.
+
+    Args:
+        ids: symbol -> number.
+    """
+
+    def __init__(self, ids: Mapping[str, int]) -> None:
+        self.ids = dict(ids)
+        self.symbols = {number: symbol for symbol, number in self.ids.items()}
+        if len(self.symbols) != len(self.ids):
+            raise HdnnError("a symbol table gives the same number to two symbols")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, symbol: str) -> bool:
+        return symbol in self.ids
+
+    def __getitem__(self, symbol: str) -> int:
+        try:
+            return self.ids[symbol]
+        except KeyError as error:
+            raise HdnnError(f"symbol {symbol!r} is not in the symbol table") from error
+
+    def symbol(self, number: int) -> str:
+        """The symbol of a number."""
+        try:
+            return self.symbols[number]
+        except KeyError as error:
+            raise HdnnError(f"number {number} is not in the symbol table") from error
+
+    def names(self) -> list[str]:
+        """Symbols by number, from 0; numbers without a symbol give an empty string."""
+        return [self.symbols.get(number, "") for number in range(max(self.symbols, default=-1) + 1)]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "SymbolTable":
+        """Read a symbol table.
+
+        Raises:
+            HdnnError: missing file, a line that is no `symbol number`, a symbol or number that stands there twice.
+        """
+        ids: dict[str, int] = {}
+        seen: set[int] = set()
+        # Only spaces, tabs and line ends separate: words may hold other Unicode white space.
+        for line_number, line in enumerate(_read_text(path).split("\n"), 1):
+            words = line.replace("\t", " ").strip(" \r").split(" ")
+            if words == [""]:
+                continue
+            fields = [word for word in words if word]
+            if len(fields) != 2 or not fields[1].isascii() or not fields[1].lstrip("-").isdigit():
+                raise HdnnError(f"{path}, line {line_number}: expected a symbol and a number, found {line[:60]!r}")
+            symbol, number = fields[0], int(fields[1])
+            if symbol in ids or number in seen:
+                raise HdnnError(f"{path}, line {line_number}: {symbol!r} or {number} stands there twice")
+            ids[symbol] = number
+            seen.add(number)
+        if not ids:
+            raise HdnnError(f"{path} is empty; make the lang directory again")
+        return cls(ids)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the table atomically."""
+        for symbol in self.ids:
+            if not symbol or any(space in symbol for space in " \t\r\n"):
+                raise HdnnError(f"{path}: symbol {symbol!r} is empty or holds white space")
+        write_text(path, "".join(f"{symbol} {number}\n" for symbol, number in self.ids.items()))
+
+
+def _read_text(path: str | os.PathLike[str]) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise HdnnError(f"cannot read {path}: {error.strerror}; make the directory again") from error
+    except UnicodeDecodeError as error:
+        raise HdnnError(f"{path} is not UTF-8 ({error}); convert it") from error
+
+
+def read_integer_lines(path: str | os.PathLike[str]) -> list[list[int]]:
+    """Integers of each line (`sets.int`, `word_boundary.int`, `disambig.int`; `1:2:3` as in `.csl` also)."""
+    rows = []
+    for number, line in enumerate(_read_text(path).splitlines(), 1):
+        try:
+            row = [int(word) for word in line.replace(":", " ").split()]
+        except ValueError as error:
+            raise HdnnError(f"{path}, line {number}: expected integers, found {line[:60]!r}") from error
+        if row:
+            rows.append(row)
+    return rows
+
+
+def read_integers(path: str | os.PathLike[str]) -> list[int]:
+    """All integers of a file (`disambig.int`, `silence.csl`, `oov.int`) in order."""
+    return [number for row in read_integer_lines(path) for number in row]
+
+
+def write_integers(path: str | os.PathLike[str], numbers: Iterable[int]) -> None:
+    """Write one integer a line."""
+    write_text(path, "".join(f"{number}\n" for number in numbers))
