@@ -1,4 +1,4 @@
-"""Symbol tables (`words.txt`, `phones.txt`: a symbol and its number a line) and lists of integers (`*.int`, `*.csl`)."""
+"""Symbol tables (`words.txt`, `phones.txt`) and lists of integers (`*.int`, `*.csl`)."""
 
 import os
 from collections.abc import Iterable, Mapping

@@ -1,0 +1,113 @@
+"""MFCC and log-mel features by kaldi-native-fbank, with the options of compute-mfcc-feats and compute-fbank-feats."""
+
+import zlib
+from collections.abc import Callable
+
+import kaldi_native_fbank
+import numpy as np
+
+from hdnn_nnet.cli import OptionParser, kaldi_bool
+from hdnn_nnet.errors import HdnnError
+
+# Kaldi's option -> (group, attribute of kaldi-native-fbank, type)
+_FRAME: dict[str, tuple[str, Callable]] = {
+    "sample-frequency": ("samp_freq", float),
+    "frame-length": ("frame_length_ms", float),
+    "frame-shift": ("frame_shift_ms", float),
+    "preemphasis-coefficient": ("preemph_coeff", float),
+    "remove-dc-offset": ("remove_dc_offset", kaldi_bool),
+    "window-type": ("window_type", str),
+    "round-to-power-of-two": ("round_to_power_of_two", kaldi_bool),
+    "blackman-coeff": ("blackman_coeff", float),
+    "snip-edges": ("snip_edges", kaldi_bool),
+}
+_MEL: dict[str, tuple[str, Callable]] = {
+    "num-mel-bins": ("num_bins", int),
+    "low-freq": ("low_freq", float),
+    "high-freq": ("high_freq", float),
+}
+_COMMON: dict[str, tuple[str, Callable]] = {
+    "use-energy": ("use_energy", kaldi_bool),
+    "energy-floor": ("energy_floor", float),
+    "raw-energy": ("raw_energy", kaldi_bool),
+    "htk-compat": ("htk_compat", kaldi_bool),
+}
+_OWN: dict[str, dict[str, tuple[str, Callable]]] = {
+    "mfcc": {"num-ceps": ("num_ceps", int), "cepstral-lifter": ("cepstral_lifter", float)},
+    "fbank": {"use-log-fbank": ("use_log_fbank", kaldi_bool), "use-power": ("use_power", kaldi_bool)},
+}
+_DEFAULTS = {"mfcc": {"use-energy": "false"}, "fbank": {"num-mel-bins": "40"}}
+
+
+class FeatureExtractor:
+    """Computes features of one kind from samples.
+
+    Args:
+        kind: `mfcc` (13 coefficients, C0 instead of the energy) or `fbank` (40 log-mel energies).
+        options: options of Kaldi's program of that kind, name (without `--`) -> value as text; they go over
+            the defaults, which are Kaldi's but for: use-energy false, 40 mel bins for fbank, and no dither.
+    """
+
+    def __init__(self, kind: str, options: dict[str, str] | None = None) -> None:
+        if kind not in _OWN:
+            raise HdnnError(f"features of type {kind!r}: only mfcc and fbank can be computed")
+        self.kind = kind
+        self.dither = 0.0
+        self.options = kaldi_native_fbank.MfccOptions() if kind == "mfcc" else kaldi_native_fbank.FbankOptions()
+        self.options.frame_opts.dither = 0.0
+        groups = (
+            (self.options.frame_opts, _FRAME),
+            (self.options.mel_opts, _MEL),
+            (self.options, {**_COMMON, **_OWN[kind]}),
+        )
+        for name, text in {**_DEFAULTS[kind], **(options or {})}.items():
+            if name == "dither":
+                self.dither = float(text)
+                continue
+            target = next(((group, known[name]) for group, known in groups if name in known), None)
+            if target is None:
+                raise HdnnError(f"--{name}: not an option of {kind} features here; remove it from the configuration")
+            group, (attribute, convert) = target
+            try:
+                setattr(group, attribute, convert(text))
+            except Exception as error:  # argparse, ValueError and pybind's TypeError
+                raise HdnnError(f"--{name}={text}: bad value ({error})") from error
+        self._class = kaldi_native_fbank.OnlineMfcc if kind == "mfcc" else kaldi_native_fbank.OnlineFbank
+
+    @property
+    def frame_shift(self) -> float:
+        """Seconds between frames."""
+        return self.options.frame_opts.frame_shift_ms / 1000.0
+
+    def __call__(self, samples: np.ndarray, rate: int, key: str = "") -> np.ndarray:
+        """Features of one utterance, float32, shape (T, D).
+
+        Args:
+            samples: shape (n,), in the range of 16-bit integers.
+            rate: their sample rate; must be that of the options.
+            key: seeds the dither, so that an utterance gets the same features in every run and job layout.
+        """
+        wanted = self.options.frame_opts.samp_freq
+        if rate != wanted:
+            raise HdnnError(
+                f"utterance {key}: sample rate {rate}, but the features are configured for {wanted:g}; "
+                "resample in wav.scp (sox ... -r 16000 ... |) or set --sample-frequency"
+            )
+        if self.dither:
+            noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(len(samples), dtype=np.float32)
+            samples = samples + np.float32(self.dither) * noise
+        computer = self._class(self.options)
+        computer.accept_waveform(rate, samples)
+        computer.input_finished()
+        frames = [computer.get_frame(index) for index in range(computer.num_frames_ready)]
+        if not frames:
+            return np.empty((0, computer.dim), dtype=np.float32)
+        return np.stack(frames)
+
+
+def feature_options(kind: str, parser: OptionParser) -> list[str]:
+    """Add the options of Kaldi's compute-KIND-feats to `parser`; return their names."""
+    names = ["dither", *_FRAME, *_MEL, *_COMMON, *_OWN[kind]]
+    for name in names:
+        parser.add_argument(f"--{name}", metavar="VALUE", help="as in Kaldi")
+    return names
