@@ -12,8 +12,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help env mini test test-slow test-torch2 lint bench clean distclean lock
 
-VENV := $(CURDIR)/.venv
-VENV2 := $(CURDIR)/.venv-torch2
+VENV := .venv
+VENV2 := .venv-torch2
 # Written last, so that an interrupted installation is done again.
 READY := $(VENV)/.ready
 READY2 := $(VENV2)/.ready
@@ -23,7 +23,7 @@ BENCH_ARGS ?=
 UV ?= uv
 
 # As an activated environment: the steps that tests and run.sh start find the same Python.
-in_venv = env VIRTUAL_ENV=$(1) PATH="$(1)/bin:$$PATH" PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}"
+in_venv = env VIRTUAL_ENV="$(CURDIR)/$(1)" PATH="$(CURDIR)/$(1)/bin:$$PATH" PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}"
 
 define make_venv
 for python in $${PYTHON:-python3.11 python3}; do \
@@ -42,14 +42,14 @@ env: $(READY)
 $(READY): requirements.lock
 	@$(call make_venv,$(VENV))
 	@echo "Installing requirements.lock into $(VENV): two to five minutes, 4 GB"
-	$(VENV)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(VENV)/bin/python -m pip install -qq --require-hashes -r requirements.lock
+	$(VENV)/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(READY2): requirements-torch2.in requirements-torch2.lock
 	@$(call make_venv,$(VENV2))
-	$(VENV2)/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements-torch2.lock
-	$(VENV2)/bin/python -m pip install --quiet "$$(grep '^torch==' requirements-torch2.in)"
+	$(VENV2)/bin/python -m pip install -qq --require-hashes --no-deps -r requirements-torch2.lock
+	$(VENV2)/bin/python -m pip install -qq "$$(grep '^torch==' requirements-torch2.in)"
 	@touch $@
 
 mini: $(READY)

@@ -1,0 +1,235 @@
+"""The lock files, and path.sh in the bare environments in which queues start jobs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RECIPE = REPOSITORY / "egs" / "ami" / "s5"
+K2_WHEEL = "5b5f709b12b9cd092b583984d0b7d940c9f898101259c998d68d1f4adefa48d4"  # the one for Python 3.11
+LOCKS = ["requirements.lock", "requirements-torch2.lock"]
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked(name: str) -> dict[str, tuple[str, list[str]]]:
+    """Package -> (version, sha256 hashes) of a lock file; every line must be understood."""
+    text = (REPOSITORY / name).read_text().replace("\\\n", " ")
+    packages = {}
+    for line in text.splitlines():
+        requirement = line.partition("#")[0].strip()
+        if requirement:
+            match = re.fullmatch(r"([\w.-]+)==([\w.!+]+)((?:\s+--hash=sha256:[0-9a-f]{64})*)", requirement)
+            assert match, f"{name}: not pinned: {requirement}"
+            packages[canonical(match[1])] = (match[2], re.findall(r"sha256:(\w+)", match[3]))
+    return packages
+
+
+def wanted(name: str) -> dict[str, str]:
+    """Package -> version condition of a requirements file, with those that it includes."""
+    packages: dict[str, str] = {}
+    for line in (REPOSITORY / name).read_text().splitlines():
+        requirement = line.partition("#")[0].strip()
+        if requirement.startswith("-r "):
+            packages |= wanted(requirement[3:])
+        elif requirement:
+            match = re.fullmatch(r"([\w.-]+?)((?:==|<|>=)[\w.]+)?", requirement)
+            assert match, f"{name}: {requirement}"
+            packages[canonical(match[1])] = match[2] or ""
+    return packages
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_package_has_a_hash(name):
+    packages = locked(name)
+    assert len(packages) > 40
+    assert [package for package, (_, hashes) in packages.items() if not hashes] == []
+
+
+@pytest.mark.parametrize(("name", "unlocked"), [("requirements.lock", set()), ("requirements-torch2.lock", {"torch"})])
+def test_lock_holds_what_is_wanted(name, unlocked):
+    packages = locked(name)
+    requirements = wanted(name.replace(".lock", ".in").replace("requirements.in", "requirements-dev.in"))
+    assert requirements.keys() - packages.keys() == unlocked
+    for package, condition in requirements.items():
+        if condition.startswith("=="):
+            assert package in unlocked or packages[package][0] == condition[2:]
+    assert packages["numpy"][0].startswith("1." if name == "requirements.lock" else "2.")
+
+
+def test_k2_can_only_be_the_wheel_of_this_python():
+    assert locked("requirements.lock")["k2"] == ("1.23.4", [K2_WHEEL])
+
+
+def test_only_the_listed_wheels_are_missing_beside_torch_2():
+    import without_k2
+
+    missing = wanted("requirements.in").keys() - wanted("requirements-torch2.in").keys()
+    assert missing == {canonical(name) for name in without_k2.ABSENT if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", [*LOCKS, "requirements.in", "requirements-dev.in", "requirements-torch2.in"])
+def test_no_index_is_prescribed(name):
+    assert not re.search(r"https?://|--index-url|--find-links|@", (REPOSITORY / name).read_text())
+
+
+def bash(script: str, directory: Path = RECIPE, **environment: str) -> subprocess.CompletedProcess:
+    """Run bash with nothing of our environment but what is given."""
+    environment = {"PATH": "/usr/bin:/bin"} | environment
+    return subprocess.run(
+        ["/bin/bash", "-c", script], cwd=directory, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def virtual_environment() -> str:
+    if sys.prefix == sys.base_prefix:
+        pytest.skip("not in a virtual environment")
+    return sys.prefix
+
+
+SHOW = 'python3 -c "import sys, hdnn_nnet, numpy; print(sys.prefix, hdnn_nnet.__file__, sep=chr(10))"'
+
+
+def test_path_sh_makes_a_job_whole_that_has_only_path():
+    """What queue.pl leaves of the environment."""
+    prefix = virtual_environment()
+    result = bash(f"set -eu; . ./path.sh; {SHOW}; command -v run.py", PATH=f"{prefix}/bin:/usr/bin:/bin")
+    assert result.returncode == 0, result.stderr
+    found = result.stdout.splitlines()
+    assert found[:2] == [prefix, str(REPOSITORY / "hdnn_nnet" / "__init__.py")]
+    assert found[2:] == [str(REPOSITORY / "steps_py" / "run.py")]
+    assert result.stderr == ""
+
+
+def test_path_sh_takes_the_checkouts_own_environment_where_none_is_given():
+    if not (REPOSITORY / ".venv" / ".ready").exists():
+        pytest.skip("no .venv; `make env` builds it")
+    result = bash(f". ./path.sh; {SHOW}")
+    assert result.stdout.splitlines()[0] == str(REPOSITORY / ".venv"), result.stderr
+
+
+def test_path_sh_prefers_the_active_environment(tmp_path):
+    prefix = virtual_environment()
+    result = bash(f". ./path.sh; {SHOW}", VIRTUAL_ENV=prefix, PATH="/usr/bin:/bin")
+    assert result.stdout.splitlines()[0] == prefix
+    result = bash(
+        f". ./path.sh; {SHOW}; echo $VIRTUAL_ENV", VIRTUAL_ENV=str(tmp_path), PATH=f"{prefix}/bin:/usr/bin:/bin"
+    )
+    assert result.stdout.splitlines()[0] == prefix  # an environment that is gone
+
+
+def test_path_sh_works_from_anywhere_and_more_than_once(tmp_path):
+    show = 'echo "$PATH|$PYTHONPATH|$LC_ALL|${VIRTUAL_ENV-}|$-"; compgen -v _hdnn; compgen -A function _hdnn; true'
+    path = f"{sys.prefix}/bin:/usr/bin:/x y:/bin"
+    once = bash(f"set -u; . ./path.sh; {show}", PATH=path)
+    twice = bash(f"set -u; . '{REPOSITORY}/path.sh'; . '{RECIPE}/path.sh'; {show}", directory=tmp_path, PATH=path)
+    assert once.stderr == ""
+    assert once.stdout == twice.stdout
+    assert once.stdout.count("\n") == 1
+    search, python_path, locale = once.stdout.split("|")[:3]
+    directories = search.split(":")
+    assert len(directories) == len(set(directories))
+    assert directories[-3:] == ["/usr/bin", "/x y", "/bin"]
+    assert {str(REPOSITORY / "steps_py"), str(REPOSITORY / "local")} <= set(directories)
+    assert (python_path, locale) == (str(REPOSITORY), "C")
+
+
+def test_path_sh_leaves_threads_and_a_pythonpath_alone():
+    result = bash('. ./path.sh; echo "$PYTHONPATH ${OMP_NUM_THREADS-}"', PYTHONPATH="/own", OMP_NUM_THREADS="3")
+    assert result.stdout == f"{REPOSITORY}:/own 3\n"
+    assert bash(". ./path.sh; env | grep -c THREADS").stdout == "0\n"
+
+
+def fake_kaldi(directory: Path) -> Path:
+    for name in ("egs/wsj/s5/utils", "src/bin", "src/latbin", "src/matrix", "tools/openfst/bin"):
+        (directory / name).mkdir(parents=True)
+    shutil.copy("/bin/true", directory / "src" / "latbin" / "lattice-copy")
+    (directory / "egs/wsj/s5/utils/parse_options.sh").write_text("echo the wrong one\n")
+    return directory
+
+
+def test_kaldi_is_used_where_kaldi_root_names_it(tmp_path):
+    root = fake_kaldi(tmp_path / "kaldi")
+    result = bash(". ./path.sh && command -v lattice-copy && . parse_options.sh && echo $PATH", KALDI_ROOT=str(root))
+    lines = result.stdout.splitlines()
+    assert lines[0] == str(root / "src" / "latbin" / "lattice-copy")
+    assert len(lines) == 2  # parse_options.sh is ours
+    assert lines[1].split(":")[-4:] == [
+        str(root / d) for d in ("egs/wsj/s5/utils", "tools/openfst/bin", "src/bin", "src/latbin")
+    ]
+
+
+def test_a_wrong_kaldi_root_stops_with_one_line(tmp_path):
+    result = bash("set -e; . ./path.sh; echo went on", KALDI_ROOT=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert str(tmp_path) in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_kaldi_is_left_out_where_it_is_not_named():
+    result = bash(". ./path.sh; echo $PATH")
+    assert "kaldi" not in result.stdout.lower().replace(str(REPOSITORY).lower(), "")
+
+
+def test_cmd_sh_defaults_to_this_machine_and_yields_to_the_environment():
+    show = '. ./cmd.sh; echo "$train_cmd|$decode_cmd|$cuda_cmd"'
+    assert bash(f"set -eu; {show}").stdout == "run.py|run.py|run.py\n"
+    assert bash(show, train_cmd="queue.pl --mem 2G").stdout == "queue.pl --mem 2G|run.py|run.py\n"
+
+
+def make(*arguments: str, directory: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["make", "-C", str(directory), *arguments],
+        env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_make_without_a_goal_lists_the_goals():
+    result = make()
+    assert result.returncode == 0
+    for goal in ("mini", "test", "lint", "bench", "clean", "test-torch2"):
+        assert f"make {goal}" in result.stdout
+
+
+def test_make_says_what_to_do_without_python(tmp_path):
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    result = make("env", directory=tmp_path, PYTHON="/no/such/python")
+    assert result.returncode != 0
+    assert "no Python 3.11" in result.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_an_interrupted_installation_is_done_again(tmp_path):
+    """The stamp comes last and goes first."""
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".ready").touch()
+    os.utime(tmp_path / ".venv" / ".ready", (0, 0))  # older than the lock
+    (tmp_path / "requirements.lock").write_text("no-such-package-at-all==1 --hash=sha256:" + "0" * 64 + "\n")
+    result = make("env", directory=tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="", PYTHON=sys.executable)
+    assert result.returncode != 0
+    assert "no-such-package-at-all" in result.stderr
+    assert not (tmp_path / ".venv" / ".ready").exists()
+    (tmp_path / ".venv" / ".ready").touch()
+    assert make("env", directory=tmp_path, PYTHON="/no/such/python").returncode == 0
+
+
+def test_ci_runs_documented_goals_only():
+    goals = re.findall(r"^make ([\w-]+)$", (REPOSITORY / ".ci" / "run").read_text(), re.MULTILINE)
+    assert {"lint", "test"} <= set(goals)
+    documented = make("help").stdout
+    for goal in goals:
+        assert f"make {goal}" in documented
