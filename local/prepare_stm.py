@@ -1,0 +1,113 @@
+"""A Kaldi data directory from an STM file and the recordings it names: one utterance a line, text as in AMI's sets."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kaldi_data import Recording, Utterance, write_data_dir
+
+from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.errors import HdnnError
+
+
+class StmLine(NamedTuple):
+    """One transcribed stretch; times in seconds."""
+
+    file: str
+    channel: str
+    speaker: str
+    start: float
+    end: float
+    text: str
+
+
+def read_stm(path: Path, odd: Counter[str]) -> Iterator[StmLine]:
+    """Transcribed lines of an STM file: `file channel speaker start end [<label>] words`.
+
+    Comments (`;;`) are skipped; lines to be ignored in scoring, lines without words and lines of no duration are
+    skipped and counted in `odd`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise HdnnError(f"{path} does not exist") from error
+    for number, line in enumerate(lines, 1):
+        fields = line.split()
+        if not fields or line.startswith(";;"):
+            continue
+        try:
+            start, end = float(fields[3]), float(fields[4])
+        except (IndexError, ValueError) as error:
+            raise HdnnError(
+                f"{path}, line {number}: expected <file> <channel> <speaker> <start> <end> words"
+            ) from error
+        words = fields[5:]
+        if words and words[0].startswith("<") and words[0].endswith(">"):
+            del words[0]
+        if "IGNORE_TIME_SEGMENT_IN_SCORING" in (word.upper() for word in words):
+            odd["line marked to be ignored"] += 1
+        elif not words:
+            odd["line without words"] += 1
+        elif int(100 * end + 0.5) <= int(100 * start + 0.5):
+            odd["line of no duration"] += 1
+        else:
+            yield StmLine(fields[0], fields[1], fields[2], start, end, " ".join(words))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write `<data-dir>`; recordings are `<audio-dir>/<file>.wav`, mono."""
+    parser = OptionParser("prepare_stm.py", __doc__)
+    parser.add_argument("--normalize", default="kaldi", choices=["kaldi", "upper", "none"], help="text normalisation")
+    parser.add_argument("stm", type=Path)
+    parser.add_argument("audio_dir", type=Path)
+    parser.add_argument("data_dir", type=Path)
+    args = parser.parse_args(argv)
+
+    import soundfile
+    from lhotse.recipes.utils import normalize_text_ami
+
+    odd: Counter[str] = Counter()
+    durations: dict[str, float] = {}
+    recordings: dict[str, Recording] = {}
+    utterances: dict[str, Utterance] = {}
+    for line in read_stm(args.stm, odd):
+        if line.file not in recordings:
+            path = (args.audio_dir / f"{line.file}.wav").resolve()
+            try:
+                info = soundfile.info(path)
+            except soundfile.SoundFileError as error:
+                raise HdnnError(f"{path}: not a readable sound file ({error}), but {args.stm} names it") from error
+            if info.channels != 1:
+                raise HdnnError(f"{path}: {info.channels} channels; only mono recordings are known here")
+            durations[line.file] = info.frames / info.samplerate
+            # sclite and Kaldi call the only channel A; some STM files call it 1.
+            channel = "A" if line.channel == "1" else line.channel
+            recordings[line.file] = Recording(line.file, path, line.file, channel)
+        text = normalize_text_ami(line.text, normalize=args.normalize)
+        start, end = int(100 * line.start + 0.5), int(100 * min(line.end, durations[line.file]) + 0.5)
+        if line.end > durations[line.file]:
+            odd["line cut at the end of its recording"] += 1
+        # A speaker is kept apart in every recording, as in AMI's sets: channel and room differ.
+        speaker = f"{line.file}-{line.speaker}"
+        utterance = Utterance(f"{speaker}-{start:07d}-{end:07d}", line.file, speaker, start, end, text)
+        if not text or end <= start:
+            odd["line without words or time after normalisation and cutting"] += 1
+        elif utterance.id in utterances:
+            odd["line that stands there twice"] += 1
+        else:
+            utterances[utterance.id] = utterance
+    if not utterances:
+        raise HdnnError(f"{args.stm}: no transcribed line")
+    write_data_dir(args.data_dir, list(utterances.values()), recordings.values())
+    for kind, count in sorted(odd.items()):
+        logging.info("odd: %d x %s", count, kind)
+    words = sum(len(u.text.split()) for u in utterances.values())
+    speakers = len({u.speaker for u in utterances.values()})
+    logging.info("%s: %d utterances, %d words, %d speakers", args.data_dir, len(utterances), words, speakers)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main, "prepare_stm.py")
