@@ -31,7 +31,7 @@ TRUNCATIONS = {
     "meeting": ("me", 2),
     "menu": ("men", 3),
     "money": ("mon", 3),
-    "number": ("num", 3),
+    "number": ("numb", 3),
     "people": ("pee", 2),
     "presentation": ("pres", 4),
     "project": ("pro", 3),
