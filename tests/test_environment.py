@@ -69,10 +69,36 @@ def test_k2_can_only_be_the_wheel_of_this_python():
 
 
 def test_only_the_listed_wheels_are_missing_beside_torch_2():
-    import without_k2
+    from tests import without_k2
 
     missing = wanted("requirements.in").keys() - wanted("requirements-torch2.in").keys()
     assert missing == {canonical(name) for name in without_k2.ABSENT if not name.startswith("_")}
+
+
+def test_plug_in_skips_what_lacks_a_wheel_and_nothing_else(tmp_path):
+    lacking = "raise ModuleNotFoundError(name='k2.ragged')\n"
+    (tmp_path / "test_module.py").write_text(lacking)
+    (tmp_path / "test_cases.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture\n"
+        f"def lattice():\n    {lacking}"
+        "def test_setup(lattice): pass\n"
+        f"def test_call():\n    {lacking}"
+        "def test_cause():\n"
+        f"    try:\n        {lacking}"
+        "    except ImportError as error: raise RuntimeError from error\n"
+        "def test_other_module(): raise ModuleNotFoundError(name='k22')\n"
+        "def test_failure(): assert False\n"
+        "def test_success(): pass\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.without_k2", "-c", os.devnull, str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert re.search(r"2 failed, 1 passed, 4 skipped", result.stdout), result.stdout
 
 
 @pytest.mark.parametrize("name", [*LOCKS, "requirements.in", "requirements-dev.in", "requirements-torch2.in"])
@@ -211,20 +237,39 @@ def test_make_says_what_to_do_without_python(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
+STAND_IN = """#!/bin/sh
+# A Python whose `-m venv --clear DIRECTORY` copies itself, and whose pip obeys the file pip-status.
+case "$1 $2" in
+  "-m venv") rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
+  "-m pip") echo run >> pip-runs; exit "$(cat pip-status)" ;;
+esac
+"""
+
+
 def test_an_interrupted_installation_is_done_again(tmp_path):
     """The stamp comes last and goes first."""
     for name in ("Makefile", "requirements.lock"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / ".ready").touch()
-    os.utime(tmp_path / ".venv" / ".ready", (0, 0))  # older than the lock
-    (tmp_path / "requirements.lock").write_text("no-such-package-at-all==1 --hash=sha256:" + "0" * 64 + "\n")
-    result = make("env", directory=tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="", PYTHON=sys.executable)
-    assert result.returncode != 0
-    assert "no-such-package-at-all" in result.stderr
-    assert not (tmp_path / ".venv" / ".ready").exists()
-    (tmp_path / ".venv" / ".ready").touch()
-    assert make("env", directory=tmp_path, PYTHON="/no/such/python").returncode == 0
+    python = tmp_path / "stand-in"
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+    stamp, runs = tmp_path / ".venv" / ".ready", tmp_path / "pip-runs"
+
+    def install(pip_status: int) -> int:
+        (tmp_path / "pip-status").write_text(str(pip_status))
+        runs.write_text("")
+        return make("env", directory=tmp_path, PYTHON=str(python)).returncode
+
+    assert install(0) == 0
+    assert stamp.exists()
+    assert install(0) == 0
+    assert runs.read_text() == ""  # nothing to do
+    os.utime(stamp, (0, 0))  # older than the lock
+    assert install(1) != 0
+    assert not stamp.exists()
+    assert install(0) == 0
+    assert runs.read_text() == "run\nrun\n"
+    assert stamp.exists()
 
 
 def test_ci_runs_documented_goals_only():
