@@ -6,6 +6,7 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst
+from hdnn_nnet.kaldi.lattice import ranges
 
 # Real graphs need a handful (back-off depth plus disambiguation symbols); more means a cycle.
 _MAX_EPSILON_PATH = 100
@@ -43,13 +44,6 @@ class Graph:
     def sources(self) -> np.ndarray:
         """(arcs,) int32: the state every arc leaves."""
         return np.repeat(np.arange(self.num_states, dtype=np.int32), np.diff(self.offsets))
-
-
-def ranges(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Concatenate `arange(b, b + c)` for all pairs."""
-    total = int(counts.sum())
-    ends = np.cumsum(counts)
-    return np.arange(total) + np.repeat(begins - (ends - counts), counts)
 
 
 class _Strings:

@@ -1,0 +1,111 @@
+"""Log-likelihoods to lattices: graph preparation, beam search, word lattices."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdnn_nnet.decode.graph import remove_input_epsilons
+from hdnn_nnet.decode.k2_search import K2Search
+from hdnn_nnet.decode.word_graph import FrameLattice, word_lattices
+from hdnn_nnet.kaldi.fst import Fst
+from hdnn_nnet.kaldi.lattice import LATTICE_ARC, AnyLattice, Lattice, cumulative
+
+
+@dataclass
+class Result:
+    """Of one utterance: its lattice (None when the search died), and whether it ends in no final state."""
+
+    lattice: AnyLattice | None
+    partial: bool
+
+
+class Decoder:
+    """Decodes batches of log-likelihood matrices.
+
+    Args:
+        graph: HCLG with transition-ids and words.
+        tid_to_pdf: pdf of every transition-id; entry 0 unused.
+        beam, lattice_beam, min_active, max_active, acoustic_scale: as latgen-faster-mapped's options.
+        word_history: see `word_lattices`.
+        determinize: word lattices (`CompactLattice`); else state-level lattices with all alignments (`Lattice`).
+    """
+
+    def __init__(
+        self,
+        graph: Fst,
+        tid_to_pdf: np.ndarray,
+        *,
+        beam: float = 13.0,
+        lattice_beam: float = 8.0,
+        min_active: int = 200,
+        max_active: int = 7000,
+        acoustic_scale: float = 0.1,
+        word_history: int = 3,
+        determinize: bool = True,
+    ) -> None:
+        self.search = K2Search(remove_input_epsilons(graph), tid_to_pdf, beam, lattice_beam)
+        self.num_pdfs = int(tid_to_pdf.max()) + 1
+        self.min_active, self.max_active = min_active, max_active
+        self.lattice_beam = lattice_beam
+        self.acoustic_scale = acoustic_scale
+        self.word_history = word_history
+        self.determinize = determinize
+
+    def decode(self, loglikes: list[np.ndarray]) -> list[Result]:
+        """Decode a batch of (frames, pdfs) matrices, which are not scaled; results in the same order."""
+        results = [Result(None, True) for _ in loglikes]
+        heard = [i for i, matrix in enumerate(loglikes) if len(matrix)]
+        if not heard:
+            return results
+        frames, partial = self.search.search(
+            [loglikes[i] for i in heard], self.acoustic_scale, self.min_active, self.max_active
+        )
+        lattices: list[AnyLattice | None] = []
+        if self.determinize:
+            lattices += word_lattices(frames, self.lattice_beam, self.word_history)
+        else:
+            lattices += state_lattices(frames)
+        for place, lattice, is_partial in zip(heard, lattices, partial.tolist(), strict=True):
+            results[place] = Result(lattice, is_partial)
+        return results
+
+
+def state_lattices(frames: FrameLattice) -> list[Lattice | None]:
+    """Frame-level search results as Kaldi's state-level lattices; None where the search failed."""
+    lattices: list[Lattice | None] = []
+    for number, start in enumerate(frames.start.tolist()):
+        lattices.append(_state_lattice(frames, number, start) if start >= 0 else None)
+    return lattices
+
+
+def _state_lattice(frames: FrameLattice, number: int, start: int) -> Lattice:
+    states = np.flatnonzero(frames.utterance == number)
+    first, count = int(states[0]), len(states)
+    begin, end = int(frames.offsets[first]), int(frames.offsets[first + count])
+    arc = np.arange(begin, end)
+    source = np.repeat(np.arange(count), np.diff(frames.offsets[first : first + count + 1]))
+    ends = frames.is_final[begin:end]
+    final = np.full((count, 2), np.inf, np.float32)
+    final[source[ends], 0] = frames.graph_cost[arc[ends]]
+    final[source[ends], 1] = 0.0
+    rows, new_source = [], []
+    for a, here in zip(arc[~ends].tolist(), source[~ends].tolist(), strict=True):
+        goal = int(frames.nextstate[a]) - first
+        sequence = frames.sequences[frames.words[a]] or (0,)
+        for position, word in enumerate(sequence):
+            is_last = position == len(sequence) - 1
+            there = goal if is_last else count
+            head = (frames.transition_id[a], word, frames.graph_cost[a], frames.acoustic_cost[a])
+            rows.append((*(head if position == 0 else (0, word, 0.0, 0.0)), there))
+            new_source.append(here)
+            count += not is_last
+            here = there
+    final = np.concatenate([final, np.full((count - len(final), 2), np.inf, np.float32)])
+    origin = np.array(new_source, np.int64)
+    order = np.argsort(origin, kind="stable")
+    return Lattice(
+        start - first,
+        cumulative(np.bincount(origin, minlength=count)),
+        np.array(rows, LATTICE_ARC)[order],
+        final,
+    )
