@@ -4,8 +4,8 @@
 # queue.pl exports only PATH and sources ./path.sh in the job's directory, so all that a job needs is set here.
 #
 # Python:     the active virtual environment (VIRTUAL_ENV, or that of the python3 on PATH), else .venv of this checkout.
-# KALDI_ROOT: real Kaldi is used only where this variable names it; a Kaldi that merely lies on the disk must not change results.
-#             In queued jobs the Kaldi programs come along with PATH.
+# KALDI_ROOT: real Kaldi is used only where this variable names it: one that merely lies on the disk must not change
+#             results. In queued jobs the Kaldi programs come along with PATH.
 # Threads:    left as the caller set them (OMP_NUM_THREADS and the like).
 
 _hdnn_root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -22,7 +22,7 @@ _hdnn_path front "$_hdnn_root/local"
 _hdnn_path front "$_hdnn_root/steps_py" # before Kaldi's utils: run.py and parse_options.sh are ours
 
 _hdnn_python=$(command -v python3 || true)
-if [ -x "${VIRTUAL_ENV:-}/bin/python3" ]; then
+if [ -n "${VIRTUAL_ENV:-}" ] && [ -x "$VIRTUAL_ENV/bin/python3" ]; then
   : # the caller's choice
 elif [ -f "${_hdnn_python%/bin/python3}/pyvenv.cfg" ]; then
   export VIRTUAL_ENV=${_hdnn_python%/bin/python3}
