@@ -1,0 +1,1 @@
+"""Scoring: from lattices to word error rates."""
