@@ -30,7 +30,7 @@ elif [ -x "$_hdnn_root/.venv/bin/python3" ]; then
   export VIRTUAL_ENV=$_hdnn_root/.venv
 else
   unset VIRTUAL_ENV
-  if [ -z "$_hdnn_python" ]; then echo "path.sh: no python3 here; 'make .venv' builds the environment" >&2; fi
+  if [ -z "$_hdnn_python" ]; then echo "path.sh: no python3 here; 'make env' builds the environment" >&2; fi
 fi
 if [ -n "${VIRTUAL_ENV:-}" ]; then _hdnn_path front "$VIRTUAL_ENV/bin"; fi
 
