@@ -1,7 +1,7 @@
 """The espeak-ng library of the wheel espeakng-loader, called through ctypes.
 
-The synthesiser keeps state from one call to the next (its noise source among others): the same calls in the same
-order in a fresh process give the same samples, so every meeting is made in a process of its own.
+The synthesiser seeds its breath noise by the clock and keeps state from one call to the next. With the seed set here,
+the same calls in the same order in a fresh process give the same samples, so every meeting has a process of its own.
 """
 
 import ctypes
@@ -21,6 +21,8 @@ _CHARS_UTF8, _PHONEMES = 1, 0x100
 _EVENT_LIST_TERMINATED, _EVENT_WORD, _EVENT_PHONEME = 0, 1, 7
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _HEADROOM = 50  # volume in percent; some variants clip at 100
+_CALIBRATION = "We should all look at the price of the new remote control."
+VOICE_RMS = 0.1  # of every voice's samples; the variants differ by 18 dB on their own
 
 
 class _Id(ctypes.Union):
@@ -47,7 +49,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 class Utterance:
     """One synthesised text. Times in seconds from its first sample."""
 
-    samples: np.ndarray  # float32 (N,) at 16 kHz, full scale 1
+    samples: np.ndarray  # float32 (N,) at 16 kHz, RMS about VOICE_RMS
     words: list[tuple[int, float]]  # character position in the text (from 0) and onset
     phonemes: list[tuple[float, str]]  # onset and espeak's mnemonic; pauses begin with "_"
     end: float  # where the last sound ends
@@ -71,6 +73,8 @@ class Synthesiser:
         self._library.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
         self._library.espeak_Info.restype = ctypes.c_char_p
         self.version = self._library.espeak_Info(None).decode()
+        self._gains: dict[tuple[str, int, int, int], float] = {}
+        self._gain = 1.0
         self._samples: list[np.ndarray] = []
         self._events: list[tuple[int, int, int, bytes]] = []
         self._callback = _Callback(self._receive)  # kept: C holds no reference
@@ -88,23 +92,32 @@ class Synthesiser:
         return 0
 
     def set_voice(self, voice: str, rate: int, pitch: int, pitch_range: int) -> None:
-        """Choose accent and variant (`gmw/en-US+f2`), words a minute, pitch and its range (0-100, 50 is the voice's)."""
+        """Choose accent and variant (`gmw/en-US+f2`), words a minute, pitch and range (0-100, 50: as it is)."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise HdnnError(f"espeak-ng {self.version} has no voice {voice}")
         for parameter, value in ((_RATE, rate), (_VOLUME, _HEADROOM), (_PITCH, pitch), (_RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
+        key = (voice, rate, pitch, pitch_range)
+        if key not in self._gains:
+            self._gain = 1.0
+            samples = self.say(_CALIBRATION).samples
+            self._gains[key] = VOICE_RMS / float(np.sqrt(np.mean(samples**2)))
+        self._gain = self._gains[key]
 
     def say(self, text: str) -> Utterance:
         """Synthesise ASCII `text`, which may hold phonemes in double square brackets."""
         self._samples.clear()
         self._events.clear()
         data = text.encode("ascii")
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         flags = _CHARS_UTF8 | _PHONEMES
         status = self._library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, flags, None, None)
         if status != 0 or not self._samples:
             raise HdnnError(f"espeak-ng returned {status} and no sound for {text!r}")
         samples = np.concatenate(self._samples).astype(np.float32) / 32768
-        words = [(position - 1, sample / self._rate) for kind, position, sample, _ in self._events if kind == _EVENT_WORD]
+        words = [
+            (position - 1, sample / self._rate) for kind, position, sample, _ in self._events if kind == _EVENT_WORD
+        ]
         phonemes = [
             (sample / self._rate, name.decode(errors="replace"))
             for kind, _, sample, name in self._events
@@ -117,4 +130,4 @@ class Synthesiser:
             end = onset
         common = np.gcd(self._rate, SAMPLE_RATE)
         samples = resample_poly(samples, SAMPLE_RATE // common, self._rate // common).astype(np.float32)
-        return Utterance(samples, words, phonemes, end)
+        return Utterance(samples * np.float32(self._gain), words, phonemes, end)

@@ -56,7 +56,9 @@ def mix_headsets(
                 continue
             attenuations.append(float(rng.uniform(*acoustics.crosstalk_db)))
             delay = int(rng.uniform(*DELAY_S) * SAMPLE_RATE)
-            crosstalk[delay:] += sound[: len(sound) - delay] * np.float32(levels[other] * 10 ** (-attenuations[-1] / 20))
+            crosstalk[delay:] += sound[: len(sound) - delay] * np.float32(
+                levels[other] * 10 ** (-attenuations[-1] / 20)
+            )
         snr = float(rng.uniform(*acoustics.snr_db))
         noise = _room_noise(len(speech), rng) * np.float32(levels[wearer] * 10 ** (-snr / 20))
         headset = Headset(speech, crosstalk, noise, snr, attenuations)

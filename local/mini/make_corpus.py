@@ -73,8 +73,10 @@ def _make_meetings(
 ) -> None:
     if not todo:
         return
-    # A process for each meeting: the synthesiser keeps state, and the result must not depend on nj.
-    context = multiprocessing.get_context("spawn")
+    # A process for each meeting: the synthesiser keeps state, and the result must not depend on nj. They are forked
+    # from a server that has the modules but has not used the synthesiser.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["scipy.signal", "soundfile", "mini.meeting"])
     pool = ProcessPoolExecutor(nj, mp_context=context, max_tasks_per_child=1)
     terminal = sys.stderr.isatty()
     try:
@@ -85,7 +87,9 @@ def _make_meetings(
             if not terminal:
                 LOG.info("%s: %.1f min of speech (%d of %d)", jobs[job], record["speech_s"] / 60, count, len(jobs))
     except BrokenProcessPool as error:
-        raise HdnnError(f"{corpus}: a process that made a meeting was killed (memory?); run again with less --nj") from error
+        raise HdnnError(
+            f"{corpus}: a process that made a meeting was killed (memory?); run again with less --nj"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -95,7 +99,9 @@ def _check_settings(corpus: Path, settings: dict) -> None:
     path = corpus / ".done" / "settings.json"
     if path.is_file():
         if json.loads(path.read_text()) != settings:
-            raise HdnnError(f"{corpus} holds a mini corpus made with other settings; remove it or name another directory")
+            raise HdnnError(
+                f"{corpus} holds a mini corpus made with other settings; remove it or name another directory"
+            )
     elif corpus.exists() and any(corpus.iterdir()):
         raise HdnnError(f"{corpus} exists and is not a mini corpus; name another directory")
     else:

@@ -16,7 +16,7 @@ from .config import SAMPLE_RATE, Config
 from .espeak import Synthesiser
 from .headsets import Headset, mix_headsets
 from .nxt import Segment, segments_xml, words_xml
-from .plan import Turn, plan_meeting
+from .plan import plan_meeting
 from .speech import speak_turn
 from .voices import Speaker
 
@@ -72,7 +72,9 @@ def record_meeting(config: Config, set_name: str, meeting: str, speakers: list[S
 def write_meeting(config: Config, set_name: str, meeting: str, speakers: list[Speaker], corpus: Path) -> dict:
     """Make a meeting's audio and annotation files, and last its record in `.done`, which is returned."""
     recorded = record_meeting(config, set_name, meeting, speakers)
-    stage = corpus / ".partial" / meeting  # the parsers read every file of words/ and segments/: no temporary ones there
+    stage = (
+        corpus / ".partial" / meeting
+    )  # the parsers read every file of words/ and segments/: no temporary ones there
     shutil.rmtree(stage, ignore_errors=True)
     audio = stage / "audio"
     audio.mkdir(parents=True)
@@ -134,6 +136,3 @@ def _on_timeline(parts: list[tuple[int, np.ndarray]], duration: float) -> np.nda
     for offset, samples in parts:
         line[offset : offset + len(samples)] += samples[: len(line) - offset]
     return line
-
-
-__all__ = ["ANNOTATIONS", "Meeting", "Turn", "done_file", "record_meeting", "write_meeting"]

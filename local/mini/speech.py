@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from .config import SAMPLE_RATE, Speech
-from .espeak import Synthesiser, Utterance
+from .espeak import VOICE_RMS, Synthesiser, Utterance
 from .plan import Turn
 from .tokens import Token
 
@@ -144,14 +144,15 @@ def _vocal_sound(
     if kind == "laugh":
         utterance = synthesiser.say(rng.choice(LAUGHS))
         return utterance.samples, [0.0], utterance.end
-    bursts = ((0.18, 0.25, 25.0), (0.14, 0.18, 25.0)) if kind == "cough" else ((0.35, 0.03, 6.0),)  # s, level, decay/s
+    # Seconds, level over the voice's, decay per second.
+    bursts = ((0.18, 1.6, 25.0), (0.14, 1.2, 25.0)) if kind == "cough" else ((0.35, 0.3, 6.0),)
     noise = np.random.default_rng(rng.getrandbits(32))
     pieces = []
     for seconds, level, decay in bursts:
         time = np.arange(int(seconds * SAMPLE_RATE), dtype=np.float32) / SAMPLE_RATE
         burst = noise.standard_normal(len(time), dtype=np.float32)
         burst[1:] += 0.7 * burst[:-1]
-        pieces += [burst * np.exp(-decay * time) * level * np.minimum(1, time / 0.01), _silence(0.05)]
+        pieces += [burst * np.exp(-decay * time) * level * VOICE_RMS * np.minimum(1, time / 0.01), _silence(0.05)]
     samples = np.concatenate(pieces).astype(np.float32)
     return samples, [0.0], len(samples) / SAMPLE_RATE
 
