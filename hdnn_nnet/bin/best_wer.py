@@ -1,4 +1,4 @@
-"""Show the best WER of decode directories; with `--dev`, choose weight and penalty there and report them on `--eval`."""
+"""Show the best WER of decode directories; with `--dev`, choose weight and penalty there and report it on `--eval`."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -27,7 +27,9 @@ def _parser() -> OptionParser:
     parser.add_argument("--max-active", type=int, default=2147483647, help="about this many states are alive at most")
     parser.add_argument("--min-active", type=int, default=200, help="about this many states are alive at least")
     parser.add_bool("--allow-partial", False, "write a lattice even where no final state was reached")
-    parser.add_bool("--determinize-lattice", True, "write word lattices with one alignment a word sequence; if false, all")
+    parser.add_bool(
+        "--determinize-lattice", True, "write word lattices with one alignment a word sequence; if false, all"
+    )
     parser.add_argument("--word-symbol-table", default="", help="words.txt: show the recognised words in the log")
     parser.add_argument("--word-history", type=int, default=3, help="words that tell paths apart in word lattices")
     parser.add_argument("--batch-frames", type=int, default=2000, help="frames that are searched together")
@@ -49,7 +51,7 @@ def _batches(rspecifier: str, num_pdfs: int, batch_frames: int) -> Iterator[list
     for key, matrix in read_matrices(rspecifier):
         if matrix.shape[1] != num_pdfs:
             raise HdnnError(
-                f"{rspecifier}, key {key}: {matrix.shape[1]} log-likelihoods a frame, but the model has {num_pdfs} pdfs; "
+                f"{rspecifier}, key {key}: {matrix.shape[1]} log-likelihoods a frame for {num_pdfs} pdfs of the model; "
                 "network and transition model do not belong together"
             )
         if batch and sum(len(m) for _, m in batch) + len(matrix) > batch_frames:
@@ -112,7 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if symbols:
                     logger.info("%s %s", key, " ".join(symbols.get(w, f"#{w}") for w in best.words.tolist()))
                 score = -(best.graph + options.acoustic_scale * best.acoustic)
-                logger.info("log-likelihood per frame of %s is %.6g over %d frames", key, score / len(matrix), len(matrix))
+                logger.info(
+                    "log-likelihood per frame of %s is %.6g over %d frames", key, score / len(matrix), len(matrix)
+                )
                 likelihood += score
                 frames += len(matrix)
                 done += 1

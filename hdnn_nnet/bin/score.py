@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         logger.warning("%d lattices have no reference and are not scored, such as %s", len(extra), extra[0])
     if missing and not options.allow_missing:
         raise HdnnError(
-            f"{directory}: {len(missing)} of {len(reference)} utterances of {options.data}/text have no lattice, such as "
-            f"{' '.join(missing[:5])}; decode them, or score without them with --allow-missing true"
+            f"{directory}: {len(missing)} of {len(reference)} utterances of {options.data}/text have no lattice, "
+            f"such as {' '.join(missing[:5])}; decode them, or score without them with --allow-missing true"
         )
 
     scoring = directory / "scoring_kaldi"

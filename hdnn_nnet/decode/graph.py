@@ -106,7 +106,9 @@ def _closure(fst: Fst, strings: _Strings) -> tuple[np.ndarray, np.ndarray, np.nd
         )
         parts.append(frontier)
     else:
-        raise HdnnError(f"the decoding graph has a cycle or a path of {_MAX_EPSILON_PATH} input epsilons; make it again")
+        raise HdnnError(
+            f"the decoding graph has a cycle or a path of {_MAX_EPSILON_PATH} input epsilons; make it again"
+        )
     origin, here, cost, node = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((cost, node, here, origin))
     origin, here, cost, node = origin[order], here[order], cost[order], node[order]
@@ -163,7 +165,7 @@ def remove_input_epsilons(fst: Fst) -> Graph:
         words,
         final,
     )
-    offsets, source, nextstate, label, total, words, final = graph
+    offsets, _, nextstate, label, total, words, final = graph
     word_offsets, spelled = strings.spell(words)
     return Graph(offsets, nextstate, label, total.astype(np.float32), final, word_offsets, spelled)
 

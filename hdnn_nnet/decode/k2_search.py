@@ -26,7 +26,8 @@ class K2Search:
         largest = int(graph.transition_id.max())
         if largest >= len(tid_to_pdf):
             raise HdnnError(
-                f"the graph has transition-id {largest}, the model only {len(tid_to_pdf) - 1}; they do not belong together"
+                f"the graph has transition-id {largest}, the model only {len(tid_to_pdf) - 1}; "
+                "they do not belong together"
             )
         self.pdf = tid_to_pdf[graph.transition_id]
         self.fsa = self._make_fsa(k2)
@@ -47,7 +48,9 @@ class K2Search:
         order = np.lexsort((label.view(np.uint32), source))
         fsa = k2.Fsa(torch.from_numpy(table[order]))
         # Arc of the graph, or -1 - state for a final arc.
-        fsa.graph_arc = torch.from_numpy(np.concatenate([np.arange(graph.num_arcs), -1 - states])[order].astype(np.int32))
+        fsa.graph_arc = torch.from_numpy(
+            np.concatenate([np.arange(graph.num_arcs), -1 - states])[order].astype(np.int32)
+        )
         return k2.create_fsa_vec([fsa])
 
     def search(

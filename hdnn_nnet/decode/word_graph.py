@@ -1,10 +1,10 @@
 """From frame-level search results to word lattices.
 
-A frame-level lattice holds every alignment within the beam, hundreds of arcs a frame. What recognition needs of it is one
-alignment, the best, for every word sequence. The method is that of Ortmanns, Ney and Aubert, "A word graph algorithm
-for large vocabulary continuous speech recognition" (1997), with a longer history than their word pair: paths are told
-apart by their last `history` words, and where two paths with the same history meet in a state, only the better survives.
-Their different pasts stay, as arcs into the words before. The best path is kept exactly.
+A frame-level lattice holds every alignment within the beam, hundreds of arcs a frame. Recognition needs one alignment,
+the best, for every word sequence. The method is that of Ortmanns, Ney and Aubert, "A word graph algorithm for large
+vocabulary continuous speech recognition" (1997), with a longer history than their word pair: paths are told apart by
+their last `history` words, and where two with the same history meet in a state, only the better survives. Their
+different pasts stay, as arcs into the words before. The best path is kept exactly.
 All utterances of a batch advance together, frame by frame, in array operations.
 """
 

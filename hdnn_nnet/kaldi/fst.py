@@ -12,7 +12,9 @@ from hdnn_nnet.errors import HdnnError
 
 MAGIC = 2125659606
 ARC = np.dtype([("ilabel", "<i4"), ("olabel", "<i4"), ("weight", "<f4"), ("nextstate", "<i4")])
-_CONST_STATE = np.dtype([("final", "<f4"), ("pos", "<u4"), ("narcs", "<u4"), ("niepsilons", "<u4"), ("noepsilons", "<u4")])
+_CONST_STATE = np.dtype(
+    [("final", "<f4"), ("pos", "<u4"), ("narcs", "<u4"), ("niepsilons", "<u4"), ("noepsilons", "<u4")]
+)
 _HAS_ISYMBOLS, _HAS_OSYMBOLS, _IS_ALIGNED = 1, 2, 4
 _VECTOR_PROPERTIES = 0x3  # expanded and mutable; nothing else is claimed
 _ALIGNMENT = 16
@@ -70,7 +72,9 @@ def read_header(data: bytes, position: int, where: str) -> FstHeader:
     try:
         (magic,) = struct.unpack_from("<i", data, position)
         if magic != MAGIC:
-            raise HdnnError(f"{where}: no OpenFst file (magic number {magic:#x}); give an FST that was written in binary")
+            raise HdnnError(
+                f"{where}: no OpenFst file (magic number {magic:#x}); give an FST that was written in binary"
+            )
         position += 4
         names = []
         for _ in range(2):
@@ -83,7 +87,10 @@ def read_header(data: bytes, position: int, where: str) -> FstHeader:
     except struct.error as error:
         raise HdnnError(f"{where}: the FST header is truncated; make the file again") from error
     if flags & (_HAS_ISYMBOLS | _HAS_OSYMBOLS):
-        raise HdnnError(f"{where}: symbol tables inside the FST are not supported; fstsymbols --clear_isymbols --clear_osymbols removes them")
+        raise HdnnError(
+            f"{where}: symbol tables inside the FST are not supported; remove them with "
+            "fstsymbols --clear_isymbols --clear_osymbols"
+        )
     return FstHeader(names[0], names[1], version, flags, start, num_states, num_arcs, position + 40)
 
 
@@ -99,7 +106,9 @@ def read_fst(path: str | os.PathLike[str]) -> Fst:
         raise HdnnError(f"cannot read the FST {path}: {error.strerror}") from error
     header = read_header(data, 0, str(path))
     if header.arc_type != "standard":
-        raise HdnnError(f"{path}: arcs of type {header.arc_type}, expected standard; convert it with fstmap or remake it")
+        raise HdnnError(
+            f"{path}: arcs of type {header.arc_type}, expected standard; convert it with fstmap or remake it"
+        )
     if header.fst_type == "const":
         fst = _read_const(data, header, path)
     elif header.fst_type == "vector":

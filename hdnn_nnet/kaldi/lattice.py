@@ -131,12 +131,7 @@ def topological_order(lattice: AnyLattice, where: str = "lattice") -> np.ndarray
     """
     targets = lattice.arcs["nextstate"].astype(np.int64)
     sources = lattice.sources()
-    if (targets > sources).all():
-        order_is_given = True
-    else:
-        order_is_given = False
-    depth = np.zeros(lattice.num_states, np.int64)
-    if order_is_given:
+    if (targets > sources).all():  # the usual case
         begins = lattice.offsets.tolist()
         next_states = targets.tolist()
         levels = [0] * lattice.num_states
@@ -146,6 +141,7 @@ def topological_order(lattice: AnyLattice, where: str = "lattice") -> np.ndarray
                 if levels[target] < below:
                     levels[target] = below
         return np.asarray(levels, np.int64)
+    depth = np.zeros(lattice.num_states, np.int64)
     waiting = np.bincount(targets, minlength=lattice.num_states)
     degree = np.diff(lattice.offsets)
     frontier = np.flatnonzero(waiting == 0)

@@ -1,6 +1,7 @@
 """Best paths through a lattice, for many scales and word insertion penalties at once."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def best_paths(
     depth = topological_order(lattice, where)
     order = np.lexsort((target, depth[target]))
     level_begin = np.searchsorted(depth[target][order], np.arange(int(depth.max()) + 2))
-    for begin, end in zip(level_begin[:-1], level_begin[1:], strict=True):
+    for begin, end in pairwise(level_begin.tolist()):
         if begin == end:
             continue
         into = order[begin:end]

@@ -71,7 +71,7 @@ def _parse_lattice(values: np.ndarray, view: memoryview, header: FstHeader, wher
 
 
 def _parse_compact(values: np.ndarray, view: memoryview, header: FstHeader, where: str) -> tuple[CompactLattice, int]:
-    # A state: final weight (2 floats, string), number of arcs (int64), arcs: 2 labels, weight (2 floats, string), target.
+    # A state: final weight (2 floats, string), number of arcs (int64), arcs: 2 labels, weight, target.
     # Strings make the sizes differ, so arcs are walked through one by one and gathered in bulk afterwards.
     position = 0
     state_at, arc_at, counts, lengths, final_lengths = [], [], [], [], []
@@ -182,11 +182,13 @@ def parse_text(lines: Iterable[str], where: str) -> AnyLattice:
             if start < 0:
                 start = int(fields[0])
             if len(fields) <= 2:
-                finals.append((int(fields[0]), fields[1] if len(fields) == 2 else ""))
+                weight = fields[1] if len(fields) == 2 else ""
+                finals.append((int(fields[0]), weight))
+                transducer |= weight.count(",") == 1
                 continue
             # `from to ilabel olabel [weight]` or `from to label [weight]`; only weights have commas.
             weight = fields.pop() if "," in fields[-1] else ""
-            transducer |= len(fields) == 4
+            transducer |= len(fields) == 4 or weight.count(",") == 1
             source, target, ilabel, olabel = (int(field) for field in (*fields, fields[-1])[:4])
             arcs.append((source, target, ilabel, olabel, weight))
         except (ValueError, IndexError) as error:
@@ -212,8 +214,10 @@ def _assemble(start, arcs, finals, compact, where) -> AnyLattice:
     if min([0, *(min(a[0], a[1]) for a in arcs), *(f[0] for f in finals)]) < 0:
         raise ValueError("negative state")
     arcs = [arc for _, arc in sorted(enumerate(arcs), key=lambda item: (item[1][0], item[0]))]
-    offsets = cumulative(np.bincount([a[0] for a in arcs], minlength=num_states)) if arcs else np.zeros(
-        num_states + 1, np.int64
+    offsets = (
+        cumulative(np.bincount([a[0] for a in arcs], minlength=num_states))
+        if arcs
+        else np.zeros(num_states + 1, np.int64)
     )
     weights = [_weight(a[4], compact) for a in arcs]
     final = np.full((num_states, 2), np.inf, np.float32)
@@ -243,28 +247,19 @@ def _ragged(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 def to_text(lattice: AnyLattice) -> str:
     """Kaldi's text form, the closing empty line included, without key; 6 significant digits as Kaldi writes."""
-    compact = isinstance(lattice, CompactLattice)
     others = [s for s in range(lattice.num_states) if s != lattice.start]
-    states = [lattice.start, *others] if lattice.start >= 0 else others
+    compact = lattice if isinstance(lattice, CompactLattice) else None
+    rows, final = lattice.arcs.tolist(), lattice.final.tolist()
+    is_final, offsets = lattice.is_final().tolist(), lattice.offsets.tolist()
     lines: list[str] = []
-    rows = lattice.arcs.tolist()
-    final = lattice.final.tolist()
-    is_final = lattice.is_final().tolist()
-    offsets = lattice.offsets.tolist()
-    for state in states:
+    for state in [lattice.start, *others] if lattice.start >= 0 else others:
         for arc in range(offsets[state], offsets[state + 1]):
-            if isinstance(lattice, CompactLattice):
-                label, graph, acoustic, target = rows[arc]
-                head = f"{state}\t{target}\t{label}"
-                string = lattice.string(arc)
-            else:
-                ilabel, olabel, graph, acoustic, target = rows[arc]
-                head = f"{state}\t{target}\t{ilabel}\t{olabel}"
-                string = None
-            lines.append(_line(head, graph, acoustic, string))
+            *labels, graph, acoustic, target = rows[arc]
+            head = "\t".join(map(str, (state, target, *labels)))
+            lines.append(_line(head, graph, acoustic, compact.string(arc) if compact else None))
         if is_final[state]:
-            ending = lattice.final_string(state) if isinstance(lattice, CompactLattice) else None
-            lines.append(_line(f"{state}", *final[state], ending))
+            ending = compact.final_string(state) if compact else None
+            lines.append(_line(str(state), final[state][0], final[state][1], ending))
     return "".join(line + "\n" for line in lines) + "\n"
 
 

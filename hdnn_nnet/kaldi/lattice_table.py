@@ -4,18 +4,20 @@ import gzip
 import io
 import os
 import re
+import struct
 import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import numpy as np
 
 from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.basic_io import INT32_ITEM
 from hdnn_nnet.kaldi.lattice import AnyLattice
 from hdnn_nnet.kaldi.lattice_io import HEADER_ROOM, TruncatedError, parse_binary, parse_text, to_binary, to_text
 from hdnn_nnet.kaldi.tables import read_scp
@@ -121,7 +123,9 @@ def _read_archive(rxfilename: str) -> Iterator[tuple[str, AnyLattice]]:
             if not window.data:
                 return
             if window.data.startswith(_MAGIC):
-                raise HdnnError(f"{rxfilename}: a lattice without key after {last}; name single lattices in a script file")
+                raise HdnnError(
+                    f"{rxfilename}: a lattice without key after {last}; name single lattices in a script file"
+                )
             match = re.compile(rb"([^\s\x00-\x1f]{1,4096})[ \t]").match(window.data)
             if not match:
                 raise HdnnError(f"{rxfilename}: no key after {last}; the archive is damaged or no table: make it again")
@@ -191,7 +195,7 @@ class TableWriter:
         self._stream: IO[bytes] = io.BytesIO()
         self._scp: IO[bytes] | None = None
 
-    def __enter__(self) -> "TableWriter":
+    def __enter__(self) -> Self:
         target = self._archive.strip()
         if target == "-":
             self._stream = sys.stdout.buffer
@@ -231,10 +235,8 @@ class TableWriter:
                     raise
         if self._process is not None:
             assert self._process.stdin is not None
-            try:
+            with suppress(BrokenPipeError):  # the command's status tells why
                 self._process.stdin.close()
-            except BrokenPipeError:
-                pass
             status = self._process.wait()
             if status != 0 and error is None:
                 raise HdnnError(f"{self.specifier}: the command failed with status {status}; run it by hand to see why")
@@ -262,5 +264,6 @@ class IntVectorWriter(TableWriter):
         if self.text:
             self.write(key, ("".join(f"{v} " for v in values) + "\n").encode())
         else:
-            data = np.asarray(values, "<i4")
-            self.write(key, b"\0B\4" + np.int32(len(data)).tobytes() + data.tobytes())
+            items = np.full(len(values), 4, INT32_ITEM)
+            items["value"] = values
+            self.write(key, b"\0B" + struct.pack("<bi", 4, len(values)) + items.tobytes())

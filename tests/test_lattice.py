@@ -1,0 +1,309 @@
+"""Kaldi lattices: files written by Kaldi round-trip; damaged ones are refused by name."""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.lattice import (
+    COMPACT_ARC,
+    LATTICE_ARC,
+    AnyLattice,
+    CompactLattice,
+    Lattice,
+    cumulative,
+    expand,
+    topological_order,
+)
+from hdnn_nnet.kaldi.lattice_best import best_paths, connect, path_alignment
+from hdnn_nnet.kaldi.lattice_io import to_binary, to_text
+from hdnn_nnet.kaldi.lattice_table import IntVectorWriter, LatticeWriter, read_lattice, read_lattices
+
+
+def same(a: AnyLattice, b: AnyLattice) -> None:
+    assert type(a) is type(b)
+    assert a.start == b.start
+    for name in vars(a):
+        if name != "start":
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+def without_header(archive: bytes) -> bytes:
+    """Blank out the properties and arc counts of the FST headers, which depend on how a lattice came about."""
+    magic, position, out = b"\xd6\xfd\xb2\x7e\x06\x00\x00\x00vector", 0, bytearray(archive)
+    while (position := archive.find(magic, position)) >= 0:
+        length = int.from_bytes(archive[position + 14 : position + 18], "little")
+        head = position + 18 + length
+        out[head + 8 : head + 16] = bytes(8)
+        out[head + 32 : head + 40] = bytes(8)
+        position = head
+    return bytes(out)
+
+
+BINARY = ["lat.1.gz", "lat.noncompact.gz", "lat.raw_one.gz", "lat.wordaligned.gz"]
+TEXT = [
+    "decode/lat.compact.txt.gz",
+    "decode/lat.noncompact.txt.gz",
+    "denlats/spkB-train2.compact.txt.gz",
+    "denlats/spkB-train2.noncompact.txt.gz",
+    "denlats/spkC-train2.compact.txt.gz",
+    "denlats/spkC-train2.noncompact.txt.gz",
+]
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_round_trip_is_exact(kaldi_fixture: Path, tmp_path: Path, name: str) -> None:
+    path = kaldi_fixture / "exp/decode" / name
+    entries = list(read_lattices(path))
+    with LatticeWriter(f"ark,scp:{tmp_path}/lat.ark,{tmp_path}/lat.scp") as writer:
+        for key, lattice in entries:
+            writer.write_lattice(key, lattice)
+    written = (tmp_path / "lat.ark").read_bytes()
+    assert without_header(written) == without_header(gzip.decompress(path.read_bytes()))
+    by_offset = list(read_lattices(f"scp:{tmp_path}/lat.scp"))
+    assert [key for key, _ in by_offset] == [key for key, _ in entries]
+    for (_, a), (_, b) in zip(by_offset, entries, strict=True):
+        same(a, b)
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_text_round_trip_is_equal(kaldi_fixture: Path, tmp_path: Path, name: str) -> None:
+    path = kaldi_fixture / "exp" / name
+    with LatticeWriter(f"ark,t:| gzip -c > {tmp_path}/copy.gz") as writer:
+        for key, lattice in read_lattices(f"ark:gunzip -c {path} |"):
+            writer.write_lattice(key, lattice)
+    assert gzip.decompress((tmp_path / "copy.gz").read_bytes()) == gzip.decompress(path.read_bytes())
+
+
+def test_text_equals_binary(kaldi_fixture: Path) -> None:
+    folder = kaldi_fixture / "exp/decode"
+    text = "".join(f"{key} \n{to_text(lattice)}" for key, lattice in read_lattices(folder / "lat.1.gz"))
+    assert text.encode() == gzip.decompress((folder / "lat.compact.txt.gz").read_bytes())
+
+
+def test_single_files_and_script_with_pipes(kaldi_fixture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(kaldi_fixture)
+    table = dict(read_lattices("scp:exp/denlats/lat.scp"))
+    assert len(table) == 10
+    for key, lattice in table.items():
+        same(lattice, read_lattice(f"exp/denlats/lat1/{key}.gz"))
+
+
+def test_expand_equals_kaldi(kaldi_fixture: Path) -> None:
+    folder = kaldi_fixture / "exp/decode"
+    kaldi = dict(read_lattices(folder / "lat.noncompact.gz"))
+    for key, compact in read_lattices(folder / "lat.1.gz"):
+        assert isinstance(compact, CompactLattice)
+        ours = expand(compact)
+        assert signature(ours) == signature(kaldi[key])
+
+
+def signature(lattice: AnyLattice) -> tuple:
+    """What survives renumbering of states: sizes, multiset of arcs, best path's costs under several scales."""
+    arcs = sorted(zip(*(lattice.arcs[n].tolist() for n in ("ilabel", "olabel", "graph", "acoustic")), strict=True))
+    scales, penalties = np.array([1.0, 0.1, 0.03]), np.array([0.0, 0.5, -2.0])
+    paths = best_paths(lattice, scales, penalties)
+    ends = [(p.graph, p.acoustic, path_alignment(lattice, p).tolist(), p.words.tolist()) for p in paths]
+    return lattice.num_states, lattice.num_arcs, arcs, ends, sorted(lattice.final[lattice.is_final()].tolist())
+
+
+def test_best_path_equals_kaldi(kaldi_fixture: Path) -> None:
+    folder = kaldi_fixture / "exp/decode"
+
+    def column(name: str) -> dict[str, list[float]]:
+        rows = [line.split() for line in (folder / name).read_text().splitlines()]
+        return {row[0]: [float(word) for word in row[1:]] for row in rows}
+
+    words, ali = column("best_path.words.int"), column("best_path.ali")
+    graph, acoustic = column("1best.lm_cost"), column("1best.ac_cost")
+    for name in ("lat.1.gz", "lat.noncompact.gz"):
+        for key, lattice in read_lattices(folder / name):
+            path = best_paths(lattice, np.array([0.1]), np.zeros(1))[0]
+            assert path.words.tolist() == words[key]
+            assert path_alignment(lattice, path).tolist() == ali[key]
+            assert path.graph == pytest.approx(graph[key][0], rel=1e-6)
+            assert path.acoustic == pytest.approx(acoustic[key][0], rel=1e-6)
+
+
+@st.composite
+def lattices(draw: st.DrawFn) -> CompactLattice:
+    """Random acyclic compact lattices in topological order."""
+    states = draw(st.integers(1, 6))
+    cost = st.integers(-8, 8).map(lambda value: value / 4)
+    ids = st.lists(st.integers(1, 9), max_size=3)
+    arcs, strings, counts = [], [], [0] * states
+    for source in range(states - 1):
+        for _ in range(draw(st.integers(0, 3))):
+            target = draw(st.integers(source + 1, states - 1))
+            arcs.append((draw(st.integers(0, 4)), draw(cost), draw(cost), target))
+            strings.append(draw(ids))
+            counts[source] += 1
+    final = np.full((states, 2), np.inf, np.float32)
+    final_strings: list[list[int]] = [[] for _ in range(states)]
+    for state in draw(st.sets(st.integers(0, states - 1), min_size=1)):
+        final[state] = draw(cost), draw(cost)
+        final_strings[state] = draw(ids)
+    return CompactLattice(
+        0,
+        cumulative(np.array(counts)),
+        np.array(arcs, COMPACT_ARC),
+        final,
+        cumulative(np.array([len(s) for s in strings], np.int64)),
+        np.array([i for s in strings for i in s], np.int32),
+        cumulative(np.array([len(s) for s in final_strings], np.int64)),
+        np.array([i for s in final_strings for i in s], np.int32),
+    )
+
+
+def all_paths(lattice: CompactLattice) -> list[tuple[tuple[int, ...], tuple[int, ...], float, float]]:
+    """(words, transition-ids, graph, acoustic) of all paths."""
+    found = []
+
+    def walk(state: int, words: tuple, ids: tuple, graph: float, acoustic: float) -> None:
+        if lattice.is_final()[state]:
+            end = tuple(lattice.final_string(state).tolist())
+            found.append((words, ids + end, graph + lattice.final[state, 0], acoustic + lattice.final[state, 1]))
+        for arc in range(lattice.offsets[state], lattice.offsets[state + 1]):
+            label, g, a, target = lattice.arcs[arc].tolist()
+            spelled = words + ((label,) if label else ())
+            walk(target, spelled, ids + tuple(lattice.string(arc).tolist()), graph + g, acoustic + a)
+
+    walk(lattice.start, (), (), 0.0, 0.0)
+    return found
+
+
+@given(lattices())
+@settings(max_examples=150, deadline=None)
+def test_best_paths_equal_brute_force(lattice: CompactLattice) -> None:
+    paths = all_paths(lattice)
+    scales, penalties = np.array([1.0, 0.25, 2.0]), np.array([0.0, 1.5, -1.0])
+    if not paths:
+        with pytest.raises(HdnnError, match=r"no path|empty"):
+            best_paths(lattice, scales, penalties)
+        return
+    trimmed = connect(lattice)
+    assert sorted(all_paths(trimmed)) == sorted(paths)
+    for candidate in (lattice, expand(lattice), trimmed):
+        for path, scale, penalty in zip(best_paths(candidate, scales, penalties), scales, penalties, strict=True):
+            cost = path.graph + scale * path.acoustic + penalty * len(path.words)
+            assert cost == pytest.approx(min(g + scale * a + penalty * len(w) for w, _, g, a in paths))
+            ids = tuple(path_alignment(candidate, path).tolist())
+            assert (tuple(path.words.tolist()), ids) in {(w, i) for w, i, _, _ in paths}
+
+
+@given(lattices(), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_round_trip_of_any_lattice(
+    tmp_path_factory: pytest.TempPathFactory, lattice: CompactLattice, text: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.ark"
+    both: list[AnyLattice] = [lattice, expand(lattice)]
+    for item in both:
+        with LatticeWriter(f"{'ark,t' if text else 'ark'}:{path}") as writer:
+            writer.write_lattice("first", item)
+            writer.write_lattice("second", item)
+        entries = list(read_lattices(path))
+        assert [key for key, _ in entries] == ["first", "second"]
+        for _, again in entries:
+            if text:  # states without arcs that are not final leave no trace in text
+                assert to_text(again) == to_text(item)
+            else:
+                same(again, item)
+
+
+@given(st.data())
+@settings(max_examples=80, deadline=None)
+def test_damage_names_file_and_key(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    lattice = data.draw(lattices())
+    item: AnyLattice = expand(lattice) if data.draw(st.booleans()) else lattice
+    path = tmp_path_factory.getbasetemp() / "damaged.ark"
+    whole = b"utt1 " + to_binary(item)
+    cut = data.draw(st.integers(6, len(whole) - 1))
+    path.write_bytes(whole[:cut])
+    with pytest.raises(HdnnError, match=r"damaged\.ark, key utt1"):
+        list(read_lattices(path))
+    place, value = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 255))
+    path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+    message = "damaged.ark"
+    try:
+        list(read_lattices(path))
+    except HdnnError as error:
+        message = str(error)
+    assert "damaged.ark" in message
+
+
+def test_bad_tables_are_refused(tmp_path: Path, kaldi_fixture: Path) -> None:
+    with pytest.raises(HdnnError, match=r"missing\.gz"):
+        list(read_lattices(tmp_path / "missing.gz"))
+    truncated = tmp_path / "short.gz"
+    truncated.write_bytes((kaldi_fixture / "exp/decode/lat.1.gz").read_bytes()[:4000])
+    with pytest.raises(HdnnError, match=r"short\.gz.*(truncated|damaged)"):
+        list(read_lattices(truncated))
+    with pytest.raises(HdnnError, match="status 3"):
+        list(read_lattices("ark:exit 3 |"))
+    with pytest.raises(HdnnError, match="cannot read the lattice line"):
+        list(read_lattices("ark:printf 'utt \\n0 1 x\\n\\n' |"))
+    with pytest.raises(HdnnError, match="without key"):
+        list(read_lattices(kaldi_fixture / "exp/denlats/lat1/spkA-train1.gz"))
+    (tmp_path / "one.scp").write_text(f"utt {tmp_path}/none.gz\n")
+    with pytest.raises(HdnnError, match=r"one\.scp, key utt"):
+        list(read_lattices(f"scp:{tmp_path}/one.scp"))
+
+
+def test_failed_writing_leaves_nothing(tmp_path: Path, kaldi_fixture: Path) -> None:
+    _, lattice = next(read_lattices(kaldi_fixture / "exp/decode/lat.1.gz"))
+
+    def write_and_fail() -> None:
+        with LatticeWriter(f"ark:{tmp_path}/lat.ark") as writer:
+            writer.write_lattice("utt", lattice)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_and_fail()
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(HdnnError, match="status 5"), LatticeWriter("ark:| cat > /dev/null; exit 5") as writer:
+        writer.write_lattice("utt", lattice)
+
+
+def test_cycle_is_refused() -> None:
+    arcs = np.array([(1, 0, 0.0, 0.0, 1), (1, 0, 0.0, 0.0, 0)], LATTICE_ARC)
+    lattice = Lattice(0, np.array([0, 1, 2]), arcs, np.zeros((2, 2), np.float32))
+    with pytest.raises(HdnnError, match="cycle"):
+        topological_order(lattice)
+
+
+def test_integer_vectors_are_kaldi_s(tmp_path: Path, kaldi_fixture: Path) -> None:
+    import kaldiio
+
+    with IntVectorWriter(f"ark:{tmp_path}/a.ark") as writer:
+        writer.write_vector("utt", [3, 1, 4])
+        writer.write_vector("none", [])
+    entries = dict(kaldiio.load_ark(f"{tmp_path}/a.ark"))
+    assert {key: value.tolist() for key, value in entries.items()} == {"utt": [3, 1, 4], "none": []}
+    with IntVectorWriter(f"ark,t:{tmp_path}/a.txt") as writer:
+        writer.write_vector("utt", [3, 1, 4])
+    assert (tmp_path / "a.txt").read_text() == "utt 3 1 4 \n"
+
+
+@pytest.mark.kaldi
+def test_kaldi_reads_ours(kaldi_root: Path, kaldi_fixture: Path, tmp_path: Path) -> None:
+    import subprocess
+
+    program = kaldi_root / "src/latbin/lattice-copy"
+    if not program.exists():
+        pytest.skip("lattice-copy is not built")
+    for name in ("lat.1.gz", "lat.noncompact.gz"):
+        source = kaldi_fixture / "exp/decode" / name
+        with LatticeWriter(f"ark:{tmp_path}/ours.ark") as writer:
+            for key, lattice in read_lattices(source):
+                writer.write_lattice(key, lattice)
+        texts = [
+            subprocess.run([program, where, "ark,t:-"], stdout=subprocess.PIPE, check=True).stdout
+            for where in (f"ark:{tmp_path}/ours.ark", f"ark:gunzip -c {source}|")
+        ]
+        assert texts[0] == texts[1]
