@@ -54,7 +54,7 @@ class Config:
     seed: int = 1
     meetings_per_hour: float = 8 / DEFAULT_HOURS  # training; 8 meetings, 32 speakers by default
     minutes_held_out: float = 8.0  # dev and eval each, at the default size or above; less below it
-    oov_share: float = 0.5  # how many <name> become <oov_name> in dev and eval
+    oov_share: float = 0.65  # how many <name> become <oov_name> in dev and eval
     speech: Speech = field(default_factory=Speech)
     acoustics: dict[str, Acoustics] = field(
         default_factory=lambda: {
