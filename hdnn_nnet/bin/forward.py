@@ -1,0 +1,123 @@
+"""Forward features through a network and write log-likelihoods (the counterpart of nnet-forward)."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import torch
+
+from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.kaldi.tables import read_matrices
+from hdnn_nnet.model_dir import load_model, read_option_file
+from hdnn_nnet.nn.networks import AcousticModel
+from hdnn_nnet.precision import PRECISIONS, choose_device, choose_dtype
+from hdnn_nnet.prior import counts_path, read_log_prior
+
+log = logging.getLogger(__name__)
+PROGRAM = "hdnn-forward"
+OUTPUTS = ("loglikes", "logposteriors", "posteriors", "logits")
+
+
+def parser() -> OptionParser:
+    options = OptionParser(PROGRAM, __doc__ or "")
+    options.add_argument("model_dir", help="directory with final.safetensors and model.json")
+    options.add_argument("features", help="data directory (its CMVN and deltas as in training) or a feature rspecifier")
+    options.add_argument("wspecifier", help="where the matrices go, for example ark:-")
+    options.add_argument("--output", choices=OUTPUTS, default="loglikes", help="what is written")
+    options.add_argument("--class-frame-counts", default="", help="counts for the prior; default: the model's own")
+    options.add_argument("--prior-scale", type=float, default=1.0, help="factor of the log-prior")
+    options.add_argument("--weights", default="final.safetensors", help="weights file in model_dir")
+    options.add_argument("--batch-frames", type=int, default=1024, help="frames computed at a time")
+    options.add_argument("--num-threads", type=int, default=1, help="CPU threads; 0: torch's choice")
+    options.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
+    options.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the matrix products")
+    return options
+
+
+def open_features(where: str, model_dir: Path) -> Iterable[tuple[str, np.ndarray]]:
+    """A data directory with the model's CMVN and deltas, or a table whose features are taken as they are."""
+    if Path(where).is_dir():
+        return FeatureReader(
+            where, read_option_file(model_dir / "cmvn_opts"), read_option_file(model_dir / "delta_opts")
+        )
+    return read_matrices(where)
+
+
+def batches(
+    utterances: Iterable[tuple[str, np.ndarray]], frames: int, dim: int
+) -> Iterator[list[tuple[str, np.ndarray]]]:
+    """Utterances in order, collected until they have at least `frames` frames; their width is checked."""
+    batch: list[tuple[str, np.ndarray]] = []
+    size = 0
+    for utt, matrix in utterances:
+        if matrix.shape[1] != dim:
+            raise HdnnError(f"utterance {utt} has {matrix.shape[1]} features a frame but the network takes {dim}")
+        if not len(matrix):
+            raise HdnnError(f"utterance {utt} has no frames; remove it from the data directory")
+        batch.append((utt, matrix))
+        size += len(matrix)
+        if size >= frames:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+@torch.no_grad()
+def compute(
+    model: AcousticModel, utterances: Sequence[np.ndarray], output: str, log_prior: torch.Tensor | None
+) -> np.ndarray:
+    """Matrices (T_i, feat_dim) to one float32 matrix (sum of T_i, num_pdfs)."""
+    device = model.mean.device
+    windows = [model.splice(model.normalise(torch.from_numpy(m).to(device))) for m in utterances]
+    values = model.logits(windows[0] if len(windows) == 1 else torch.cat(windows))
+    if output == "posteriors":
+        values = torch.softmax(values, 1)
+    elif output != "logits":
+        values = torch.log_softmax(values, 1)
+    if log_prior is not None:
+        values -= log_prior
+    return values.cpu().numpy()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    if args.num_threads:
+        torch.set_num_threads(args.num_threads)
+    model_dir = Path(args.model_dir)
+    device = choose_device(args.device)
+    model = load_model(model_dir, args.weights).to(device)
+    model.compute_dtype = choose_dtype(args.precision, device)
+    log_prior = None
+    if args.output == "loglikes":
+        path = args.class_frame_counts or counts_path(model_dir)
+        prior = read_log_prior(path, model.config.num_pdfs)
+        log_prior = torch.from_numpy(args.prior_scale * prior).to(device, torch.float32)
+    utts = frames = 0
+    started = time.monotonic()
+    source = open_features(args.features, model_dir)
+    with kaldiio.WriteHelper(args.wspecifier) as writer:
+        for batch in batches(source, args.batch_frames, model.config.feat_dim):
+            values = compute(model, [m for _, m in batch], args.output, log_prior)
+            if not np.isfinite(values).all():
+                raise HdnnError(f"the network gives NaN or infinity in one of {', '.join(u for u, _ in batch)}")
+            row = 0
+            for utt, matrix in batch:
+                writer(utt, values[row : row + len(matrix)])
+                row += len(matrix)
+            utts += len(batch)
+            frames += row
+    if not utts:
+        raise HdnnError(f"{args.features} holds no utterances")
+    seconds = time.monotonic() - started
+    log.info("Done %d utterances, %d frames in %.1f s (%.0f frames/s)", utts, frames, seconds, frames / seconds)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main, PROGRAM)

@@ -1,0 +1,101 @@
+"""The model directory: network weights and description beside the Kaldi files that decoding needs.
+
+`final.safetensors` holds the parameters and the global mean and inverse standard deviation, `model.json` the architecture.
+Kaldi's part (`final.mdl`, `tree`, `phones.txt`, `ali_train_pdf.counts`, `cmvn_opts`, `delta_opts`, `num_jobs`) is what the
+scripts of Kaldi's nnet1 expect to find.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from hdnn_nnet.atomic import atomic_path, write_text
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.nn.config import NetworkConfig, read_json
+from hdnn_nnet.nn.networks import AcousticModel, build_network
+
+FORMAT = 1
+
+
+def save_model(model: AcousticModel, directory: str | os.PathLike[str], name: str = "final.safetensors") -> None:
+    """Write `model.json` and the weights file `name` into `directory`, each atomically."""
+    directory = Path(directory)
+    description = {"format": FORMAT, "network": model.config.to_json(), "num_parameters": model.num_parameters()}
+    write_text(directory / "model.json", json.dumps(description, indent=2) + "\n")
+    save_tensors({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, directory / name)
+
+
+def save_tensors(
+    tensors: dict[str, torch.Tensor], path: str | os.PathLike[str], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file atomically."""
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def load_tensors(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Read a safetensors file; a missing or damaged one is an HdnnError."""
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise HdnnError(f"{path} does not exist") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise HdnnError(f"{path} is damaged or no safetensors file ({error}); train or copy it again") from error
+
+
+def load_config(directory: str | os.PathLike[str]) -> NetworkConfig:
+    """The architecture of a model directory."""
+    path = Path(directory) / "model.json"
+    content: Any = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT or "network" not in content:
+        raise HdnnError(f"{path}: not a model description of format {FORMAT}")
+    return NetworkConfig.from_json(content["network"], path)
+
+
+def load_model(directory: str | os.PathLike[str], name: str = "final.safetensors") -> AcousticModel:
+    """The network of a model directory, on the CPU, in evaluation mode.
+
+    Raises:
+        HdnnError: a file is missing or damaged, or weights and description disagree.
+    """
+    model = build_network(load_config(directory))
+    load_weights(model, Path(directory) / name)
+    return model.eval()
+
+
+def load_weights(model: AcousticModel, path: str | os.PathLike[str]) -> None:
+    """Fill `model` from a weights file after checking names, shapes and finiteness."""
+    tensors = load_tensors(path)
+    wanted = model.state_dict()
+    if tensors.keys() != wanted.keys():
+        odd = sorted(tensors.keys() ^ wanted.keys())
+        raise HdnnError(f"{path} does not fit {model.config.name}: {', '.join(odd)} missing or superfluous")
+    for key, value in tensors.items():
+        if value.shape != wanted[key].shape:
+            raise HdnnError(f"{path}: {key} has shape {tuple(value.shape)}, model.json says {tuple(wanted[key].shape)}")
+        if not torch.isfinite(value).all():
+            raise HdnnError(f"{path}: {key} holds NaN or infinity; train again with a lower rate")
+    model.load_state_dict(tensors)
+
+
+def copy_kaldi_files(source: str | os.PathLike[str], directory: str | os.PathLike[str]) -> None:
+    """Copy what decoding needs of an alignment directory: `final.mdl` and, where they exist, tree, phones.txt and options."""
+    source, directory = Path(source), Path(directory)
+    if not (source / "final.mdl").is_file():
+        raise HdnnError(f"{source}/final.mdl does not exist; give an alignment directory that Kaldi or align_mono.sh made")
+    for name in ("final.mdl", "tree", "phones.txt"):
+        if (source / name).is_file():
+            with atomic_path(directory / name) as temporary:
+                shutil.copyfile(source / name, temporary)
+
+
+def read_option_file(path: str | os.PathLike[str]) -> str:
+    """One-line option files such as `cmvn_opts`; a missing file is an empty line."""
+    path = Path(path)
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""

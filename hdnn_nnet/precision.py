@@ -1,0 +1,44 @@
+"""Where and in which number format networks compute."""
+
+from pathlib import Path
+
+import torch
+
+from hdnn_nnet.errors import HdnnError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+#: CPU flags that mean bfloat16 products faster than float32 ones
+_FAST_BF16 = {"avx512_bf16", "amx_bf16"}
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """`auto` (a GPU if torch sees one), `cpu`, `cuda` or `cuda:N`."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise HdnnError(f"--device {name}: torch {torch.__version__} sees no GPU; use --device cpu")
+        return torch.device(f"cuda:{local_rank}" if name == "cuda" else name)
+    return torch.device("cpu")
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Type of the matrix products: None (float32) or bfloat16 (mixed precision: parameters and loss stay float32).
+
+    `auto` takes bfloat16 on GPUs that have it and on CPUs with AVX512-BF16 or AMX; elsewhere it would be slower.
+    """
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(_FAST_BF16 & cpu_flags())
+        precision = "bf16" if fast else "fp32"
+    return torch.bfloat16 if precision == "bf16" else None
+
+
+def cpu_flags() -> set[str]:
+    """Instruction-set flags as Linux names them; empty where they cannot be read."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("flags"):
+                return set(line.split(":", 1)[1].split())
+    except OSError:
+        pass
+    return set()

@@ -1,0 +1,74 @@
+"""One process or many: the environment that torchrun sets decides."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import distributed
+
+from hdnn_nnet.errors import HdnnError
+
+
+@dataclass(frozen=True)
+class Job:
+    """This process's place: `rank` of `world`, `local_rank` on its machine."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, *values: float, device: torch.device) -> list[float]:
+        """Sums over all processes, in float64."""
+        if self.world == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=device)
+        distributed.all_reduce(total)
+        return total.tolist()
+
+    def sum_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
+        """Add the gradients of all processes; criteria are sums over frames, so this is the whole minibatch's gradient."""
+        if self.world == 1:
+            return
+        for parameter in parameters:  # a rank without frames has none
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([p.grad.view(-1) for p in parameters if p.grad is not None])
+        distributed.all_reduce(flat)
+        offset = 0
+        for parameter in parameters:
+            assert parameter.grad is not None
+            parameter.grad.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
+            offset += parameter.numel()
+
+    def broadcast(self, tensors: list[torch.Tensor]) -> None:
+        """Make rank 0's values everybody's."""
+        if self.world > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """True if `flag` holds on any process."""
+        return self.sum(float(flag), device=device)[0] > 0
+
+    def close(self) -> None:
+        if self.world > 1:
+            distributed.destroy_process_group()
+
+
+def join(device: str) -> Job:
+    """Join the job that torchrun started (nccl on GPUs, gloo on CPUs); alone if there is none."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return Job()
+    job = Job(int(os.environ["RANK"]), world, int(os.environ.get("LOCAL_RANK", "0")))
+    gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if gpu and job.local_rank >= torch.cuda.device_count():
+        raise HdnnError(f"{job.local_rank + 1} processes on this machine but {torch.cuda.device_count()} GPUs")
+    if gpu:
+        torch.cuda.set_device(job.local_rank)
+    distributed.init_process_group("nccl" if gpu else "gloo")
+    return job

@@ -1,0 +1,42 @@
+"""Stochastic gradient descent as Kaldi's nnet1 does it."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Sgd:
+    """v <- momentum * v + gradient; w <- w - rate * (1 - momentum) * v.
+
+    Gradients are sums over the frames of a minibatch, so the rate is per frame as in Kaldi (0.008 for 256 frames is about 2 for
+    averaged gradients). The factor (1 - momentum) keeps the step length of a rate when momentum sets in after the first epoch;
+    nnet1 itself has no such factor and leaves that to its user (`scale_rate=False`).
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], scale_rate: bool = True) -> None:
+        self.parameters = parameters
+        self.scale_rate = scale_rate
+        self.velocity: list[Tensor] = []
+
+    def reset(self) -> None:
+        """Forget the velocity (done at the start of an epoch, as each epoch of nnet1 is a process of its own)."""
+        self.velocity = []
+
+    @torch.no_grad()
+    def step(self, learn_rate: float, momentum: float) -> None:
+        """Update the parameters that have a gradient and drop the gradients."""
+        parameters = [p for p in self.parameters if p.grad is not None]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if not parameters:
+            return
+        if momentum == 0.0:
+            torch._foreach_add_(parameters, gradients, alpha=-learn_rate)
+        else:
+            if not self.velocity:
+                self.velocity = [torch.zeros_like(p) for p in self.parameters]
+            velocity = [v for v, p in zip(self.velocity, self.parameters, strict=True) if p.grad is not None]
+            torch._foreach_mul_(velocity, momentum)
+            torch._foreach_add_(velocity, gradients)
+            rate = learn_rate * (1.0 - momentum) if self.scale_rate else learn_rate
+            torch._foreach_add_(parameters, velocity, alpha=-rate)
+        for parameter in parameters:
+            parameter.grad = None
