@@ -78,9 +78,11 @@ class ArchiveFiles:
         return handle
 
     def reader(self, name: str) -> Read:
-        """A `read(count, offset)` function on the file."""
+        """A `read(count, offset)` function on the file; it gives less than `count` bytes at the file's end."""
         handle = self._open(name)
-        return lambda count, offset: os.pread(handle, count, offset)
+        size = os.fstat(handle).st_size
+        # Never more than there is: a damaged header may ask for terabytes.
+        return lambda count, offset: os.pread(handle, max(0, min(count, size - offset)), offset)
 
 
 class MatrixTable:

@@ -1,4 +1,4 @@
-"""Decoding graphs HCLG from a lang directory, a tree and a transition model, with the steps of Kaldi's utils/mkgraph.sh.
+"""Decoding graphs HCLG from a lang directory, a tree and a transition model, in the steps of Kaldi's utils/mkgraph.sh.
 
 Not taken over: the pushing of weights in LG (it moves costs along paths and changes no path's cost).
 """
@@ -19,6 +19,8 @@ from hdnn_nnet.kaldi.fst import read_fst, write_fst
 from hdnn_nnet.kaldi.symbols import read_integers
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
+
+MAX_ARCS_TO_TRY = 5_000_000  # removing epsilons can multiply the arcs, which a large graph has no memory for
 
 
 @dataclass
@@ -70,9 +72,12 @@ def _num_arcs(fst: Any) -> int:
 
 def _remove_epsilons(fst: Any) -> Any:
     """Without arcs that have neither input nor output, unless that makes the graph larger."""
+    before = _num_arcs(fst)
+    if before > MAX_ARCS_TO_TRY:
+        return fst
     without = kaldifst.StdVectorFst(fst)
     kaldifst.rmepsilon(without)
-    before, after = _num_arcs(fst), _num_arcs(without)
+    after = _num_arcs(without)
     logging.info("removing epsilons: %d arcs before, %d after", before, after)
     return without if after <= before else fst
 

@@ -4,8 +4,9 @@ A tree is an event map. An event assigns values to keys: key -1 is the pdf-class
 keys 0 to N-1 are the phones of the context window; phone P of the window is the central one.
 """
 
+import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -142,21 +143,31 @@ def monophone_tree(phone_sets: Sequence[Sequence[int]], topology: HmmTopology) -
     Args:
         phone_sets: the lines of `phones/sets.int`; every phone of the topology in one of them.
     """
-    table: list[EventMap | None] = [None] * (max(topology.phones) + 1)
-    pdf = 0
-    for phones in phone_sets:
-        classes = {topology.num_pdf_classes(phone) for phone in phones}
-        if len(classes) != 1:
-            raise HdnnError(f"phones {list(phones)} share their pdfs in sets.int, but differ in their topology")
-        count = classes.pop()
-        states = TableMap(PDF_CLASS, tuple(ConstantMap(pdf + number) for number in range(count)))
-        pdf += count
-        for phone in phones:
-            table[phone] = states
-    for phone in topology.phones:
-        if table[phone] is None:
-            raise HdnnError(f"phone {phone} is in the topology, but not in sets.int")
-    return ContextDependency(1, 0, TableMap(0, tuple(table)))
+    sets = [sorted(phones) for phones in phone_sets if phones]
+    listed = [phone for phones in sets for phone in phones]
+    if len(set(listed)) != len(listed) or set(listed) != set(topology.phones):
+        odd = sorted(set(listed) ^ set(topology.phones)) or sorted(p for p in set(listed) if listed.count(p) > 1)
+        raise HdnnError(f"sets.int and topo must list the same phones, each once (see {odd[:5]}); make lang again")
+    for phones in sets:
+        if len({topology.num_pdf_classes(phone) for phone in phones}) != 1:
+            raise HdnnError(f"phones {phones} share their pdfs in sets.int, but differ in their number of pdf-classes")
+    return ContextDependency(1, 0, _monophone_map(sets, topology, itertools.count()))
+
+
+def _monophone_map(sets: Sequence[Sequence[int]], topology: HmmTopology, pdfs: Iterator[int]) -> EventMap:
+    """One leaf for each set and pdf-class, numbered in order. The shape is Kaldi's, so that the files are the same."""
+    if len(sets) == 1:
+        count = topology.num_pdf_classes(sets[0][0])
+        return TableMap(PDF_CLASS, tuple(ConstantMap(next(pdfs)) for _ in range(count)))
+    if max(len(phones) for phones in sets) == 1:
+        table: list[EventMap | None] = [None] * (max(phones[0] for phones in sets) + 1)
+        for phones in sets:
+            table[phones[0]] = _monophone_map([phones], topology, pdfs)
+        return TableMap(0, tuple(table))
+    half = len(sets) // 2
+    yes = _monophone_map(sets[:half], topology, pdfs)
+    no = _monophone_map(sets[half:], topology, pdfs)
+    return SplitMap(0, tuple(sorted(phone for phones in sets[:half] for phone in phones)), yes, no)
 
 
 def monophone_tuples(tree: ContextDependency, topology: HmmTopology) -> np.ndarray:
