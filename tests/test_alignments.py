@@ -137,11 +137,7 @@ def test_damaged(kaldi_fixture: Path, tmp_path: Path, model: TransitionModel) ->
 @pytest.mark.kaldi
 def test_kaldi_reads_ours(kaldi_fixture: Path, kaldi_root: Path, tmp_path: Path) -> None:
     write_alignments(tmp_path / "ali.1.gz", read_alignments(kaldi_fixture / "exp/ali"))
-    command = [
-        kaldi_root / "src/bin/ali-to-pdf",
-        kaldi_fixture / "exp/tri/final.mdl",
-        f"ark:gunzip -c {tmp_path}/ali.1.gz|",
-        "ark,t:-",
-    ]
+    program = f"{kaldi_root}/src/bin/ali-to-pdf"
+    command = [program, f"{kaldi_fixture}/exp/tri/final.mdl", f"ark:gunzip -c {tmp_path}/ali.1.gz|", "ark,t:-"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert shown == (kaldi_fixture / "exp/ali/ali_pdf.txt").read_text()

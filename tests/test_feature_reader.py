@@ -93,8 +93,8 @@ def test_cmvn_variances_by_definition(kaldi_fixture: Path) -> None:
 def _slope(features: np.ndarray, window: int) -> np.ndarray:
     frames = len(features)
     weights = range(-window, window + 1)
-    shifted = [features[np.clip(np.arange(frames) + j, 0, frames - 1)] * j for j in weights]
-    return sum(shifted) / sum(j * j for j in weights)
+    shifted = np.stack([features[np.clip(np.arange(frames) + j, 0, frames - 1)] * j for j in weights])
+    return shifted.sum(axis=0) / sum(j * j for j in weights)
 
 
 @settings(max_examples=30, deadline=None)
