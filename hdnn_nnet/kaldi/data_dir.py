@@ -1,0 +1,59 @@
+"""Subsets of Kaldi data directories."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from hdnn_nnet.atomic import write_text
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.tables import read_scp
+
+BY_UTTERANCE = ("feats.scp", "text", "vad.scp", "utt2lang", "utt2dur", "utt2num_frames", "segments")
+BY_SPEAKER = ("cmvn.scp", "spk2gender", "spk2warp")
+BY_RECORDING = ("wav.scp", "reco2file_and_channel")
+
+
+class DataDir:
+    """The tables of a data directory, read once.
+
+    Attributes:
+        utt2spk: utterance id -> speaker, in file order.
+        spk2utts: speaker -> its utterance ids.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.utt2spk = read_scp(self.path / "utt2spk")
+        self.spk2utts: dict[str, list[str]] = {}
+        for utterance, speaker in self.utt2spk.items():
+            self.spk2utts.setdefault(speaker, []).append(utterance)
+        names = (*BY_UTTERANCE, *BY_SPEAKER, *BY_RECORDING)
+        self.tables = {name: read_scp(self.path / name) for name in names if (self.path / name).exists()}
+
+    def write_subset(self, utterances: Iterable[str], target: str | os.PathLike[str]) -> None:
+        """Write the data directory `target` with these utterances only, in this directory's order.
+
+        Files that are right already are left alone, so that nothing looks newer than it is.
+        """
+        wanted = set(utterances)
+        unknown = wanted - self.utt2spk.keys()
+        if unknown:
+            raise HdnnError(f"{self.path} has no utterance {min(unknown)} ({len(unknown)} unknown ones)")
+        speakers = {s: " ".join(u for u in us if u in wanted) for s, us in self.spk2utts.items()}
+        speakers = {s: us for s, us in speakers.items() if us}
+        # Without segments a recording is an utterance.
+        segments = self.tables.get("segments")
+        recordings = {segments[u].split()[0] for u in wanted if u in segments} if segments else wanted
+        target = Path(target)
+        _write(target / "utt2spk", self.utt2spk, wanted)
+        _write(target / "spk2utt", speakers, speakers)
+        for name, table in self.tables.items():
+            keys = speakers if name in BY_SPEAKER else recordings if name in BY_RECORDING else wanted
+            _write(target / name, table, keys)
+
+
+def _write(path: Path, table: dict[str, str], keys: Iterable[str]) -> None:
+    wanted = set(keys)
+    text = "".join(f"{key} {value}".rstrip() + "\n" for key, value in table.items() if key in wanted)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
