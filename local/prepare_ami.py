@@ -132,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--mic", default="ihm", help="microphones; only ihm (individual headsets) is known")
     parser.add_argument("--nj", type=int, default=1, help="parallel processes")
     parser.add_argument("--max-words-per-segment", type=int, default=0, help="split longer ones at commas; 0: never")
+    parser.add_argument("--extra-train-meetings", default="", help="such as IB4005, which is in no official set")
     parser.add_bool("--annotations-only", False, "take all meetings, with or without audio; write no wav.scp")
     parser.add_argument("directories", nargs="+", help="[<audio-dir>] <annotations-dir> <data-dir>")
     args = parser.parse_args(argv)
@@ -146,7 +147,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     odd: Counter[str] = Counter()
     audio = find_audio(audio_dir[0], odd) if audio_dir else {}
     durations = {key: duration_of(path) for key, path in audio.items()} if audio_dir else None
-    partition = PARTITIONS["full-corpus-asr"]
+    partition = dict(PARTITIONS["full-corpus-asr"])
+    partition["train"] = [*partition["train"], *filter(None, args.extra_train_meetings.split(","))]
     known = {meeting for part in SETS.values() for meeting in partition[part]}
     present = {meeting for meeting, _ in audio}
     odd["recording of a meeting outside the partition"] += sum(meeting not in known for meeting, _ in audio)

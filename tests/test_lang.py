@@ -39,7 +39,7 @@ def text(tmp_path) -> Path:
 
 def kaldi_environment(root: Path) -> dict[str, str]:
     programs = [root / "src" / name for name in ("bin", "fstbin", "featbin")]
-    openfst = [root / "tools" / "openfst" / "bin", Path("/opt/openfst/bin")]
+    openfst = [root / "tools" / "openfst" / "bin", root.parent / "openfst" / "bin"]
     path = os.pathsep.join([*map(str, programs + openfst), os.environ["PATH"]])
     return {**os.environ, "LC_ALL": "C", "PATH": path}
 
@@ -139,7 +139,7 @@ def test_letter_to_sound(word, pron):
         "BOX": [("B", "AA", "K", "S")],
         "LOG": [("L", "AO", "G")],
         "TALK": [("T", "AO", "K")],
-        "LCD": [tuple("EH L S IY D IY".split())],
+        "LCD": [("EH", "L", "S", "IY", "D", "IY")],
     }
     assert " ".join(letter_to_sound.guess(word, known) or ()) == pron
 
@@ -216,7 +216,7 @@ def accepted(fst, phones: list[int]) -> dict[tuple[int, ...], float]:
     import kaldifst
 
     found: dict[tuple[int, ...], float] = {}
-    todo = [(fst.start, 0, (), 0.0)]
+    todo: list[tuple[int, int, tuple[int, ...], float]] = [(fst.start, 0, (), 0.0)]
     while todo:
         state, position, words, cost = todo.pop()
         if position == len(phones) and fst.final(state).value != math.inf:

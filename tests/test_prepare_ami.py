@@ -177,6 +177,15 @@ def test_only_meetings_with_audio(corpus, tmp_path):
     assert list(prepare(corpus, tmp_path / "data", "--nj", "2")) == ["eval", "train"]
 
 
+def test_meetings_outside_the_sets_can_be_added_to_train(corpus, tmp_path, capsys):
+    corpus.add("IB4005", "A", 0, "FIE038", [segment(0.9, 2.1)], [word(1.0, 1.4, "Extra")])
+    corpus.record("IB4005", 0, 3.0)
+    assert len(prepare(corpus, tmp_path / "one")["train"]["text"]) == 1
+    assert "odd: 1 x recording of a meeting outside the partition" in capsys.readouterr().out
+    train = prepare(corpus, tmp_path / "two", "--extra-train-meetings", "IB4005")["train"]
+    assert train["text"][-1] == "AMI_IB4005_H00_FIE038_0000100_0000140 EXTRA"
+
+
 def test_unknown_speaker_and_missing_words_file(corpus):
     corpus.write(f"segments/{TRAIN}.C.segments.xml", segment(1, 2))
     corpus.add(TRAIN, "D", 3, "MEE007", [segment(1, 2)], [])
@@ -258,11 +267,11 @@ def test_stm_to_data_dir(tmp_path):
         "m1.Mix-s2-0000050-0000150 N E Z EBENEZER",
     ]
     assert (out / "stm").read_text().splitlines()[1] == "m1.Mix A m1.Mix-s2 0.50 1.50 N E Z EBENEZER"
+    (tmp_path / "y.stm").write_text("other 1 s1 0 1 hello\n")
     with pytest.raises(HdnnError, match=r"other\.wav: not a readable sound file"):
-        (tmp_path / "y.stm").write_text("other 1 s1 0 1 hello\n")
         prepare_stm.main([str(tmp_path / "y.stm"), str(tmp_path), str(out)])
+    (tmp_path / "z.stm").write_text("other 1 s1 zero 1 hello\n")
     with pytest.raises(HdnnError, match=r"z\.stm, line 1"):
-        (tmp_path / "z.stm").write_text("other 1 s1 zero 1 hello\n")
         prepare_stm.main([str(tmp_path / "z.stm"), str(tmp_path), str(out)])
 
 
