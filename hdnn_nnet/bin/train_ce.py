@@ -45,7 +45,8 @@ def parser() -> OptionParser:
     options.add_argument("--delta-opts", default="", help="as for add-deltas; empty: none")
     options.add_argument("--learn-rate", type=float, default=0.008, help="per frame")
     options.add_argument("--minibatch-size", type=int, default=256, help="frames, over all processes together")
-    options.add_argument("--momentum", type=float, default=0.9, help="from the second epoch on")
+    options.add_argument("--momentum", type=float, default=0.9, help="0: none")
+    options.add_argument("--momentum-from-epoch", type=int, default=1, help="the paper sets in after the first: 2")
     options.add_argument("--max-iters", type=int, default=20, help="most epochs")
     options.add_argument("--min-iters", type=int, default=0, help="least epochs")
     options.add_argument("--keep-lr-iters", type=int, default=0, help="epochs before halving may start")
@@ -150,7 +151,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.min_iters,
         args.keep_lr_iters,
     )
-    loop = LoopOptions(momentum=args.momentum, checkpoint_minutes=args.checkpoint_minutes)
+    loop = LoopOptions(
+        momentum=args.momentum, momentum_from_epoch=args.momentum_from_epoch, checkpoint_minutes=args.checkpoint_minutes
+    )
     unimportant = ("config", "verbose", "checkpoint_minutes", "device", "dir")
     signature = {k: v for k, v in vars(args).items() if k not in unimportant}
     signature |= {"feat_dim": config.feat_dim, "num_pdfs": config.num_pdfs, "frames": sum(frames["train"].values())}

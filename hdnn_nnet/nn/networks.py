@@ -1,5 +1,7 @@
 """Plain and highway deep neural networks with their input normalisation and splicing."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -70,21 +72,13 @@ class AcousticModel(nn.Module):
         return self.logits(self.splice(self.normalise(features)))
 
     def initialise(self, seed: int) -> None:
-        """Draw the parameters: hidden weights uniform in [-0.5, 0.5], biases 0 (companion paper, section 4.1).
-
-        The bound holds for fan-ins around the paper's; see `_hidden_bound`.
-        """
+        """Draw all parameters; the same seed gives the same values."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if name.endswith("bias") or name.endswith("biases"):
-                    parameter.zero_()
-                else:
-                    bound = self._bound(name, parameter)
-                    parameter.copy_(torch.rand(parameter.shape, generator=generator).mul_(2 * bound).sub_(bound))
+            self._draw(generator)
 
-    def _bound(self, name: str, parameter: Tensor) -> float:
-        return 0.5
+    def _draw(self, generator: torch.Generator) -> None:
+        raise NotImplementedError
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The paper's groups: `hidden` (theta_h), `gates` (theta_g), `softmax` (theta_c)."""
@@ -104,6 +98,21 @@ class PlainDNN(AcousticModel):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         self.layers = nn.ModuleList(nn.Linear(config.width, config.width) for _ in range(config.depth - 1))
+
+    def _draw(self, generator: torch.Generator) -> None:
+        # As Kaldi's make_nnet_proto.py: most sigmoids start near 0, which a deep plain network needs to learn at all
+        # without pre-training; the first layer starts smaller.
+        sigmoid = self.config.activation == "sigmoid"
+        for layer in (self.input, *self.layers, self.output):
+            fan_out, fan_in = layer.weight.shape
+            std = (3.5 if sigmoid else 1.0) * math.sqrt(2 / (fan_in + fan_out))
+            if sigmoid and layer is self.input:
+                std *= math.sqrt(1 / 12)
+            layer.weight.normal_(0, std, generator=generator)
+            if sigmoid and layer is not self.output:
+                layer.bias.uniform_(-4, 0, generator=generator)
+            else:
+                layer.bias.zero_()
 
     def hidden(self, h: Tensor) -> Tensor:
         for layer in self.layers:
@@ -125,6 +134,17 @@ class HighwayDNN(AcousticModel):
         self.biases = nn.Parameter(torch.empty(layers, width))
         kinds = 2 if config.gates == "both" else 1
         self.gates = nn.Parameter(torch.empty(1 if config.tied_gates else layers, kinds * width, width))
+
+    def _draw(self, generator: torch.Generator) -> None:
+        # Hidden weights and gates uniform in [-0.5, 0.5], biases 0, as the paper says. The input and softmax layers have
+        # other fan-ins and start smaller (Glorot): with 0.5 there the first updates overshoot.
+        for weights in (self.weights, self.gates):
+            weights.uniform_(-0.5, 0.5, generator=generator)
+        self.biases.zero_()
+        for layer in (self.input, self.output):
+            bound = math.sqrt(6 / sum(layer.weight.shape))
+            layer.weight.uniform_(-bound, bound, generator=generator)
+            layer.bias.zero_()
 
     def hidden(self, h: Tensor) -> Tensor:
         if self.config.depth == 1:

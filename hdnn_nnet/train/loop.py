@@ -48,7 +48,7 @@ class LoopOptions:
     """Settings of the loop that are not part of the schedule."""
 
     momentum: float = 0.9
-    momentum_from_epoch: int = 2
+    momentum_from_epoch: int = 1
     scale_rate: bool = True
     checkpoint_minutes: float = 10.0
     update: tuple[str, ...] = ("hidden", "gates", "softmax")

@@ -1,0 +1,49 @@
+"""Draw training curves of model directories into one PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hdnn_nnet.atomic import atomic_path
+from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.nn.config import read_json
+
+PROGRAM = "hdnn-plot-training"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = OptionParser(PROGRAM, __doc__ or "")
+    parser.add_argument("png", help="file to write")
+    parser.add_argument("directories", nargs="+", help="model directories (their history.json is read)")
+    options = parser.parse_args(argv)
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (losses, accuracies) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for number, directory in enumerate(options.directories):
+        history = read_json(Path(directory) / "history.json")
+        epochs = [line["epoch"] for line in history]
+        rejected = [line for line in history if not line["accepted"]]
+        colour, name = f"C{number}", Path(directory).name
+        for axes, what in ((losses, "loss"), (accuracies, "accuracy")):
+            factor = 100 if what == "accuracy" else 1
+            for part, style in (("train", ":"), ("cv", "-")):
+                values = [factor * line[f"{part}_{what}"] for line in history]
+                axes.plot(epochs, values, style, color=colour, label=f"{name}, {part}")
+            marks = [factor * line[f"cv_{what}"] for line in rejected]
+            axes.plot([line["epoch"] for line in rejected], marks, "x", color=colour)
+    losses.set(title="Cross-entropy per frame (x: epoch rejected)", xlabel="epoch", ylabel="nats")
+    accuracies.set(title="Frame accuracy", xlabel="epoch", ylabel="%")
+    for axes in (losses, accuracies):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    losses.legend(fontsize="small")
+    with atomic_path(options.png) as temporary:
+        figure.savefig(temporary, dpi=120)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main, PROGRAM)
