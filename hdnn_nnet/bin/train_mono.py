@@ -40,13 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--delta-opts", default=DEFAULT_DELTAS, help="options of add-deltas")
     parser.add_argument("--max-failed", type=float, default=0.05, help="share of utterances that may fail to align")
     parser.add_argument("--seed", type=int, default=0, help="of the perturbation when Gaussians are split")
+    parser.add_argument("--root", help="where to look for features with relative paths that do not exist from here")
     parser.add_argument("data_dir")
     parser.add_argument("lang_dir")
     parser.add_argument("exp_dir")
     args = parser.parse_args(argv)
 
     lang, directory = Path(args.lang_dir), Path(args.exp_dir)
-    reader = FeatureReader(args.data_dir, args.cmvn_opts, args.delta_opts)
+    reader = FeatureReader(args.data_dir, args.cmvn_opts, args.delta_opts, root=args.root)
     options = MonoOptions(
         num_iters=args.num_iters,
         max_iter_inc=args.max_iter_inc,

@@ -4,6 +4,8 @@ The utterances are dealt out to worker processes, each of which keeps its traini
 fit, its features) in memory; a pass sends the model to the workers and adds up the statistics that come back.
 """
 
+import contextlib
+import itertools
 import logging
 import multiprocessing
 import traceback
@@ -191,10 +193,14 @@ class Workers:
         return answers
 
     def close(self) -> None:
-        for pipe in self._pipes:
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            # Said in so many words: workers forked later hold copies of the pipe, so closing it would not be noticed.
+            with contextlib.suppress(OSError):
+                pipe.send(None)
             pipe.close()
-        for process in self._processes:
             process.join(timeout=10)
+            if process.is_alive():
+                process.terminate()
 
 
 def _serve(pipe: Any, arguments: tuple[Any, ...]) -> None:
@@ -202,10 +208,10 @@ def _serve(pipe: Any, arguments: tuple[Any, ...]) -> None:
         utterances = UtteranceSet(*arguments)
         pipe.send((True, None))
         while True:
-            try:
-                method, words = pipe.recv()
-            except EOFError:
+            request = pipe.recv()
+            if request is None:
                 return
+            method, words = request
             pipe.send((True, getattr(utterances, method)(*words)))
     except HdnnError as error:
         pipe.send((False, str(error)))
@@ -216,10 +222,8 @@ def _serve(pipe: Any, arguments: tuple[Any, ...]) -> None:
 def deal(utterances: Sequence[str], parts: int) -> list[list[str]]:
     """Contiguous parts of about equal size; none is empty."""
     parts = max(1, min(parts, len(utterances)))
-    return [
-        list(utterances[len(utterances) * part // parts : len(utterances) * (part + 1) // parts])
-        for part in range(parts)
-    ]
+    bounds = [len(utterances) * part // parts for part in range(parts + 1)]
+    return [list(utterances[first:last]) for first, last in itertools.pairwise(bounds)]
 
 
 def flat_start(
