@@ -31,7 +31,7 @@ def _parser() -> OptionParser:
         "--determinize-lattice", True, "write word lattices with one alignment a word sequence; if false, all"
     )
     parser.add_argument("--word-symbol-table", default="", help="words.txt: show the recognised words in the log")
-    parser.add_argument("--word-history", type=int, default=3, help="words that tell paths apart in word lattices")
+    parser.add_argument("--word-history", type=int, default=4, help="words that tell paths apart in word lattices")
     parser.add_argument("--batch-frames", type=int, default=2000, help="frames that are searched together")
     for name in ("--max-mem", "--delta", "--beam-delta", "--hash-ratio", "--prune-interval"):
         parser.add_argument(name, help="accepted as latgen-faster-mapped does; without effect")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hdnn_nnet.decode.determinize import determinize
 from hdnn_nnet.decode.graph import remove_input_epsilons
 from hdnn_nnet.decode.k2_search import K2Search
 from hdnn_nnet.decode.word_graph import FrameLattice, word_lattices
@@ -40,7 +41,7 @@ class Decoder:
         min_active: int = 200,
         max_active: int = 7000,
         acoustic_scale: float = 0.1,
-        word_history: int = 3,
+        word_history: int = 4,
         determinize: bool = True,
     ) -> None:
         self.search = K2Search(remove_input_epsilons(graph), tid_to_pdf, beam, lattice_beam)
@@ -62,7 +63,8 @@ class Decoder:
         )
         lattices: list[AnyLattice | None] = []
         if self.determinize:
-            lattices += word_lattices(frames, self.lattice_beam, self.word_history)
+            graphs = word_lattices(frames, self.lattice_beam, self.word_history)
+            lattices += [g and determinize(g, self.acoustic_scale, self.lattice_beam) for g in graphs]
         else:
             lattices += state_lattices(frames)
         for place, lattice, is_partial in zip(heard, lattices, partial.tolist(), strict=True):

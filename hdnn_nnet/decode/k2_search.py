@@ -9,6 +9,7 @@ from hdnn_nnet.errors import HdnnError
 
 # A search that reaches no final state shall still end somewhere, but never beat one that does.
 PARTIAL_COST = 1.0e4
+_MOST_STATES = 1 << 26
 
 
 class K2Search:
@@ -76,6 +77,8 @@ class K2Search:
             scores[row, : lengths[utterance], 1:] = loglikes[utterance]
         segments = np.stack([np.arange(len(order)), np.zeros(len(order)), lengths[order]], 1).astype(np.int32)
         dense = k2.DenseFsaVec(torch.from_numpy(scores) * acoustic_scale, torch.from_numpy(segments))
+        # k2 sizes a table by the limit; Kaldi's default, the largest integer, would overflow.
+        max_active = min(max_active, self.graph.num_states + 1, _MOST_STATES // len(order))
         lattice = k2.intersect_dense_pruned(
             self.fsa, dense, self.beam, self.lattice_beam, min_active, max_active, frame_idx_name="frame"
         )

@@ -4,7 +4,8 @@ A frame-level lattice holds every alignment within the beam, hundreds of arcs a 
 the best, for every word sequence. The method is that of Ortmanns, Ney and Aubert, "A word graph algorithm for large
 vocabulary continuous speech recognition" (1997), with a longer history than their word pair: paths are told apart by
 their last `history` words, and where two with the same history meet in a state, only the better survives. Their
-different pasts stay, as arcs into the words before. The best path is kept exactly.
+different pasts stay, as arcs into the words before. What is left of word beginnings in one state is joined in the end.
+The best path is kept exactly; with a history as long as the utterance all word sequences in the beam are.
 All utterances of a batch advance together, frame by frame, in array operations.
 """
 
@@ -131,8 +132,9 @@ def word_lattices(frames: FrameLattice, beam: float, history: int) -> list[Compa
     threshold = _thresholds(frames, beam)
     active = np.flatnonzero(frames.start >= 0)
     starts = frames.start[active]
-    # Node u of the word graph is the start of utterance u; entering a word makes a node; node -1 is the end.
+    # Entering a word makes a node: node u of the word graph is the start of utterance u; node -1 is the end.
     num_nodes = len(frames.start)
+    node_states = [frames.start]
     tokens = _Tokens(0, starts, np.zeros(len(starts), np.int64), np.zeros(len(starts)), active)
     previous, via = [np.full(len(starts), -1)], [np.full(len(starts), -1)]
     links, total = _Links(), len(starts)
@@ -160,13 +162,14 @@ def word_lattices(frames: FrameLattice, beam: float, history: int) -> list[Compa
         if len(emits):
             after[emits] = histories.extend(before[emits], word[emits])
             place = np.stack([target[emits], after[emits]], 1)
-            _, which = np.unique(place[:, 0] << 32 | place[:, 1], return_inverse=True)
+            places, which = np.unique(place[:, 0] << 32 | place[:, 1], return_inverse=True)
             which = which.reshape(-1)
+            node_states.append(places >> 32)
             best = _best_of((before[emits], which), score[emits])
             chosen = emits[best]
             links.add(node[chosen], num_nodes + which[best], tokens.number + origin[chosen], arc[chosen])
             node[emits] = num_nodes + which
-            num_nodes += int(which.max()) + 1
+            num_nodes += len(places)
         winners = _best_of((after, target), score)
         starts_word = word[winners] > 0
         # Traces stop where a word begins: what lies before belongs to another arc.
@@ -174,7 +177,7 @@ def word_lattices(frames: FrameLattice, beam: float, history: int) -> list[Compa
         via.append(np.where(starts_word, -1, arc[winners]))
         tokens = _Tokens(total, target[winners], after[winners], score[winners], node[winners])
         total += len(winners)
-    return _assemble(frames, links, num_nodes, np.concatenate(previous), np.concatenate(via))
+    return _assemble(frames, links, np.concatenate(node_states), np.concatenate(previous), np.concatenate(via))
 
 
 def _thresholds(frames: FrameLattice, beam: float) -> np.ndarray:
@@ -203,10 +206,10 @@ def _trace(token: np.ndarray, arc: np.ndarray, previous: np.ndarray, via: np.nda
 
 
 def _assemble(
-    frames: FrameLattice, links: _Links, num_nodes: int, previous: np.ndarray, via: np.ndarray
+    frames: FrameLattice, links: _Links, node_states: np.ndarray, previous: np.ndarray, via: np.ndarray
 ) -> list[CompactLattice | None]:
     lattices: list[CompactLattice | None] = [None] * len(frames.start)
-    useful = np.zeros(num_nodes + 1, bool)
+    useful = np.zeros(len(node_states) + 1, bool)
     useful[-1] = True  # the end
     kept = []
     for source, target, token, arc in zip(
@@ -218,18 +221,22 @@ def _assemble(
     if not kept:
         return lattices
     source, target, token, arc = (np.concatenate(column) for column in zip(*kept[::-1], strict=True))
+    # Whatever their history, paths have the same future from a frame state on: its nodes become one.
+    states = np.append(node_states, -1)
+    source, target = states[source], states[target]
     offsets, path = _trace(token, arc, previous, via)
     sums = [np.add.reduceat(cost[path], offsets[:-1]) for cost in (frames.graph_cost, frames.acoustic_cost)]
-    first_state = frames.offsets.searchsorted(arc, "right") - 1
-    utterance = frames.utterance[first_state]
+    words = frames.words[arc]
+    keep = _best_of((words, target, source), -np.add.reduceat(-frames.score[path], offsets[:-1]))
+    utterance = frames.utterance[source[keep]]
     for number in np.unique(utterance):
-        mine = np.flatnonzero(utterance == number)
-        lattices[number] = _one_lattice(frames, mine, source, target, sums, offsets, path, frames.words[arc])
+        mine = keep[utterance == number]
+        lattices[number] = _one_lattice(frames, mine, source, target, sums, offsets, path, words)
     return lattices
 
 
 def _one_lattice(frames, mine, source, target, sums, offsets, path, words) -> CompactLattice:
-    """Compact lattice of one utterance; nodes in order of time, so topologically sorted."""
+    """Compact lattice of one utterance; frame states are in order of time, so it is topologically sorted."""
     nodes, inverse = np.unique(np.concatenate([source[mine], target[mine]]), return_inverse=True)
     inverse = inverse.reshape(-1) - (nodes[0] == -1)
     num_states = len(nodes) - int(nodes[0] == -1)

@@ -1,0 +1,248 @@
+"""The decoder against Kaldi's lattices and a plain Viterbi search, and determinisation against brute force."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from test_lattice import all_paths, lattices
+
+from hdnn_nnet.bin import check_lattices, latgen
+from hdnn_nnet.bin.split_data import split_data, split_speakers
+from hdnn_nnet.decode.determinize import determinize
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.fst import read_fst
+from hdnn_nnet.kaldi.lattice import CompactLattice, Lattice
+from hdnn_nnet.kaldi.lattice_best import best_paths, connect
+from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
+from hdnn_nnet.kaldi.tables import read_matrices
+from hdnn_nnet.kaldi.transitions import TransitionModel
+
+pytest.importorskip("k2")
+from hdnn_nnet.decode.decoder import Decoder
+
+
+def run_latgen(fixture: Path, folder: Path, *options: str) -> Path:
+    """The command of the fixture's README with our program."""
+    status = latgen.main(
+        [
+            "--min-active=200", "--max-active=7000", "--max-mem=1000000000", "--beam=13.0", "--lattice-beam=5.0",
+            "--acoustic-scale=0.1", "--allow-partial=true", f"--word-symbol-table={fixture}/graph/words.txt", *options,
+            f"{fixture}/exp/tri/final.mdl", f"{fixture}/graph/HCLG.fst", f"ark:{fixture}/exp/nnet/loglikes_test.ark",
+            f"ark:|gzip -c > {folder}/lat.1.gz", f"ark,t:{folder}/words.txt", f"ark,t:{folder}/ali.txt",
+        ]
+    )  # fmt: skip
+    assert status == 0
+    return folder / "lat.1.gz"
+
+
+def sequences(lattice: CompactLattice) -> dict[tuple[int, ...], float]:
+    """Best cost of every word sequence at acoustic scale 0.1."""
+    found: dict[tuple[int, ...], float] = {}
+    for words, _, graph, acoustic in all_paths(lattice):
+        found[words] = min(found.get(words, np.inf), graph + 0.1 * acoustic)
+    return found
+
+
+# With long histories the word lattice is exact; by default sequences far from the best may be lost.
+@pytest.mark.parametrize(("history", "exact_beam"), [(8, 4.99), (4, 3.9)])
+def test_lattices_equal_kaldi_s(kaldi_fixture: Path, tmp_path: Path, history: int, exact_beam: float) -> None:
+    ours = dict(read_lattices(run_latgen(kaldi_fixture, tmp_path, f"--word-history={history}")))
+    decode = kaldi_fixture / "exp/decode"
+    assert (tmp_path / "words.txt").read_text() == (decode / "best_path.words.int").read_text()
+    assert (tmp_path / "ali.txt").read_text() == (decode / "best_path.ali").read_text()
+    for key, kaldi in read_lattices(decode / "lat.1.gz"):
+        lattice = ours[key]
+        assert isinstance(kaldi, CompactLattice)
+        assert isinstance(lattice, CompactLattice)
+        expected, found = sequences(kaldi), sequences(lattice)
+        limit = min(expected.values()) + exact_beam
+        for words, cost in expected.items():
+            if cost < limit:
+                assert found[words] == pytest.approx(cost, abs=1e-3)
+        # Deterministic: a path a word sequence.
+        assert len(all_paths(lattice)) == len(found)
+        frames = {len(ids) for _, ids, _, _ in all_paths(lattice)}
+        assert len(frames) == 1
+
+
+def test_batches_and_state_lattices_give_the_same_best_path(kaldi_fixture: Path, tmp_path: Path) -> None:
+    for name, options in {"one": ["--batch-frames=1"], "all": ["--determinize-lattice=false"]}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        path = run_latgen(kaldi_fixture, folder, *options)
+        decode = kaldi_fixture / "exp/decode"
+        assert (folder / "words.txt").read_text() == (decode / "best_path.words.int").read_text()
+        assert (folder / "ali.txt").read_text() == (decode / "best_path.ali").read_text()
+        kinds = {type(lattice) for _, lattice in read_lattices(path)}
+        assert kinds == {Lattice if name == "all" else CompactLattice}
+
+
+def viterbi(fst, pdf, loglikes: np.ndarray, scale: float) -> float:  # type: ignore[no-untyped-def]
+    """Cost of the best path by exhaustive search on the graph as it is, epsilons and all."""
+    source, arcs = fst.sources(), fst.arcs
+    epsilon = arcs["ilabel"] == 0
+
+    def close(cost: np.ndarray) -> np.ndarray:
+        while True:
+            reached = cost.copy()
+            np.minimum.at(reached, arcs["nextstate"][epsilon], cost[source[epsilon]] + arcs["weight"][epsilon])
+            if np.array_equal(reached, cost):
+                return cost
+            cost = reached
+
+    cost = np.full(fst.num_states, np.inf)
+    cost[fst.start] = 0.0
+    cost = close(cost)
+    real = ~epsilon
+    for frame in loglikes.astype(np.float64):
+        after = np.full(fst.num_states, np.inf)
+        step = arcs["weight"][real] - scale * frame[pdf[arcs["ilabel"][real]]]
+        np.minimum.at(after, arcs["nextstate"][real], cost[source[real]] + step)
+        cost = close(after)
+    return float((cost + fst.final).min())
+
+
+def test_best_path_is_the_best(kaldi_fixture: Path) -> None:
+    fst = read_fst(kaldi_fixture / "graph/HCLG.fst")
+    pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
+    decoder = Decoder(fst, pdf, beam=20.0, lattice_beam=2.0, max_active=10000, acoustic_scale=0.1)
+    matrices = [matrix for _, matrix in read_matrices(kaldi_fixture / "exp/nnet/loglikes_test.ark")]
+    for matrix, result in zip(matrices, decoder.decode(matrices), strict=True):
+        assert result.lattice is not None
+        assert not result.partial
+        path = best_paths(result.lattice, np.array([0.1]), np.zeros(1))[0]
+        assert path.graph + 0.1 * path.acoustic == pytest.approx(viterbi(fst, pdf, matrix, 0.1), abs=2e-3)
+
+
+def test_search_that_ends_nowhere_is_partial(kaldi_fixture: Path, tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+    fst = read_fst(kaldi_fixture / "graph/HCLG.fst")
+    pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
+    key, matrix = next(read_matrices(kaldi_fixture / "exp/nnet/loglikes_test.ark"))
+    decoder = Decoder(fst, pdf, beam=13.0, lattice_beam=5.0)
+    whole, cut, none = decoder.decode([matrix, matrix[:2], matrix[:0]])
+    assert (whole.partial, cut.partial) == (False, True)
+    assert cut.lattice is not None
+    assert none.lattice is None
+    assert best_paths(cut.lattice, np.array([0.1]), np.zeros(1))[0].graph < 100  # no trace of the inner penalty
+    import kaldiio
+
+    kaldiio.save_ark(str(tmp_path / "two.ark"), {key: matrix, "cut": matrix[:2]})
+    common = [
+        str(kaldi_fixture / "exp/tri/final.mdl"),
+        str(kaldi_fixture / "graph/HCLG.fst"),
+        f"ark:{tmp_path}/two.ark",
+    ]
+    for allow, expected in (("true", {key, "cut"}), ("false", {key})):
+        assert latgen.main([f"--allow-partial={allow}", *common, f"ark:{tmp_path}/out.ark"]) == 0
+        assert set(dict(read_lattices(tmp_path / "out.ark"))) == expected
+    assert "cut" in caplog.text
+
+
+def test_bad_input_is_refused(kaldi_fixture: Path, tmp_path: Path) -> None:
+    import kaldiio
+
+    model, graph = str(kaldi_fixture / "exp/tri/final.mdl"), str(kaldi_fixture / "graph/HCLG.fst")
+    kaldiio.save_ark(str(tmp_path / "narrow.ark"), {"utt": np.zeros((5, 7), np.float32)})
+    with pytest.raises(HdnnError, match="utt: 7 log-likelihoods"):
+        latgen.main([model, graph, f"ark:{tmp_path}/narrow.ark", f"ark:{tmp_path}/out.ark"])
+    kaldiio.save_ark(str(tmp_path / "nan.ark"), {"utt": np.full((5, 40), np.nan, np.float32)})
+    with pytest.raises(HdnnError, match="NaN"):
+        latgen.main([model, graph, f"ark:{tmp_path}/nan.ark", f"ark:{tmp_path}/out.ark"])
+    with pytest.raises(HdnnError, match="--beam must be positive"):
+        latgen.main(["--beam=0", model, graph, "ark:none", "ark:none"])
+    assert not (tmp_path / "out.ark").exists()
+
+
+def test_stdin_and_stdout(kaldi_fixture: Path, tmp_path: Path) -> None:
+    """Lattices on stdout and nothing else; log-likelihoods from a pipe."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hdnn_nnet.bin.latgen", f"--word-symbol-table={kaldi_fixture}/graph/words.txt",
+         kaldi_fixture / "exp/tri/final.mdl", kaldi_fixture / "graph/HCLG.fst", "ark:-", "ark:-"],
+        input=(kaldi_fixture / "exp/nnet/loglikes_test.ark").read_bytes(), capture_output=True, check=True,
+    )  # fmt: skip
+    (tmp_path / "lat.gz").write_bytes(gzip.compress(done.stdout))
+    assert [key for key, _ in read_lattices(tmp_path / "lat.gz")] == [
+        "spkB-test1",
+        "spkB-test2",
+        "spkC-test1",
+        "spkC-test2",
+    ]
+    assert b"done 4 utterances, failed 0" in done.stderr
+
+
+@given(lattices())
+@settings(max_examples=200, deadline=None)
+def test_determinize_equals_brute_force(lattice: CompactLattice) -> None:
+    lattice.arcs["label"] = np.maximum(lattice.arcs["label"], 1)
+    lattice = connect(lattice)
+    paths = all_paths(lattice) if lattice.start >= 0 else []
+    if not paths:
+        with pytest.raises(HdnnError, match="empty"):
+            determinize(lattice, 0.5, 10.0)
+        return
+    best: dict = {}
+    for words, _, graph, acoustic in paths:
+        best[words] = min(best.get(words, np.inf), graph + 0.5 * acoustic)
+    for beam in (100.0, 1.1):
+        result = all_paths(determinize(lattice, 0.5, beam))
+        found = {words: graph + 0.5 * acoustic for words, _, graph, acoustic in result}
+        assert len(found) == len(result)
+        inside = {words: cost for words, cost in best.items() if cost <= min(best.values()) + beam}
+        # Joined paths may lead beyond the beam, but never fewer, and never at another cost.
+        assert set(inside) <= set(found)
+        assert found == pytest.approx({words: best[words] for words in found}, abs=1e-4)
+        # Transition-ids belong to a path of that cost.
+        known = {(words, ids): graph + 0.5 * acoustic for words, ids, graph, acoustic in sorted(paths, reverse=True)}
+        for words, ids, graph, acoustic in result:
+            assert known[words, ids] >= graph + 0.5 * acoustic - 1e-4
+
+
+def test_split_keeps_speakers_together(kaldi_fixture: Path, tmp_path: Path) -> None:
+    groups = split_speakers({"a": ["1"], "b": ["2", "3", "4", "5"], "c": ["6"], "d": ["7", "8"]}, 3)
+    assert groups == [["a"], ["b"], ["c", "d"]]
+    assert split_speakers({"a": ["1"] * 9, "b": ["2"], "c": ["3"]}, 3) == [["a"], ["b"], ["c"]]
+    for name in ("utt2spk", "spk2utt", "feats.scp", "text", "cmvn.scp"):
+        (tmp_path / name).write_text((kaldi_fixture / "data/train" / name).read_text())
+    split_data(tmp_path, 2)
+    whole = {name: (tmp_path / name).read_text() for name in ("utt2spk", "feats.scp", "text", "cmvn.scp")}
+    for name, text in whole.items():
+        parts = [(tmp_path / "split2" / job / name).read_text() for job in "12"]
+        assert all(parts)
+        assert sorted("".join(parts).splitlines()) == sorted(text.splitlines())
+    speakers = [{line.split()[1] for line in (tmp_path / f"split2/{j}/utt2spk").read_text().splitlines()} for j in "12"]
+    assert not speakers[0] & speakers[1]
+    with pytest.raises(HdnnError, match="3 speakers into 4 jobs"):
+        split_data(tmp_path, 4)
+
+
+def test_missing_lattices_are_named(kaldi_fixture: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path / "decode"
+    folder.mkdir()
+    (folder / "num_jobs").write_text("1\n")
+    with pytest.raises(HdnnError, match=r"lat\.1\.gz is missing"):
+        check_lattices.main([str(kaldi_fixture / "data/test"), str(folder)])
+    entries = list(read_lattices(kaldi_fixture / "exp/decode/lat.1.gz"))
+    with LatticeWriter(f"ark:| gzip -c > {folder}/lat.1.gz") as writer:
+        for key, lattice in entries[:-1]:
+            writer.write_lattice(key, lattice)
+    with pytest.raises(HdnnError, match="1 of 4 utterances have no lattice: spkC-test2"):
+        check_lattices.main([str(kaldi_fixture / "data/test"), str(folder)])
+    assert check_lattices.main(["--max-missing=0.3", str(kaldi_fixture / "data/test"), str(folder)]) == 0
+    assert "3 of 4 utterances have lattices" in capsys.readouterr().out
+
+
+@pytest.mark.kaldi
+def test_kaldi_reads_our_lattices(kaldi_root: Path, kaldi_fixture: Path, tmp_path: Path) -> None:
+    """lattice-best-path on ours gives Kaldi's best path."""
+    program = kaldi_root / "src/latbin/lattice-best-path"
+    if not program.exists():
+        pytest.skip("lattice-best-path is not built")
+    for options in ([], ["--determinize-lattice=false"]):
+        path = run_latgen(kaldi_fixture, tmp_path, *options)
+        command = [str(program), "--acoustic-scale=0.1", f"ark:gunzip -c {path}|", "ark,t:-"]
+        words = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+        assert words == (kaldi_fixture / "exp/decode/best_path.words.int").read_text()

@@ -1,0 +1,164 @@
+"""Scoring against Kaldi's own WER files and hypotheses."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hdnn_nnet.bin import best_wer, score
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
+from hdnn_nnet.score.text import WordFilter
+from hdnn_nnet.score.wer import GAP, Alignment, align, compute_wer, per_speaker, per_utterance
+
+
+@pytest.fixture
+def decoded(kaldi_fixture: Path, tmp_path: Path) -> Path:
+    """A decode directory with Kaldi's lattices in two jobs."""
+    folder = tmp_path / "decode"
+    folder.mkdir()
+    (folder / "num_jobs").write_text("2\n")
+    entries = list(read_lattices(kaldi_fixture / "exp/decode/lat.1.gz"))
+    for job, part in ((1, entries[:1]), (2, entries[1:])):
+        with LatticeWriter(f"ark:| gzip -c > {folder}/lat.{job}.gz") as writer:
+            for key, lattice in part:
+                writer.write_lattice(key, lattice)
+    return folder
+
+
+def run_score(fixture: Path, folder: Path, *options: str) -> int:
+    common = ["--min-lmwt=7", "--max-lmwt=12", "--word-ins-penalty=0.0,1.0", *options]
+    return score.main([*common, str(fixture / "data/test"), str(fixture / "graph"), str(folder)])
+
+
+def lines(path: Path) -> list[list[str]]:
+    return [line.split() for line in path.read_text().splitlines()]
+
+
+def test_wer_files_equal_kaldi_s(kaldi_fixture: Path, decoded: Path) -> None:
+    (decoded / "wer_3_9.9").write_text("%WER 0.00 [ 0 / 28, 0 ins, 0 del, 0 sub ]\n")  # of an earlier sweep
+    assert run_score(kaldi_fixture, decoded) == 0
+    kaldi = kaldi_fixture / "exp/decode"
+    pairs = [(f"{n}_0.0", str(n), f"penalty_0.0/{n}.txt") for n in range(7, 13)]
+    pairs.append(("7_1.0", "7_wip1.0", "penalty_1.0/7.txt"))
+    for ours, theirs, text in pairs:
+        assert (decoded / f"wer_{ours}").read_text() == (kaldi / f"wer_{theirs}").read_text()
+        assert lines(decoded / "scoring_kaldi" / text) == lines(kaldi / f"hyp_{theirs}.txt")
+    assert (decoded / "scoring_kaldi/best_wer").read_text() == (
+        f"%WER 39.29 [ 11 / 28, 3 ins, 5 del, 3 sub ] {decoded}/wer_7_0.0\n"
+    )
+    speakers = lines(decoded / "scoring_kaldi/wer_details/per_spk")
+    assert ["SUM", "raw", "4", "28", "20", "3", "3", "5", "11", "4"] in speakers
+    per_utt = lines(decoded / "scoring_kaldi/wer_details/per_utt")
+    assert sum(int(row[2]) for row in per_utt if row[1] == "#csid") == 20
+
+
+def test_missing_and_extra_utterances(kaldi_fixture: Path, decoded: Path, tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+    data = tmp_path / "data"
+    shutil.copytree(kaldi_fixture / "data/test", data, copy_function=shutil.copyfile)
+    data.chmod(0o755)
+    text, utt2spk = (data / "text").read_text(), (data / "utt2spk").read_text()
+    (data / "text").write_text(text + "spkZ-test1 one two\n")
+    (data / "utt2spk").write_text(utt2spk + "spkZ-test1 spkZ\n")
+    words = [str(data), str(kaldi_fixture / "graph"), str(decoded)]
+    with pytest.raises(HdnnError, match=r"1 of 5 utterances.*spkZ-test1"):
+        score.main(words)
+    assert score.main(["--allow-missing=true", *words]) == 0
+    report = (decoded / "wer_10_0.0").read_text()
+    assert "[PARTIAL]" in report
+    assert "Scored 4 sentences, 1 not present in hyp." in report
+    (data / "text").write_text("".join(text.splitlines(keepends=True)[:3]))
+    assert score.main(words) == 0
+    assert "1 lattices have no reference" in caplog.text
+    for bad in ("--word-ins-penalty=x", "--min-lmwt=0", "--word-ins-penalty="):
+        with pytest.raises(HdnnError, match=r"expected|positive|empty"):
+            score.main([bad, *words])
+
+
+def test_choice_on_dev_is_reported_on_eval(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    def put(folder: str, name: str, errors: int) -> None:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        text = f"%WER {errors}.00 [ {errors} / 100, 0 ins, 0 del, {errors} sub ]\n%SER\n"
+        (tmp_path / folder / name).write_text(text)
+
+    for name, dev, test in (("wer_9_0.0", 20, 5), ("wer_10_0.5", 10, 7), ("wer_11_0.5", 10, 6)):
+        put("dev", name, dev)
+        put("eval", name, test)
+    assert best_wer.main(["--dev", str(tmp_path / "dev"), "--eval", str(tmp_path / "eval")]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in shown] == [f"{tmp_path}/dev/wer_10_0.5", f"{tmp_path}/eval/wer_10_0.5"]
+    assert shown[1].startswith("%WER 7.00 [ 7 / 100")
+    with pytest.raises(HdnnError, match="--eval needs --dev"):
+        best_wer.main(["--eval", str(tmp_path / "eval")])
+    with pytest.raises(HdnnError, match="holds no wer_N_P"):
+        best_wer.main([str(tmp_path)])
+
+
+def test_word_filter(tmp_path: Path) -> None:
+    path = tmp_path / "filter"
+    path.write_text("# fillers\nUH\n[laughter]\nGONNA GOING TO\n")
+    assert WordFilter.read(path)(["UH", "I'M", "GONNA", "uh", "GO", "[laughter]"]) == ["I'M", "GOING", "TO", "uh", "GO"]
+    path.write_text("UH\nUH UM\n")
+    with pytest.raises(HdnnError, match="second rule for UH"):
+        WordFilter.read(path)
+
+
+def edit_distance(a: list[str], b: list[str]) -> int:
+    table = np.add.outer(np.arange(len(a) + 1), np.arange(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        for j, y in enumerate(b, 1):
+            table[i, j] = min(table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (x != y))
+    return int(table[-1, -1])
+
+
+sentences = st.lists(st.sampled_from("abcd"), max_size=7)
+
+
+@given(st.lists(st.tuples(sentences, sentences), min_size=1, max_size=4))
+def test_counts_are_edit_distances(pairs: list[tuple[list[str], list[str]]]) -> None:
+    reference = {str(i): a for i, (a, _) in enumerate(pairs)}
+    hypothesis = {str(i): b for i, (_, b) in enumerate(pairs)}
+    stats = compute_wer(reference, hypothesis)
+    assert stats.errors == sum(edit_distance(a, b) for a, b in pairs)
+    assert stats.insertions - stats.deletions == sum(len(b) - len(a) for a, b in pairs)
+    for item in align(reference, hypothesis):
+        assert [w for w in item.reference if w != GAP] == reference[item.key]
+        assert [w for w in item.hypothesis if w != GAP] == hypothesis[item.key]
+        assert sum(op != "C" for op in item.operations) == edit_distance(reference[item.key], hypothesis[item.key])
+
+
+def test_reports() -> None:
+    item = Alignment("u1", ["A", "BB", GAP], ["A", GAP, "CCCC"])
+    assert per_utterance([item]).splitlines() == [
+        "u1 ref  A   BB   ***",
+        "u1 hyp  A  ***  CCCC",
+        "u1 op   C   D     I ",
+        "u1 #csid 1 0 1 1",
+    ]
+    with pytest.raises(HdnnError, match="not in utt2spk"):
+        per_speaker([item], {})
+    with pytest.raises(HdnnError, match="u2 has no hypothesis"):
+        compute_wer({"u2": ["A"]}, {})
+    assert compute_wer({"u2": ["A"]}, {}, mode="all").deletions == 1
+
+
+@pytest.mark.kaldi
+def test_compute_wer_equals_kaldi(kaldi_root: Path, tmp_path: Path) -> None:
+    import subprocess
+
+    random = np.random.default_rng(0)
+    program = kaldi_root / "src/bin/compute-wer"
+    if not program.exists():
+        pytest.skip("compute-wer is not built")
+    text = {
+        name: {f"u{i}": [str(w) for w in random.integers(0, 5, random.integers(0, 12))] for i in range(40)}
+        for name in "rh"
+    }
+    for name, table in text.items():
+        (tmp_path / name).write_text("".join(" ".join([k, *w]) + "\n" for k, w in table.items()))
+    command = [str(program), "--text", "--mode=present", f"ark:{tmp_path}/r", f"ark:{tmp_path}/h"]
+    expected = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
+    assert compute_wer(text["r"], text["h"], mode="present").report() == expected
