@@ -107,7 +107,8 @@ class Aligner:
             fst=weighted,
         )
         # DecodableCtc looks up column label - 1, so with a column for each transition-id it serves any model.
-        scores = np.ascontiguousarray(log_likelihoods[:, self._pdfs] * np.float32(options.acoustic_scale))
+        scaled = np.ascontiguousarray(log_likelihoods, dtype=np.float32) * np.float32(options.acoustic_scale)
+        scores = np.take(scaled, self._pdfs, axis=1)
         decodable = kaldi_hmm_gmm.DecodableCtc(scores)
         done, _, retried, _, _, alignment, _ = kaldi_hmm_gmm.align_utterance_wrapper(
             self._config, utterance, options.acoustic_scale, weighted, decodable, 0, 0, 0, 0.0, 0

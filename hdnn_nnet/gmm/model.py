@@ -1,5 +1,6 @@
 """Gaussian mixture models with diagonal covariances, one mixture a pdf, and Kaldi's GMM `final.mdl` files."""
 
+import itertools
 import os
 from collections.abc import Sequence
 
@@ -138,22 +139,40 @@ def write_gmm_model(
 
 
 class LogLikelihoods:
-    """Computes log-likelihoods of whole utterances for a fixed model."""
+    """Computes log-likelihoods of whole utterances for a fixed model.
+
+    Gaussians stand in the order: the first of every pdf, the second of those that have one, and so on, with the pdfs
+    of most Gaussians first. Sums over mixtures are then sums of contiguous blocks, which is several times faster than
+    reducing pdf by pdf.
+    """
 
     def __init__(self, gmms: DiagGmms) -> None:
-        self.matrix, self.constants = gmms.projection()
-        self.offsets = gmms.offsets
+        counts = np.diff(gmms.offsets)
+        pdfs = np.argsort(-counts, kind="stable")
+        self._blocks = [int((counts > rank).sum()) for rank in range(int(counts.max()))]
+        order = np.concatenate([gmms.offsets[pdfs[:size]] + rank for rank, size in enumerate(self._blocks)])
+        matrix, constants = gmms.projection()
+        self._matrix, self._constants = matrix[order], constants[order, None]
+        self._columns = np.argsort(pdfs)
         self.dim = gmms.dim
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Log-likelihoods of all pdfs, float32: (T, D) to (T, num_pdfs)."""
         if features.shape[1] != self.dim:
             raise HdnnError(f"features of {features.shape[1]} dimensions for a GMM of {self.dim}; check delta_opts")
-        # Gaussians in rows: sums over a mixture then run along whole rows, which is fast.
-        scores = self.matrix @ np.concatenate([features, features * features], axis=1).T
-        scores += self.constants[:, None]
-        starts = self.offsets[:-1]
-        highest = np.maximum.reduceat(scores, starts, axis=0)
-        scores -= np.repeat(highest, np.diff(self.offsets), axis=0)
+        scores = self._matrix @ np.concatenate([features, features * features], axis=1).T
+        scores += self._constants
+        bounds = np.cumsum([0, *self._blocks]).tolist()
+        blocks = [scores[first:last] for first, last in itertools.pairwise(bounds)]
+        highest = blocks[0].copy()
+        for block in blocks[1:]:
+            np.maximum(highest[: len(block)], block, out=highest[: len(block)])
+        for block in blocks:
+            block -= highest[: len(block)]
         np.exp(scores, out=scores)
-        return (np.log(np.add.reduceat(scores, starts, axis=0)) + highest).T
+        total = blocks[0]
+        for block in blocks[1:]:
+            total[: len(block)] += block
+        np.log(total, out=total)
+        total += highest
+        return np.ascontiguousarray(total[self._columns].T)
