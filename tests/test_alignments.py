@@ -20,6 +20,7 @@ from hdnn_nnet.kaldi.alignments import (
     write_alignments,
     write_counts,
 )
+from hdnn_nnet.kaldi.tables import read_int_vectors, read_matrices
 from hdnn_nnet.kaldi.transitions import TransitionModel
 
 
@@ -141,3 +142,24 @@ def test_kaldi_reads_ours(kaldi_fixture: Path, kaldi_root: Path, tmp_path: Path)
     command = [program, f"{kaldi_fixture}/exp/tri/final.mdl", f"ark:gunzip -c {tmp_path}/ali.1.gz|", "ark,t:-"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert shown == (kaldi_fixture / "exp/ali/ali_pdf.txt").read_text()
+
+
+def test_tables_notice_what_a_pipe_hides(kaldi_fixture: Path, tmp_path: Path) -> None:
+    """A missing file, a failing command and one that fails after good entries; kaldiio reads them as an empty table."""
+    ark = kaldi_fixture / "exp/nnet/feats_cmvn_one.ark"
+    ((key, matrix),) = read_matrices(ark)
+    assert matrix.shape[1] == 13
+    assert [name for name, _ in read_matrices(f"ark:cat {ark} |")] == [key]
+    (tmp_path / "copy.ark.gz").write_bytes(gzip.compress(ark.read_bytes()))
+    assert [name for name, _ in read_matrices(tmp_path / "copy.ark.gz")] == [key]
+    for where, message in (
+        (tmp_path / "missing.gz", r"missing\.gz"),
+        ("ark:false |", "the command failed"),
+        (f"ark:false | cat {ark} - |", "the command failed"),
+    ):
+        with pytest.raises(HdnnError, match=message):
+            list(read_matrices(where))
+        with pytest.raises(HdnnError, match=message):
+            list(read_int_vectors(where))
+    for _ in read_matrices(f"ark:cat {ark} {ark} {ark} {ark} {ark} {ark} {ark} {ark} {ark} |"):
+        break  # stopping early is no error, and does not hang

@@ -4,7 +4,7 @@ import gzip
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,56 +40,6 @@ def alignment_files(ali_dir: str | os.PathLike[str]) -> list[Path]:
     return wanted
 
 
-def _parse_archive(data: bytes, where: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Entries of an int32-vector archive in memory, binary or text; far faster than one value at a time."""
-    position, last = 0, "the start"
-    problem = "the archive is truncated or not one of integer vectors: align again"
-    while position < len(data):
-        space = data.find(b" ", position)
-        line_end = data.find(b"\n", position)
-        if data[space + 1 : space + 3] == b"\0B" and space > position:
-            key = data[position:space].decode("utf-8", "replace")
-            start = space + 8  # mark, size byte and count
-            count = struct.unpack("<i", data[start - 4 : start])[0] if start <= len(data) else -1
-            position = start + 5 * count
-            if data[space + 3 : space + 4] != b"\4" or count < 0 or position > len(data):
-                raise HdnnError(f"{where}: bad entry after {last}; {problem}")
-            items = np.frombuffer(data, INT32_ITEM, count, start)
-            if (items["size"] != 4).any():
-                raise HdnnError(f"{where}: key {key} is not a vector of integers; {problem}")
-            values = items["value"].astype(np.int32)
-        else:
-            line = data[position : line_end if line_end >= 0 else len(data)].split()
-            if line_end < 0 or not line:
-                raise HdnnError(f"{where}: bad entry after {last}; {problem}")
-            key = line[0].decode("utf-8", "replace")
-            try:
-                values = np.array([int(word) for word in line[1:]], dtype=np.int32)
-            except (ValueError, OverflowError) as error:
-                raise HdnnError(f"{where}: key {key} is not a vector of integers; {problem}") from error
-            position = line_end + 1
-        yield key, values
-        last = f"key {key}"
-
-
-def read_alignment_archive(where: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield `(utterance, transition-ids)` from one archive; int32, shape (frames,).
-
-    Args:
-        where: a path (also `.gz`), or an rspecifier (`ark:gunzip -c ali.1.gz |`, `scp:ali.scp`).
-    """
-    text = str(where)
-    kind, colon, rest = text.partition(":")
-    if colon and kind.split(",")[0] == "scp":
-        yield from read_int_vectors(text)
-        return
-    if colon and kind.split(",")[0] == "ark" and rest.strip() != "-":
-        text = rest
-    elif colon and kind.split(",")[0] == "ark":
-        text = "cat |"
-    yield from _parse_archive(read_bytes(text), text)
-
-
 def read_alignments(where: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """All alignments of an alignment directory, an archive or an rspecifier: utterance -> transition-ids.
 
@@ -99,7 +49,7 @@ def read_alignments(where: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     sources: list[str | os.PathLike[str]] = [*alignment_files(where)] if Path(where).is_dir() else [where]
     alignments: dict[str, np.ndarray] = {}
     for source in sources:
-        for utterance, transition_ids in read_alignment_archive(source):
+        for utterance, transition_ids in read_int_vectors(source):
             if utterance in alignments:
                 raise HdnnError(f"{source}: utterance {utterance} is aligned twice in {where}; align again")
             alignments[utterance] = transition_ids

@@ -9,6 +9,7 @@ import os
 import re
 import struct
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _BRACKETED = re.compile(rb"\s*\[([^\]]*)\]")
 
 
 def read_bytes(rxfilename: str | os.PathLike[str]) -> bytes:
-    """Content of a Kaldi extended file name: a path, a path ending in `.gz`, or `command |`.
+    """Content of a Kaldi extended file name: a path, a path ending in `.gz`, `-` for stdin, or `command |`.
 
     Raises:
         HdnnError: missing or damaged file, or a command that fails.
@@ -37,6 +38,8 @@ def read_bytes(rxfilename: str | os.PathLike[str]) -> bytes:
         if done.returncode != 0:
             raise HdnnError(f"{name}: the command failed with status {done.returncode}; run it by hand to see why")
         return done.stdout
+    if name == "-":
+        return sys.stdin.buffer.read()
     try:
         data = Path(name).read_bytes()
         return gzip.decompress(data) if name.endswith(".gz") else data
