@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Score a decode directory with NIST's sclite, as Kaldi's AMI recipe does for close-talking microphones: words with
+# times against the data's stm, both rewritten by its glm. Needs sclite's hubscr.pl on PATH (Debian package sctk, or
+# Kaldi's tools). Results lie in ascore_N/<data>.ctm.filt.sys for every LM weight N.
+
+# Begin configuration.
+cmd=run.py
+stage=0
+min_lmwt=7
+max_lmwt=15
+word_ins_penalty=0.0
+frame_shift=0.01
+model=              # transition model; default: final.mdl of the directory above <decode-dir>
+# End configuration.
+
+echo "$0 $*" >&2
+if [ -f path.sh ]; then . ./path.sh; fi
+. parse_options.sh || exit 1
+set -euo pipefail
+
+if [ $# -ne 3 ]; then
+  echo "usage: $0 [options] <data-dir> <lang-dir|graph-dir> <decode-dir>" >&2
+  echo "e.g.:  $0 --min-lmwt 7 --max-lmwt 15 data/ihm/dev exp/ihm/tri4a/graph exp/ihm/hdnn_h128l10/decode_dev" >&2
+  echo "options: --cmd, --stage, --min-lmwt, --max-lmwt, --word-ins-penalty, --frame-shift, --model" >&2
+  exit 1
+fi
+data=$1
+lang=$2
+dir=$3
+if [ -z "$model" ]; then model=$(dirname "$dir")/final.mdl; fi
+
+for f in "$data/stm" "$data/glm" "$lang/words.txt" "$lang/phones/word_boundary.int" "$model" "$dir/lat.1.gz"; do
+  if [ ! -f "$f" ]; then
+    echo "$0: $f does not exist" >&2
+    exit 1
+  fi
+done
+hubscr=$(command -v hubscr.pl || true)
+# Debian's sctk keeps the programs in a directory of its own, which only its wrapper knows.
+if [ -z "$hubscr" ] && command -v sctk > /dev/null; then
+  hubscr=$(sed -n 's/^SCTK_PATH=//p' "$(command -v sctk)")/hubscr.pl
+fi
+if [ -z "$hubscr" ] || [ ! -f "$hubscr" ]; then
+  echo "$0: sclite's hubscr.pl is not on PATH; install the Debian package sctk" >&2
+  exit 1
+fi
+
+name=$(basename "$data")
+if [ "$stage" -le 0 ]; then
+  $cmd "$dir/log/ctm.log" \
+    python3 -m hdnn_nnet.bin.ctm --min-lmwt "$min_lmwt" --max-lmwt "$max_lmwt" \
+    --word-ins-penalty "$word_ins_penalty" --frame-shift "$frame_shift" "$data" "$lang" "$model" "$dir"
+fi
+if [ "$stage" -le 1 ]; then
+  for lmwt in $(seq "$min_lmwt" "$max_lmwt"); do
+    cp "$data/stm" "$dir/ascore_$lmwt/stm"
+    rm -f "$dir/ascore_$lmwt/$name".ctm.filt* # of an earlier run
+  done
+  $cmd "LMWT=$min_lmwt:$max_lmwt" "$dir/log/sclite.LMWT.log" \
+    PATH="$(dirname "$hubscr"):$PATH" perl "$hubscr" -p "$(dirname "$hubscr")" -V -l english -h hub5 -g "$data/glm" \
+    -r "$dir/ascore_LMWT/stm" "$dir/ascore_LMWT/$name.ctm"
+fi
+# The row of sums: sentences, words, then the percentages correct, sub, del, ins, error and sentence error.
+best=
+for lmwt in $(seq "$min_lmwt" "$max_lmwt"); do
+  sys=$dir/ascore_$lmwt/$name.ctm.filt.sys
+  if [ ! -f "$sys" ]; then
+    echo "$0: sclite wrote no $sys; see $dir/log/sclite.$lmwt.log" >&2
+    exit 1
+  fi
+  wer=$(awk '/Sum\/Avg/ { gsub(/\|/, " "); print $8; exit }' "$sys")
+  echo "$wer $lmwt $sys"
+done | sort -n -k 1,1 -k 2,2 > "$dir/ascore_wer"
+read -r best lmwt sys < "$dir/ascore_wer"
+echo "%WER $best by sclite at LM weight $lmwt, insertion penalty $word_ins_penalty: $sys"
