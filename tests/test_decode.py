@@ -1,8 +1,11 @@
 """The decoder against Kaldi's lattices and a plain Viterbi search, and determinisation against brute force."""
 
 import gzip
+import os
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -246,3 +249,88 @@ def test_kaldi_reads_our_lattices(kaldi_root: Path, kaldi_fixture: Path, tmp_pat
         command = [str(program), "--acoustic-scale=0.1", f"ark:gunzip -c {path}|", "ark,t:-"]
         words = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
         assert words == (kaldi_fixture / "exp/decode/best_path.words.int").read_text()
+
+
+@pytest.fixture
+def recipe(kaldi_fixture: Path, tmp_path: Path) -> Path:
+    """A directory to run steps in, with a stand-in for the forward pass and for Kaldi's decoder on PATH."""
+    repository = Path(__file__).resolve().parent.parent
+    for name in ("local", "steps_py"):
+        (tmp_path / name).symlink_to(repository / name)
+    shutil.copytree(kaldi_fixture / "data/test", tmp_path / "data/test", copy_function=shutil.copyfile)
+    (tmp_path / "data/test").chmod(0o755)
+    model = tmp_path / "exp/net"
+    model.mkdir(parents=True)
+    shutil.copyfile(kaldi_fixture / "exp/tri/final.mdl", model / "final.mdl")
+    (model / "model.json").write_text("{}\n")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    stand_ins = {
+        # The log-likelihoods of the fixture, for the job's utterances only.
+        "python3": f"""
+            if [ "$2" != hdnn_nnet.bin.forward ]; then exec {sys.executable} "$@"; fi
+            shift 2
+            [ "$1" = exp/net ] && [ "$3" = ark:- ] || exit 1
+            {sys.executable} - "$2/feats.scp" <<'END'
+            import sys, kaldiio
+            keys = [line.split()[0] for line in open(sys.argv[1])]
+            for key, matrix in kaldiio.load_ark("{kaldi_fixture}/exp/nnet/loglikes_test.ark"):
+                if key in keys:
+                    kaldiio.save_ark(sys.stdout.buffer, {{key: matrix}})
+            END
+            """,
+        # The lattices of the fixture, less one.
+        "latgen-faster-mapped": f"""
+            cat > /dev/null
+            {sys.executable} -c '
+            import sys
+            from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
+            with LatticeWriter(sys.argv[1]) as writer:
+                for key, lattice in list(read_lattices("{kaldi_fixture}/exp/decode/lat.1.gz"))[:3]:
+                    writer.write_lattice(key, lattice)
+            ' "${{@: -1}}"
+            """,
+    }
+    for name, text in stand_ins.items():
+        (programs / name).write_text("#!/usr/bin/env bash\n" + textwrap.dedent(text))
+        (programs / name).chmod(0o755)
+    return tmp_path
+
+
+def run_step(recipe: Path, *words: str) -> subprocess.CompletedProcess:
+    path = f"{recipe}/bin:{recipe}/steps_py:{recipe}/local:{os.environ['PATH']}"
+    repository = str(Path(__file__).resolve().parent.parent)
+    environment = os.environ | {"PATH": path, "PYTHONPATH": repository}
+    return subprocess.run(words, cwd=recipe, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_decoding_step(recipe: Path, kaldi_fixture: Path) -> None:
+    done = run_step(
+        recipe, "steps_py/decode.sh", "--nj", "2", "--decoder", "k2", "--lattice-beam", "5.0",
+        "--scoring-opts", "--min-lmwt 7 --max-lmwt 12 --word-ins-penalty 0.0",
+        f"{kaldi_fixture}/graph", "data/test", "exp/net/decode_test",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    folder = recipe / "exp/net/decode_test"
+    assert (folder / "num_jobs").read_text() == "2\n"
+    assert "4 of 4 utterances have lattices" in done.stdout
+    assert "%WER 39.29 [ 11 / 28" in done.stdout
+    for weight in range(7, 13):
+        kaldi = (kaldi_fixture / f"exp/decode/wer_{weight}").read_text()
+        assert (folder / f"wer_{weight}_0.0").read_text() == kaldi
+
+
+def test_decoding_step_counts_lattices(recipe: Path, kaldi_fixture: Path) -> None:
+    words = ["steps_py/decode.sh", "--nj", "1", f"{kaldi_fixture}/graph", "data/test", "exp/net/decode_test"]
+    done = run_step(recipe, *words)
+    assert done.returncode == 1
+    assert "1 of 4 utterances have no lattice: spkC-test2" in done.stderr
+    assert not list((recipe / "exp/net/decode_test").glob("wer_*"))
+    done = run_step(recipe, *words[:1], "--max-missing", "0.3", "--skip-scoring", "true", *words[1:])
+    assert done.returncode == 0, done.stderr
+    assert "kaldi decoder" in done.stdout
+    (recipe / "exp/net/final.mdl").unlink()
+    done = run_step(recipe, *words)
+    assert (done.returncode, "exp/net/final.mdl does not exist" in done.stderr) == (1, True)
+    done = run_step(recipe, "steps_py/decode.sh", "data/test")
+    assert (done.returncode, "usage:" in done.stderr) == (1, True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdnn_nnet.bin import best_wer, score
+from hdnn_nnet.bin import best_wer, ctm, score
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
 from hdnn_nnet.score.text import WordFilter
@@ -162,3 +162,26 @@ def test_compute_wer_equals_kaldi(kaldi_root: Path, tmp_path: Path) -> None:
     command = [str(program), "--text", "--mode=present", f"ark:{tmp_path}/r", f"ark:{tmp_path}/h"]
     expected = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
     assert compute_wer(text["r"], text["h"], mode="present").report() == expected
+
+
+def test_word_times_equal_kaldi_s(kaldi_fixture: Path, decoded: Path) -> None:
+    places = [str(kaldi_fixture / name) for name in ("data/test", "graph", "exp/tri/final.mdl")]
+    assert ctm.main(["--min-lmwt=10", "--max-lmwt=10", *places, str(decoded)]) == 0
+    assert lines(decoded / "ascore_10/test.ctm") == lines(kaldi_fixture / "exp/decode/test_10.ctm")
+
+
+def test_word_times_in_a_recording(kaldi_fixture: Path, decoded: Path, tmp_path: Path) -> None:
+    data = tmp_path / "rec"
+    data.mkdir()
+    keys = ["spkB-test1", "spkB-test2", "spkC-test1", "spkC-test2"]
+    (data / "segments").write_text("".join(f"{key} rec {10 * n} {10 * n + 3}\n" for n, key in enumerate(keys, 1)))
+    (data / "reco2file_and_channel").write_text("rec file A\n")
+    places = [str(data), *(str(kaldi_fixture / name) for name in ("graph", "exp/tri/final.mdl"))]
+    assert ctm.main(["--min-lmwt=10", "--max-lmwt=10", *places, str(decoded)]) == 0
+    rows = lines(decoded / "ascore_10/rec.ctm")
+    assert rows[0] == ["file", "A", "10.170", "0.220", "four"]
+    starts = [float(row[2]) for row in rows]
+    assert starts == sorted(starts)
+    (data / "segments").write_text("spkB-test1 rec 10 13\n")
+    with pytest.raises(HdnnError, match="no utterance spkB-test2"):
+        ctm.main([*places, str(decoded)])
