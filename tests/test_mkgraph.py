@@ -253,3 +253,18 @@ def test_kaldi_decodes_with_ours(kaldi_fixture: Path, kaldi_root: Path, tmp_path
         subprocess.run(command, cwd=kaldi_fixture, check=True, capture_output=True)
         words.append((tmp_path / "words").read_text())
     assert words[0] == words[1]
+
+
+@pytest.mark.kaldi
+def test_fstinfo_reads_ours(kaldi_fixture: Path, kaldi_root: Path, tmp_path: Path) -> None:
+    fstinfo = shutil.which("fstinfo") or shutil.which("fstinfo", path=str(kaldi_root / "tools/openfst/bin"))
+    if fstinfo is None:
+        pytest.skip("fstinfo is neither on PATH nor under the tools of KALDI_ROOT")
+    assert mkgraph.main([str(kaldi_fixture / "lang"), str(kaldi_fixture / "exp/tri"), str(tmp_path)]) == 0
+    lines = subprocess.run([fstinfo, str(tmp_path / "HCLG.fst")], capture_output=True, text=True, check=True).stdout
+    info = {line[:50].strip(): line[50:].strip() for line in lines.splitlines()}
+    graph = read_fst(tmp_path / "HCLG.fst")
+    assert info["fst type"] == "const"
+    assert info["arc type"] == "standard"
+    assert (int(info["# of states"]), int(info["# of arcs"])) == (graph.num_states, graph.num_arcs)
+    assert int(info["# of accessible states"]) == int(info["# of coaccessible states"]) == graph.num_states
