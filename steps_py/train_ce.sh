@@ -11,7 +11,7 @@ gates=both            # both, transform, carry or coupled
 tied_gates=true
 cmvn_opts=            # as for apply-cmvn, for example "--norm-means=true --norm-vars=true"; empty: no CMVN
 delta_opts=           # as for add-deltas; empty: none
-learn_rate=0.002      # per frame
+learn_rate=           # per frame; default 0.004 for hdnn, 0.008 for dnn
 minibatch_size=256
 momentum=0.9
 max_iters=20
@@ -58,9 +58,8 @@ mkdir -p "$dir/log"
 # shellcheck disable=SC2086
 $cmd "$dir/log/train.log" \
   "${program[@]}" "--network=$network" "--splice=$splice" "--activation=$activation" "--gates=$gates" \
-  "--tied-gates=$tied_gates" "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" "--learn-rate=$learn_rate" \
-  "--minibatch-size=$minibatch_size" "--momentum=$momentum" "--max-iters=$max_iters" "--init=$init" "--seed=$seed" \
-  "--device=$device" "--precision=$precision" $train_opts \
+  "--tied-gates=$tied_gates" "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" "--minibatch-size=$minibatch_size" "--momentum=$momentum" "--max-iters=$max_iters" "--init=$init" "--seed=$seed" \
+  "--device=$device" "--precision=$precision" ${learn_rate:+"--learn-rate=$learn_rate"} $train_opts \
   "$data_train" "$data_cv" "$ali_train" "$ali_cv" "$dir"
 
 if [ ! -s "$dir/final.safetensors" ]; then

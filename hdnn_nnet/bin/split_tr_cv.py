@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise HdnnError(f"{args.data}: one part of the split is empty; change --cv-percent or --cv-list")
     data.write_subset(train, args.train)
     data.write_subset(cv, args.cv)
-    log.info("%d utterances for training in %s, %d for cross-validation in %s", len(train), args.train, len(cv), args.cv)
+    log.info(
+        "%d utterances for training in %s, %d for cross-validation in %s", len(train), args.train, len(cv), args.cv
+    )
     return 0
 
 

@@ -1,0 +1,118 @@
+"""Real-time factor of our decoder and, where KALDI_ROOT is set, of Kaldi's latgen-faster-mapped, in the same run.
+
+    python3 benchmarks/decode.py [options] exp/mono/final.mdl exp/mono/graph/HCLG.fst ark:loglikes.ark
+
+The log-likelihoods are those that `python3 -m hdnn_nnet.bin.forward model data ark:loglikes.ark` writes. They take turns,
+one thread each; times are user plus system seconds of the whole process, so that other work on the machine counts
+little, with the time to start and to read the graph given apart (from a run on one utterance).
+"""
+
+import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+
+from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.lattice_best import best_paths
+from hdnn_nnet.kaldi.lattice_table import read_lattices
+from hdnn_nnet.kaldi.tables import read_matrices
+
+logger = logging.getLogger(__name__)
+
+
+def decoders() -> dict[str, list[str]]:
+    """Commands of the decoders at hand."""
+    found = {"k2": [sys.executable, "-m", "hdnn_nnet.bin.latgen"]}
+    root = os.environ.get("KALDI_ROOT", "")
+    kaldi = Path(root) / "src/bin/latgen-faster-mapped"
+    if root and kaldi.exists():
+        found["latgen-faster-mapped"] = [str(kaldi)]
+    return found
+
+
+def timed(command: Sequence[str]) -> float:
+    """CPU seconds of a command, single-threaded."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise HdnnError(f"{command[0]} failed: {done.stderr.strip().splitlines()[-1]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print one line a decoder, and the ratio of their real-time factors."""
+    parser = OptionParser("decode", (__doc__ or "").splitlines()[0])
+    parser.add_argument("--utterances", type=int, default=40, help="number of utterances")
+    parser.add_argument("--rounds", type=int, default=2, help="times that every decoder runs; the fastest counts")
+    parser.add_argument("--beam", type=float, default=11.0, help="search beam")
+    parser.add_argument("--lattice-beam", type=float, default=6.0, help="lattice beam")
+    parser.add_argument("--max-active", type=int, default=2000, help="limit of active states")
+    parser.add_argument("--acoustic-scale", type=float, default=0.1, help="acoustic scale")
+    parser.add_argument("--frames-per-second", type=float, default=100.0, help="frame rate")
+    parser.add_argument("model", help="transition model (final.mdl)")
+    parser.add_argument("graph", help="HCLG.fst")
+    parser.add_argument("loglikes", help="rspecifier of log-likelihoods")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        part, one = Path(folder) / "part.ark", Path(folder) / "one.ark"
+        frames = count = 0
+        with open(part, "wb") as stream:
+            for key, matrix in read_matrices(options.loglikes):
+                kaldiio.save_ark(stream, {key: matrix})
+                if count == 0:
+                    kaldiio.save_ark(str(one), {key: matrix[:10]})
+                frames, count = frames + len(matrix), count + 1
+                if count == options.utterances:
+                    break
+        if not count:
+            raise HdnnError(f"{options.loglikes} holds no utterance")
+        common = [
+            f"--beam={options.beam}", f"--lattice-beam={options.lattice_beam}", f"--max-active={options.max_active}",
+            "--min-active=200", f"--acoustic-scale={options.acoustic_scale}", "--allow-partial=true",
+            options.model, options.graph,
+        ]  # fmt: skip
+        starts: dict[str, list[float]] = {}
+        totals: dict[str, list[float]] = {}
+        for _ in range(options.rounds):
+            for name, command in decoders().items():
+                out = f"ark:{folder}/{name}.ark"
+                starts.setdefault(name, []).append(timed([*command, *common, f"ark:{one}", out]))
+                totals.setdefault(name, []).append(timed([*command, *common, f"ark:{part}", out]))
+        print(f"{count} utterances, {frames} frames, beam {options.beam:g}, lattice beam {options.lattice_beam:g}, "
+              f"max-active {options.max_active}, CPU seconds, best of {options.rounds}")  # fmt: skip
+        factors = {}
+        for name in totals:
+            seconds = min(totals[name]) - min(starts[name])
+            factors[name] = seconds * options.frames_per_second / frames
+            arcs, cost = _quality(f"{folder}/{name}.ark", options.acoustic_scale)
+            print(
+                f"{name:<22} real-time factor {factors[name]:.4f}  start {min(starts[name]):.1f} s  "
+                f"log-likelihood per frame {-cost / frames:.4f}  arcs per utterance {arcs / count:.0f}"
+            )
+        for name, factor in factors.items():
+            if name != "k2":
+                print(f"ratio {name} / k2: {factor / factors['k2']:.2f} (above 1: k2 is faster)")
+    return 0
+
+
+def _quality(path: str, scale: float) -> tuple[int, float]:
+    """Arcs and summed cost of the best paths of an archive."""
+    arcs, cost = 0, 0.0
+    for key, lattice in read_lattices(path):
+        best = best_paths(lattice, np.array([scale]), np.zeros(1), key)[0]
+        arcs, cost = arcs + lattice.num_arcs, cost + best.graph + scale * best.acoustic
+    return arcs, cost
+
+
+if __name__ == "__main__":
+    run(main, "decode")
