@@ -4,26 +4,25 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import kaldi_hmm_gmm as khg
 import numpy as np
 import pytest
 
-khg = pytest.importorskip("kaldi_hmm_gmm")
-
-from hdnn_nnet.bin import align_mono, collect_ali, train_mono  # noqa: E402
-from hdnn_nnet.errors import HdnnError  # noqa: E402
-from hdnn_nnet.feats.reader import FeatureReader  # noqa: E402
-from hdnn_nnet.gmm import train  # noqa: E402
-from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler, Transcripts  # noqa: E402
-from hdnn_nnet.gmm.directory import DEFAULT_CMVN, DEFAULT_DELTAS, gmm_reader  # noqa: E402
-from hdnn_nnet.gmm.em import Statistics, split_gmms, split_targets, update_gmms, update_transitions  # noqa: E402
-from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods, read_gmm_model, write_gmm_model  # noqa: E402
-from hdnn_nnet.gmm.train import MonoOptions, deal, flat_start  # noqa: E402
-from hdnn_nnet.gmm.wheel import wheel_transitions  # noqa: E402
-from hdnn_nnet.kaldi.alignments import read_alignments  # noqa: E402
-from hdnn_nnet.kaldi.symbols import SymbolTable, read_integer_lines, read_integers  # noqa: E402
-from hdnn_nnet.kaldi.tables import read_scp  # noqa: E402
-from hdnn_nnet.kaldi.transitions import TransitionModel  # noqa: E402
-from hdnn_nnet.kaldi.tree import ContextDependency  # noqa: E402
+from hdnn_nnet.bin import align_mono, collect_ali, train_mono
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.gmm import train
+from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler, Transcripts
+from hdnn_nnet.gmm.directory import DEFAULT_CMVN, DEFAULT_DELTAS, gmm_reader
+from hdnn_nnet.gmm.em import Statistics, split_gmms, split_targets, update_gmms, update_transitions
+from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods, read_gmm_model, write_gmm_model
+from hdnn_nnet.gmm.train import MonoOptions, deal, flat_start
+from hdnn_nnet.gmm.wheel import wheel_transitions
+from hdnn_nnet.kaldi.alignments import read_alignments
+from hdnn_nnet.kaldi.symbols import SymbolTable, read_integer_lines, read_integers
+from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.kaldi.tree import ContextDependency
 
 
 def _wheel_gmms(gmms: DiagGmms):

@@ -6,12 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kaldifst
 import numpy as np
 import pytest
-
-pytest.importorskip("kaldi_hmm_gmm")
-
-import kaldifst
 
 from hdnn_nnet.bin import mkgraph
 from hdnn_nnet.errors import HdnnError
