@@ -52,7 +52,7 @@ done
 
 program=(python3 -m hdnn_nnet.bin.train_ce)
 if [ "$num_procs" -gt 1 ]; then
-  program=(python3 -m torch.distributed.run --standalone "--nproc_per_node=$num_procs" -m hdnn_nnet.bin.train_ce)
+  program=(python3 -m hdnn_nnet.bin.torchrun --standalone "--nproc_per_node=$num_procs" -m hdnn_nnet.bin.train_ce)
 fi
 mkdir -p "$dir/log"
 # shellcheck disable=SC2086

@@ -74,7 +74,9 @@ def compute(
 ) -> np.ndarray:
     """Matrices (T_i, feat_dim) to one float32 matrix (sum of T_i, num_pdfs)."""
     device = model.mean.device
-    windows = [model.splice(model.normalise(torch.from_numpy(m).to(device))) for m in utterances]
+    # torch wants writable arrays; those of a pipe are not
+    tensors = [torch.from_numpy(m if m.flags.writeable else m.copy()) for m in utterances]
+    windows = [model.splice(model.normalise(t.to(device))) for t in tensors]
     values = model.logits(windows[0] if len(windows) == 1 else torch.cat(windows))
     if output == "posteriors":
         values = torch.softmax(values, 1)

@@ -1,0 +1,70 @@
+"""The schedule against the rules of Kaldi's train_scheduler.sh, written down a second time as that script runs."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdnn_nnet.train.newbob import Newbob
+
+
+def script(initial: float, losses: list[float], keep: int, least: int, most: int) -> list[tuple[bool, float]]:
+    """(accepted, rate after the epoch) for every epoch that the shell script would run."""
+    result = []
+    rate, halving, loss = 0.008, False, initial
+    for epoch in range(1, most + 1):
+        new, previous = losses[epoch - 1], loss
+        accepted = new < loss or epoch <= keep or epoch <= least
+        if accepted:
+            loss = new
+        result.append([accepted, rate])
+        if epoch <= keep:
+            continue
+        improvement = (previous - loss) / previous
+        if halving and improvement < 0.001 and epoch > least:
+            break
+        if improvement < 0.01:
+            halving = True
+        if halving:
+            rate *= 0.5
+            result[-1][1] = rate
+    return [tuple(r) for r in result]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.floats(0.5, 5), min_size=15, max_size=15),
+    st.booleans(),
+    st.integers(0, 3),
+    st.integers(0, 3),
+)
+def test_decisions_are_those_of_the_script(losses: list[float], falling: bool, keep: int, least: int) -> None:
+    if falling:
+        losses = sorted(losses, reverse=True)
+    expected = script(6.0, losses, keep, least, 15)
+    schedule = Newbob(max_iters=15, keep_lr_iters=keep, min_iters=least)
+    schedule.start(6.0)
+    decisions = []
+    while not schedule.finished:
+        accepted = schedule.judge(losses[schedule.epoch])
+        decisions.append(accepted)
+    assert decisions == [accepted for accepted, _ in expected]
+    rates = [rate for _, rate in expected]
+    final = schedule.learn_rate
+    assert final in (rates[-1], rates[-1] / 2)  # the script leaves before it halves for an epoch that never comes
+
+
+def test_diverged_epoch_is_rejected_and_halves() -> None:
+    schedule = Newbob()
+    schedule.start(3.0)
+    assert not schedule.judge(float("nan"))
+    assert schedule.best_loss == 3.0
+    assert schedule.learn_rate == 0.004
+    assert schedule.judge(2.0)
+
+
+def test_state_goes_through_json() -> None:
+    schedule = Newbob()
+    schedule.start(3.0)
+    schedule.judge(2.99)
+    again = Newbob()
+    again.__dict__.update(schedule.state())
+    assert again == schedule

@@ -1,0 +1,225 @@
+"""The training program: it learns, repeats itself exactly, resumes exactly, and refuses what does not fit."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_task import DIM, PDFS, make, transition_model
+
+from hdnn_nnet.bin import train_ce
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.kaldi.alignments import read_counts, read_pdf_alignments, write_alignments
+from hdnn_nnet.model_dir import load_model, load_tensors
+from hdnn_nnet.prior import log_prior, read_log_prior
+
+SETTINGS = (
+    "--network hdnn-h16l4 --splice 2 --minibatch-size 64 --learn-rate 0.01 --max-iters 5 --precision fp32".split()
+)
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    return make(tmp_path_factory.mktemp("task"))
+
+
+def arguments(task: tuple[Path, Path, Path], directory: Path, *more: str) -> list[str]:
+    data_tr, data_cv, ali = task
+    return [*SETTINGS, *more, str(data_tr), str(data_cv), str(ali), str(ali), str(directory)]
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(directory / "final.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained(task: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("trained") / "model"
+    assert train_ce.main(arguments(task, directory)) == 0
+    return directory
+
+
+def test_it_learns(trained: Path, task: tuple[Path, Path, Path]) -> None:
+    history = json.loads((trained / "history.json").read_text())
+    accepted = [e for e in history if e["accepted"]]
+    losses = [e["cv_loss"] for e in accepted]
+    assert losses == sorted(losses, reverse=True)
+    # The stored loss is that of the stored model, recomputed from scratch on whole utterances.
+    model = load_model(trained)
+    labels = read_pdf_alignments(task[2], transition_model())
+    total = frames = correct = 0
+    with torch.no_grad():
+        for utt, features in FeatureReader(task[1]):
+            logits = model(torch.from_numpy(features))
+            pdfs = torch.from_numpy(labels[utt].astype(np.int64))
+            total += float(torch.nn.functional.cross_entropy(logits, pdfs, reduction="sum"))
+            correct += int((logits.argmax(1) == pdfs).sum())
+            frames += len(pdfs)
+    assert total / frames == pytest.approx(losses[-1], abs=1e-4)
+    assert correct / frames == pytest.approx(accepted[-1]["cv_accuracy"], abs=1e-3)
+    assert correct / frames > 0.8
+
+
+def test_model_directory_is_what_kaldi_scripts_expect(trained: Path, task: tuple[Path, Path, Path]) -> None:
+    for name in ("final.mdl", "ali_train_pdf.counts", "cmvn_opts", "delta_opts", "model.json", "events"):
+        assert (trained / name).exists(), name
+    counts = np.zeros(PDFS)
+    for pdfs in read_pdf_alignments(task[2], transition_model()).values():
+        counts += np.bincount(pdfs, minlength=PDFS)
+    np.testing.assert_array_equal(read_counts(trained / "ali_train_pdf.counts"), counts + 0.5)
+
+
+def test_normalisation_is_global(trained: Path, task: tuple[Path, Path, Path]) -> None:
+    frames = np.concatenate([f for _, f in FeatureReader(task[0])]).astype(np.float64)
+    stored = weights(trained)
+    np.testing.assert_allclose(stored["mean"], frames.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(stored["inverse_std"], 1 / frames.std(0), rtol=1e-5)
+
+
+def test_same_seed_same_weights_other_seed_others(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    train_ce.main(arguments(task, tmp_path / "again"))
+    train_ce.main(arguments(task, tmp_path / "other", "--seed", "1"))
+    first, again, other = weights(trained), weights(tmp_path / "again"), weights(tmp_path / "other")
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not torch.equal(first["weights"], other["weights"])
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_stopped_anywhere_and_resumed_gives_identical_weights(
+    how: signal.Signals, trained: Path, task: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    directory = tmp_path / "model"
+    # A sleep in every step, put in from outside, so that the signal arrives in the middle of an epoch.
+    slow = (
+        "import time\nfrom hdnn_nnet.train.sgd import Sgd\nstep = Sgd.step\n"
+        "def slow(*a):\n    time.sleep(0.05)\n    return step(*a)\nSgd.step = slow\n"
+        "import sys\nfrom hdnn_nnet.bin.train_ce import main, PROGRAM\nfrom hdnn_nnet.cli import run\nrun(main, PROGRAM, sys.argv[1:])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow, *arguments(task, directory)], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not (directory / "history.json").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(how)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 1), messages
+    assert not (directory / "final.safetensors").exists()
+    if how == signal.SIGTERM:
+        assert "run the same command again" in messages
+    assert train_ce.main(arguments(task, directory)) == 0
+    first, resumed = weights(trained), weights(directory)
+    assert all(torch.equal(first[k], resumed[k]) for k in first)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_result_of_one(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hdnn_nnet.bin.torchrun", "--standalone", "--nproc_per_node=2"]
+    command += ["-m", "hdnn_nnet.bin.train_ce", *arguments(task, tmp_path / "two", "--device", "cpu")]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    history = [json.loads((d / "history.json").read_text()) for d in (trained, tmp_path / "two")]
+    # The frames are drawn in another order, so the runs are alike, not equal.
+    assert history[0][-1]["cv_loss"] == pytest.approx(history[1][-1]["cv_loss"], rel=0.1)
+
+
+def test_gradients_are_summed_over_processes(tmp_path: Path) -> None:
+    """Two ranks with half a minibatch each make the step of one process with the whole minibatch."""
+    script = tmp_path / "ranks.py"
+    script.write_text(
+        "import sys, torch\nfrom pathlib import Path\nfrom hdnn_nnet.train.distributed import join\n"
+        "job = join('cpu')\nx = torch.nn.Parameter(torch.zeros(3)); y = torch.nn.Parameter(torch.zeros(2, 2))\n"
+        "if job.rank == 0:\n    ((x * torch.tensor([1., 2., 3.])).sum() + y.sum()).backward()\n"
+        "else:\n    (x * 10).sum().backward()\n"
+        "job.sum_gradients([x, y])\n"
+        "Path(sys.argv[1], str(job.rank)).write_text(str((x.grad.tolist(), y.grad.tolist(), job.sum(job.rank + 1, device=torch.device('cpu')))))\n"
+        "job.close()\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "hdnn_nnet.bin.torchrun",
+        "--standalone",
+        "--nproc_per_node=2",
+        str(script),
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = str(([11.0, 12.0, 13.0], [[1.0, 1.0], [1.0, 1.0]], [3.0]))
+    assert [(tmp_path / r).read_text() for r in "01"] == [expected, expected]
+
+
+def refuse(match: str, arguments: list[str]) -> None:
+    with pytest.raises(HdnnError, match=match):
+        train_ce.main(arguments)
+
+
+def test_changed_settings_do_not_resume(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(trained, directory)
+    refuse("minibatch_size changed", arguments(task, directory, "--minibatch-size", "32"))
+
+
+def test_damaged_checkpoint(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(trained, directory)
+    checkpoint = directory / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
+    refuse("checkpoint.safetensors is damaged", arguments(task, directory))
+
+
+def test_alignment_of_another_length(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    ali = tmp_path / "ali"
+    shutil.copytree(task[2], ali)
+    from hdnn_nnet.kaldi.alignments import read_alignments
+
+    write_alignments(ali / "ali.1.gz", {u: a[:-1] for u, a in read_alignments(task[2]).items()})
+    refuse("another length .*align .* again", arguments((task[0], task[1], ali), tmp_path / "model"))
+
+
+def test_missing_alignments_beyond_a_tenth(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    from hdnn_nnet.kaldi.alignments import read_alignments
+
+    ali = tmp_path / "ali"
+    shutil.copytree(task[2], ali)
+    write_alignments(ali / "ali.1.gz", [(u, a) for u, a in read_alignments(task[2]).items() if "u1" not in u])
+    refuse("missing", arguments((task[0], task[1], ali), tmp_path / "model"))
+
+
+def test_common_utterances_in_train_and_cv(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    refuse("in both", arguments((task[0], task[0], task[2]), tmp_path / "model"))
+
+
+def test_missing_model(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    ali = tmp_path / "ali"
+    shutil.copytree(task[2], ali)
+    (ali / "final.mdl").unlink()
+    refuse("final.mdl", arguments((task[0], task[1], ali), tmp_path / "model"))
+
+
+def test_prior_as_in_kaldi() -> None:
+    """The rule of Kaldi's PdfPrior, computed here in plain numbers."""
+    counts = np.array([90.0, 10.0, 0.0, 1e-9])
+    result = log_prior(counts)
+    assert result.dtype == np.float32
+    total = counts.sum()
+    np.testing.assert_allclose(result[:2], np.log(counts[:2] / total + 1e-20), rtol=1e-6)
+    assert result[2] == result[3] == pytest.approx(np.sqrt(3.4028235e38))
+    assert np.isfinite(-result).all()
+
+
+def test_prior_of_another_tree(trained: Path) -> None:
+    with pytest.raises(HdnnError, match=f"has {PDFS} pdfs but the network has {DIM}"):
+        read_log_prior(trained / "ali_train_pdf.counts", DIM)
