@@ -178,7 +178,7 @@ def test_stdin_and_stdout(kaldi_fixture: Path, tmp_path: Path) -> None:
 
 
 @given(lattices())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_determinize_equals_brute_force(lattice: CompactLattice) -> None:
     lattice.arcs["label"] = np.maximum(lattice.arcs["label"], 1)
     lattice = connect(lattice)

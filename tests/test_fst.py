@@ -131,7 +131,7 @@ def small_fsts(draw: st.DrawFn) -> Fst:
 
 
 @given(small_fsts())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_epsilon_removal_keeps_all_paths(fst: Fst) -> None:
     graph = remove_input_epsilons(fst)
     assert graph.num_arcs == 0 or graph.transition_id.min() > 0

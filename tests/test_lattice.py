@@ -178,7 +178,7 @@ def all_paths(lattice: CompactLattice) -> list[tuple[tuple[int, ...], tuple[int,
 
 
 @given(lattices())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_best_paths_equal_brute_force(lattice: CompactLattice) -> None:
     paths = all_paths(lattice)
     scales, penalties = np.array([1.0, 0.25, 2.0]), np.array([0.0, 1.5, -1.0])
@@ -197,7 +197,7 @@ def test_best_paths_equal_brute_force(lattice: CompactLattice) -> None:
 
 
 @given(lattices(), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_round_trip_of_any_lattice(
     tmp_path_factory: pytest.TempPathFactory, lattice: CompactLattice, text: bool
 ) -> None:
