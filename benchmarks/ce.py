@@ -8,6 +8,7 @@ of the hidden products). Ours and Kaldi's runs take turns, so that other load hi
 Random features and labels are used: speed does not depend on them.
 """
 
+import itertools
 import os
 import re
 import statistics
@@ -101,7 +102,7 @@ class Kaldi:
         """A random plain network."""
         dims = [FEAT_DIM * (2 * SPLICE + 1)] + [width] * depth
         lines = []
-        for i, o in zip(dims, dims[1:], strict=False):
+        for i, o in itertools.pairwise(dims):
             lines.append(
                 f"<AffineTransform> <InputDim> {i} <OutputDim> {o} <BiasMean> 0 <BiasRange> 0 <ParamStddev> 0.1"
             )

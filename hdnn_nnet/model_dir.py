@@ -88,7 +88,9 @@ def copy_kaldi_files(source: str | os.PathLike[str], directory: str | os.PathLik
     """Copy what decoding needs of an alignment directory: `final.mdl` and, where they exist, tree, phones.txt and options."""
     source, directory = Path(source), Path(directory)
     if not (source / "final.mdl").is_file():
-        raise HdnnError(f"{source}/final.mdl does not exist; give an alignment directory that Kaldi or align_mono.sh made")
+        raise HdnnError(
+            f"{source}/final.mdl does not exist; give an alignment directory that Kaldi or align_mono.sh made"
+        )
     for name in ("final.mdl", "tree", "phones.txt"):
         if (source / name).is_file():
             with atomic_path(directory / name) as temporary:

@@ -33,5 +33,7 @@ def read_log_prior(path: str | os.PathLike[str], num_pdfs: int) -> np.ndarray:
     """Log-priors from a file of counts, checked against the network's number of outputs."""
     counts = read_counts(path)
     if len(counts) != num_pdfs:
-        raise HdnnError(f"{path} has {len(counts)} pdfs but the network has {num_pdfs}; take the counts of its alignment")
+        raise HdnnError(
+            f"{path} has {len(counts)} pdfs but the network has {num_pdfs}; take the counts of its alignment"
+        )
     return log_prior(counts)

@@ -22,7 +22,7 @@ from hdnn_nnet.model_dir import load_model
 def model_and_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("forward")
     data_tr, data_cv, ali = make(folder)
-    options = "--network hdnn-h8l3 --splice 2 --max-iters 1 --learn-rate 0.01".split()
+    options = ["--network", "hdnn-h8l3", "--splice", "2", "--max-iters", "1", "--learn-rate", "0.01"]
     train_ce.main([*options, str(data_tr), str(data_cv), str(ali), str(ali), str(folder / "model")])
     return folder / "model", data_tr
 
@@ -111,13 +111,13 @@ def test_wrong_dimension_missing_and_damaged_files(model_and_data: tuple[Path, P
     bad = tmp_path / "bad"
     shutil.copytree(model_dir, bad)
     (bad / "final.safetensors").write_bytes((bad / "final.safetensors").read_bytes()[:200])
-    with pytest.raises(HdnnError, match="final.safetensors is damaged"):
+    with pytest.raises(HdnnError, match=r"final.safetensors is damaged"):
         forward.main([str(bad), str(data), "ark:/dev/null"])
     (bad / "final.safetensors").unlink()
-    with pytest.raises(HdnnError, match="final.safetensors does not exist"):
+    with pytest.raises(HdnnError, match=r"final.safetensors does not exist"):
         forward.main([str(bad), str(data), "ark:/dev/null"])
     (bad / "model.json").write_text("{}")
-    with pytest.raises(HdnnError, match="model.json"):
+    with pytest.raises(HdnnError, match=r"model.json"):
         forward.main([str(bad), str(data), "ark:/dev/null"])
 
 

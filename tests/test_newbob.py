@@ -8,14 +8,14 @@ from hdnn_nnet.train.newbob import Newbob
 
 def script(initial: float, losses: list[float], keep: int, least: int, most: int) -> list[tuple[bool, float]]:
     """(accepted, rate after the epoch) for every epoch that the shell script would run."""
-    result = []
+    result: list[tuple[bool, float]] = []
     rate, halving, loss = 0.008, False, initial
     for epoch in range(1, most + 1):
         new, previous = losses[epoch - 1], loss
         accepted = new < loss or epoch <= keep or epoch <= least
         if accepted:
             loss = new
-        result.append([accepted, rate])
+        result.append((accepted, rate))
         if epoch <= keep:
             continue
         improvement = (previous - loss) / previous
@@ -25,8 +25,8 @@ def script(initial: float, losses: list[float], keep: int, least: int, most: int
             halving = True
         if halving:
             rate *= 0.5
-            result[-1][1] = rate
-    return [tuple(r) for r in result]
+            result[-1] = (accepted, rate)
+    return result
 
 
 @settings(max_examples=300, deadline=None)

@@ -21,9 +21,8 @@ from hdnn_nnet.kaldi.alignments import read_counts, read_pdf_alignments, write_a
 from hdnn_nnet.model_dir import load_model, load_tensors
 from hdnn_nnet.prior import log_prior, read_log_prior
 
-SETTINGS = (
-    "--network hdnn-h16l4 --splice 2 --minibatch-size 64 --learn-rate 0.01 --max-iters 5 --precision fp32".split()
-)
+SETTINGS = ["--network=hdnn-h16l4", "--splice=2", "--minibatch-size=64", "--learn-rate=0.01", "--max-iters=5"]
+SETTINGS += ["--precision=fp32"]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def test_it_learns(trained: Path, task: tuple[Path, Path, Path]) -> None:
     # The stored loss is that of the stored model, recomputed from scratch on whole utterances.
     model = load_model(trained)
     labels = read_pdf_alignments(task[2], transition_model())
-    total = frames = correct = 0
+    total, frames, correct = 0.0, 0, 0
     with torch.no_grad():
         for utt, features in FeatureReader(task[1]):
             logits = model(torch.from_numpy(features))
@@ -101,7 +100,8 @@ def test_stopped_anywhere_and_resumed_gives_identical_weights(
     slow = (
         "import time\nfrom hdnn_nnet.train.sgd import Sgd\nstep = Sgd.step\n"
         "def slow(*a):\n    time.sleep(0.05)\n    return step(*a)\nSgd.step = slow\n"
-        "import sys\nfrom hdnn_nnet.bin.train_ce import main, PROGRAM\nfrom hdnn_nnet.cli import run\nrun(main, PROGRAM, sys.argv[1:])\n"
+        "import sys\nfrom hdnn_nnet.bin.train_ce import main, PROGRAM\nfrom hdnn_nnet.cli import run\n"
+        "run(main, PROGRAM, sys.argv[1:])\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", slow, *arguments(task, directory)], stderr=subprocess.PIPE, text=True
@@ -143,7 +143,8 @@ def test_gradients_are_summed_over_processes(tmp_path: Path) -> None:
         "if job.rank == 0:\n    ((x * torch.tensor([1., 2., 3.])).sum() + y.sum()).backward()\n"
         "else:\n    (x * 10).sum().backward()\n"
         "job.sum_gradients([x, y])\n"
-        "Path(sys.argv[1], str(job.rank)).write_text(str((x.grad.tolist(), y.grad.tolist(), job.sum(job.rank + 1, device=torch.device('cpu')))))\n"
+        "total = job.sum(job.rank + 1, device=torch.device('cpu'))\n"
+        "Path(sys.argv[1], str(job.rank)).write_text(str((x.grad.tolist(), y.grad.tolist(), total)))\n"
         "job.close()\n"
     )
     command = [

@@ -64,7 +64,7 @@ class HighwayLayers(torch.autograd.Function):
                 torch.mul(activation, t, out=after)
             if c is not None:
                 after.addcmul_(before, c)
-            elif carry == "coupled":
+            elif carry == "coupled" and t is not None:
                 after.add_(before).addcmul_(before, t, value=-1)
         ctx.save_for_backward(hidden, outputs, stacked)
         ctx.flags = (transform, carry, relu, gates.shape[0] == 1, weights.dtype)
@@ -94,6 +94,7 @@ class HighwayLayers(torch.autograd.Function):
                 else:
                     torch.mul(g, activation, out=d_t)
             if c is not None:
+                assert d_c is not None
                 torch.mul(g, before, out=d_c)
             if relu:
                 d_activation.copy_(_threshold_backward(d_activation, activation, 0))
@@ -107,10 +108,7 @@ class HighwayLayers(torch.autograd.Function):
                 direct = g - g * t
             else:
                 direct = None
-            if direct is None:
-                g = d_output @ stacked[layer]
-            else:
-                g = direct.addmm_(d_output, stacked[layer])
+            g = d_output @ stacked[layer] if direct is None else direct.addmm_(d_output, stacked[layer])
         needs = ctx.needs_input_grad
         d_weights = torch.bmm(d_outputs[:, :, :width].transpose(1, 2), hidden[:depth]) if needs[1] else None
         d_biases = d_outputs[:, :, :width].sum(1) if needs[2] else None

@@ -8,7 +8,7 @@ The order depends on (seed, epoch) alone, so a run that is resumed inside an epo
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -52,7 +52,7 @@ class FrameShuffler:
     seed: int = 0
     rank: int = 0
     world: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def total_frames(self) -> int:
         return sum(self.num_frames.values())

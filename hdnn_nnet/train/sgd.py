@@ -24,7 +24,7 @@ class Sgd:
     @torch.no_grad()
     def step(self, learn_rate: float, momentum: float) -> None:
         """Update the parameters that have a gradient and drop the gradients."""
-        parameters = [p for p in self.parameters if p.grad is not None]
+        parameters: list[Tensor] = [p for p in self.parameters if p.grad is not None]
         gradients = [p.grad for p in parameters if p.grad is not None]
         if not parameters:
             return
