@@ -67,9 +67,14 @@ def read_config(path: str | os.PathLike[str]) -> list[str]:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise HdnnError(f"cannot read the configuration file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise HdnnError(f"{path} is no text file; is it the right --config?") from error
     options: list[str] = []
-    for line in lines:
-        words = shlex.split(line, comments=True)
+    for number, line in enumerate(lines, 1):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise HdnnError(f"{path}, line {number}: {error} ({line.strip()})") from error
         if not words:
             continue
         name, _, value = (words[0] if "=" in words[0] else "=".join(words)).partition("=")

@@ -255,3 +255,11 @@ def test_kill_9_leaves_no_file_under_the_final_name(tmp_path):
     )
     assert result.returncode == -signal.SIGKILL
     assert not (tmp_path / "final.txt").exists()
+
+
+@pytest.mark.parametrize("content", [b"--a=don't\n", b"--a=\xff\xfe\n"])
+def test_damaged_configuration_is_one_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    path.write_bytes(content)
+    with pytest.raises(HdnnError, match=r"x\.conf"):
+        read_config(path)

@@ -41,7 +41,7 @@ class Speech:
     gap_s: tuple[float, float] = (0.05, 0.9)  # silence between turns that do not overlap
     pause_s: tuple[float, float] = (0.12, 0.6)  # silence between sentences of a turn
     turn_level_db: float = 1.5  # standard deviation of loudness from turn to turn
-    rate_wpm: tuple[int, int] = (145, 190)
+    rate_wpm: tuple[int, int] = (155, 205)
     pitch: tuple[int, int] = (35, 65)  # espeak's scale, 50 is the variant's own pitch
     pitch_range: tuple[int, int] = (35, 75)
 
@@ -58,9 +58,9 @@ class Config:
     speech: Speech = field(default_factory=Speech)
     acoustics: dict[str, Acoustics] = field(
         default_factory=lambda: {
-            "train": Acoustics(snr_db=(12, 28), crosstalk_db=(18, 30), level_dbfs=(-30, -22)),
-            "dev": Acoustics(snr_db=(12, 24), crosstalk_db=(18, 30), level_dbfs=(-30, -22)),
-            "eval": Acoustics(snr_db=(10, 22), crosstalk_db=(16, 28), level_dbfs=(-32, -22)),
+            "train": Acoustics(snr_db=(0, 16), crosstalk_db=(10, 22), level_dbfs=(-30, -22)),
+            "dev": Acoustics(snr_db=(0, 10), crosstalk_db=(10, 22), level_dbfs=(-30, -22)),
+            "eval": Acoustics(snr_db=(-2, 8), crosstalk_db=(8, 20), level_dbfs=(-32, -22)),
         }
     )
 
