@@ -72,7 +72,7 @@ lint: $(READY)
 	  xargs -0 -I{} find {} -type f -print0 | xargs -0 $(call in_venv,$(VENV)) shellcheck
 
 bench: $(READY)
-	for script in benchmarks/*.py; do $(call in_venv,$(VENV)) python "$$script" $(BENCH_ARGS); done
+	$(call in_venv,$(VENV)) python benchmarks/ce.py $(BENCH_ARGS)
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -37,8 +37,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 set -euo pipefail
 
 case $corpus in
-  mini) nj=${nj:-$(nproc)}; lm_prune=0 ;;
-  ami) nj=${nj:-16}; lm_prune=1e-7 ;;
+  mini) nj=${nj:-$(nproc)}; lm_prune=0; lm=lm ;;
+  ami) nj=${nj:-16}; lm_prune=1e-7; lm=lm_pruned ;;
   *) echo "$0: --corpus must be mini or ami, not $corpus" >&2; exit 1 ;;
 esac
 if [ $# -ne 0 ]; then
@@ -49,8 +49,8 @@ fi
 data=data/$corpus          # data/mini/ihm/train ...
 exp=exp/$corpus
 netdata=$data/$feat_type   # the data directories with the networks' features
-stage_name=start
-trap 'status=$?; if [ $status -ne 0 ]; then echo "$0: stage $stage_name failed; mend it and go on with --stage ${stage_name%% *}" >&2; fi' EXIT
+stage_name=
+trap 'status=$?; if [ $status -ne 0 ] && [ -n "$stage_name" ]; then echo "$0: stage $stage_name failed; mend it and go on with --stage ${stage_name%% *}" >&2; fi' EXIT
 
 # True if the stage is to be run; says so.
 run_stage() {
@@ -85,7 +85,7 @@ if run_stage 2 "dictionary, lang, language model"; then
   python3 local/prepare_lang.py "$data/dict" '<unk>' "$data/lang"
   python3 local/train_lm.py --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
     "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text"
-  python3 local/format_lm.py "$data/lang" "$data/lm/lm.arpa.gz" "$data/lang_tg"
+  python3 local/format_lm.py "$data/lang" "$data/lm/$lm.arpa.gz" "$data/lang_tg"
 fi
 
 if run_stage 3 "features"; then

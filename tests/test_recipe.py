@@ -1,0 +1,78 @@
+"""run.sh from nothing to a WER table, on a corpus of a few minutes."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+OPTIONS = ["--corpus", "mini", "--hours-train", "0.1", "--networks", "hdnn-h32l4", "--max-iters", "4", "--nj", "2"]
+
+
+def recipe(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "KALDI_ROOT"}
+    return subprocess.run(
+        ["./run.sh", *OPTIONS, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A recipe directory like egs/ami/s5."""
+    source = REPOSITORY / "egs/ami/s5"
+    for name in ("run.sh", "cmd.sh"):
+        shutil.copy(source / name, tmp_path / name)
+    shutil.copytree(source / "conf", tmp_path / "conf")
+    for name in ("local", "steps_py", "path.sh"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_table(folder: Path) -> None:
+    pytest.importorskip("k2")
+    pytest.importorskip("kaldi_hmm_gmm")
+    done = recipe(folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    exp = folder / "exp/mini"
+    row = (exp / "wer.md").read_text().splitlines()[-1]
+    assert row in done.stdout
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[0] == "HDNN-H32L4"
+    dev, evaluation = map(float, cells[-2:])
+    # Six minutes of training speech: far from good, and far from nothing recognised.
+    assert 0 < dev < 85
+    assert 0 < evaluation < 85
+    weight, penalty = cells[4].split(", ")
+    for part, wer in (("dev", dev), ("eval", evaluation)):
+        text = (exp / f"hdnn-h32l4/decode_{part}/wer_{weight}_{penalty}").read_text()
+        assert float(re.search(r"%WER ([0-9.]+)", text)[1]) == wer  # type: ignore[index]
+    assert (exp / "training.png").read_bytes().startswith(b"\x89PNG")
+    # A stage can be repeated, and what is there is not made again.
+    trained = (exp / "hdnn-h32l4/final.safetensors").stat().st_mtime_ns
+    again = recipe(folder, "--stage", "8")
+    assert again.returncode == 0
+    assert row in again.stdout
+    assert (exp / "hdnn-h32l4/final.safetensors").stat().st_mtime_ns == trained
+    # A missing input stops the stage with a status and a line that says where to go on.
+    (folder / "data/mini/fbank/dev/feats.scp").unlink()
+    broken = recipe(folder, "--stage", "7", "--stop-stage", "7")
+    assert broken.returncode != 0
+    assert "feats.scp" in broken.stderr
+    assert "stage 7" in broken.stderr
+
+
+@pytest.mark.parametrize("options", [["--corpus", "timit"], ["--no-such-option", "1"], ["surplus"]])
+def test_wrong_options(folder: Path, options: list[str]) -> None:
+    done = recipe(folder, *options)
+    assert done.returncode == 1
+    assert options[-1 if options[0] == "--corpus" else 0] in done.stderr + done.stdout or "usage" in done.stderr
+
+
+def test_ami_without_a_corpus_says_what_is_missing(folder: Path) -> None:
+    done = recipe(folder, "--corpus", "ami")
+    assert done.returncode == 1
+    assert "--amicorpus" in done.stderr
