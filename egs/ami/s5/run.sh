@@ -50,7 +50,13 @@ data=data/$corpus          # data/mini/ihm/train ...
 exp=exp/$corpus
 netdata=$data/$feat_type   # the data directories with the networks' features
 stage_name=
-trap 'status=$?; if [ $status -ne 0 ] && [ -n "$stage_name" ]; then echo "$0: stage $stage_name failed; mend it and go on with --stage ${stage_name%% *}" >&2; fi' EXIT
+on_exit() {
+  local status=$?
+  if [ $status -ne 0 ] && [ -n "$stage_name" ]; then
+    echo "$0: stage $stage_name failed; mend it and go on with --stage ${stage_name%% *}" >&2
+  fi
+}
+trap on_exit EXIT
 
 # True if the stage is to be run; says so.
 run_stage() {
