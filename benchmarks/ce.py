@@ -50,9 +50,8 @@ def ours(name: str, pdfs: int, frames: int, minibatch: int, precision: str) -> t
     criterion, sgd = CrossEntropy(), Sgd(list(network.parameters()))
 
     def step(batch) -> None:  # type: ignore[no-untyped-def]
-        logits = network.logits(batch.windows)
-        criterion.loss(logits, batch.targets).backward()
-        criterion.correct(logits.detach(), batch.targets)
+        loss, _ = criterion(network.logits(batch.windows), batch.targets)
+        loss.backward()
         sgd.step(1e-6, 0.9)
 
     step(next(batches.epoch(0)))  # the first step allocates

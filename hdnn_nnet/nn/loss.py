@@ -7,25 +7,28 @@ from torch import Tensor
 
 
 class SoftmaxCrossEntropy(torch.autograd.Function):
-    """Sum over frames of -log softmax(logits)[target]; `apply(logits, targets)`.
+    """`apply(logits, targets)` gives (sum over frames of -log softmax(logits)[target], frames where the target is the maximum).
 
-    logits: (N, S) float; targets: (N,) int64. The posteriors are kept instead of the log-posteriors, so that the backward
-    pass needs no exponential: the gradient is posteriors minus one-hot targets.
+    logits: (N, S) float; targets: (N,) int64. The second result carries no gradient. The gradient, posteriors minus one-hot
+    targets, is made in the forward pass from the exponentials that the loss needs anyway: one pass over the logits for the
+    maximum (which also gives the accuracy), one exponential, no copy.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        highest = logits.max(1, keepdim=True).values
-        posteriors = (logits - highest).exp_()
-        total = posteriors.sum(1, keepdim=True)
-        chosen = logits.gather(1, targets[:, None])
-        posteriors /= total
-        ctx.save_for_backward(posteriors, targets)
-        return (total.log() + highest - chosen).sum()
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        highest, best = logits.max(1, keepdim=True)
+        targets = targets[:, None]
+        chosen = logits.gather(1, targets)
+        gradient = (logits - highest).exp_()
+        total = gradient.sum(1, keepdim=True)
+        gradient /= total
+        gradient.scatter_add_(1, targets, gradient.new_full(targets.shape, -1.0))
+        ctx.save_for_backward(gradient)
+        correct = (best == targets).sum()
+        ctx.mark_non_differentiable(correct)
+        return (total.log() + highest - chosen).sum(), correct
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        posteriors, targets = ctx.saved_tensors
-        d_logits = posteriors.scatter_add(1, targets[:, None], posteriors.new_full((targets.shape[0], 1), -1.0))
-        scale = gradients[0]
-        return (d_logits if scale == 1 else d_logits * scale), None
+        (gradient,) = ctx.saved_tensors
+        return (gradient if gradients[0] == 1 else gradient * gradients[0]), None

@@ -32,11 +32,8 @@ log = logging.getLogger(__name__)
 class Criterion(Protocol):
     """A loss that is a sum over frames."""
 
-    def loss(self, logits: Tensor, targets: tuple[Tensor, ...]) -> Tensor:
-        """Differentiable scalar: the sum over the N frames of a minibatch."""
-
-    def correct(self, logits: Tensor, targets: tuple[Tensor, ...]) -> Tensor:
-        """Scalar: how many frames the network classifies as the targets do."""
+    def __call__(self, logits: Tensor, targets: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Two scalars: the differentiable sum over the N frames of a minibatch, and how many frames are classified right."""
 
 
 class Stopped(HdnnError):
@@ -151,10 +148,10 @@ def train(
             for batch in show_progress(batches, f"epoch {progress.epoch}", steps, progress.step, job.is_main):
                 if len(batch.windows):
                     logits = model.logits(batch.windows)
-                    loss = criterion.loss(logits, batch.targets)
+                    loss, right = criterion(logits, batch.targets)
                     loss.backward()
                     loss_sum += loss.detach()
-                    correct += criterion.correct(logits.detach(), batch.targets)
+                    correct += right
                 job.sum_gradients(parameters)
                 sgd.step(schedule.learn_rate, momentum)
                 progress.step += 1
@@ -236,9 +233,9 @@ def evaluate(
     correct = torch.zeros((), dtype=torch.float64, device=device)
     for batch in frames.epoch(-1):
         if len(batch.windows):
-            logits = model.logits(batch.windows)
-            loss += criterion.loss(logits, batch.targets)
-            correct += criterion.correct(logits, batch.targets)
+            minibatch_loss, right = criterion(model.logits(batch.windows), batch.targets)
+            loss += minibatch_loss
+            correct += right
     sums = job.sum(float(loss), float(correct), device=device)
     total = frames.total_frames()
     return sums[0] / total, sums[1] / total
