@@ -4,13 +4,15 @@ import argparse
 import itertools
 import logging
 import os
-import shlex
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from hdnn_nnet.errors import HdnnError
+
+_BOOLEANS = {"true", "t", "1", "yes", "false", "f", "0", "no"}
 
 
 def kaldi_bool(text: str) -> bool:
@@ -45,6 +47,13 @@ class OptionParser(argparse.ArgumentParser):
         """Add a Kaldi boolean: `--name`, `--name=true`, `--name false`."""
         self.add_argument(name, type=kaldi_bool, nargs="?", const=True, default=default, metavar="BOOL", help=help)
 
+    def _with_value(self, word: str, following: str) -> str:
+        """A boolean option without a value gets `=true`, so that it does not take the positional argument behind it."""
+        action = self._option_string_actions.get(word)
+        if action is None or action.type is not kaldi_bool or action.nargs != "?":
+            return word
+        return word if following.lower() in _BOOLEANS else f"{word}=true"
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(1, f"{self.prog}: error: {message}\n")
@@ -53,6 +62,7 @@ class OptionParser(argparse.ArgumentParser):
         arguments = list(sys.argv[1:] if args is None else args)
         # Options of the files come first, so that the later command line overrides them.
         expanded = [option for path in _config_paths(arguments) for option in read_config(path)] + arguments
+        expanded = [self._with_value(a, b) for a, b in itertools.zip_longest(expanded, expanded[1:], fillvalue="")]
         return super().parse_args(expanded, namespace)
 
 
@@ -71,15 +81,15 @@ def read_config(path: str | os.PathLike[str]) -> list[str]:
         raise HdnnError(f"{path} is no text file; is it the right --config?") from error
     options: list[str] = []
     for number, line in enumerate(lines, 1):
-        try:
-            words = shlex.split(line, comments=True)
-        except ValueError as error:
-            raise HdnnError(f"{path}, line {number}: {error} ({line.strip()})") from error
-        if not words:
-            continue
-        name, _, value = (words[0] if "=" in words[0] else "=".join(words)).partition("=")
-        option = "--" + name.lstrip("-").replace("_", "-")
-        options.append(f"{option}={value}" if value else option)
+        # The value is the rest of the line, spaces included, as in Kaldi; quotes around it are taken off.
+        match = re.fullmatch(r"(?:--)?([A-Za-z][\w-]*)(?:\s*=\s*|\s+|$)(.*)", line.partition("#")[0].strip())
+        if match:
+            name, value = match[1].replace("_", "-"), match[2].strip()
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+                value = value[1:-1]
+            options.append(f"--{name}={value}" if value else f"--{name}")
+        elif line.partition("#")[0].strip():
+            raise HdnnError(f"{path}, line {number}: expected --option=value, found {line.strip()}")
     return options
 
 

@@ -85,13 +85,13 @@ def load_weights(model: AcousticModel, path: str | os.PathLike[str]) -> None:
 
 
 def copy_kaldi_files(source: str | os.PathLike[str], directory: str | os.PathLike[str]) -> None:
-    """Copy what decoding needs of an alignment directory: `final.mdl` and, where they exist, tree, phones.txt and options."""
+    """Copy what decoding needs of an alignment directory: `final.mdl` and, where they exist, tree, phones.txt, num_jobs."""
     source, directory = Path(source), Path(directory)
     if not (source / "final.mdl").is_file():
         raise HdnnError(
             f"{source}/final.mdl does not exist; give an alignment directory that Kaldi or align_mono.sh made"
         )
-    for name in ("final.mdl", "tree", "phones.txt"):
+    for name in ("final.mdl", "tree", "phones.txt", "num_jobs"):
         if (source / name).is_file():
             with atomic_path(directory / name) as temporary:
                 shutil.copyfile(source / name, temporary)

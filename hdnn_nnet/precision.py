@@ -28,7 +28,8 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     `auto` takes bfloat16 on GPUs that have it and on CPUs with AVX512-BF16 or AMX; elsewhere it would be slower.
     """
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(_FAST_BF16 & cpu_flags())
+        # torch's own is_bf16_supported() also counts GPUs that emulate it
+        fast = torch.cuda.get_device_capability(device)[0] >= 8 if device.type == "cuda" else _FAST_BF16 & cpu_flags()
         precision = "bf16" if fast else "fp32"
     return torch.bfloat16 if precision == "bf16" else None
 

@@ -81,8 +81,8 @@ def select(
             if utterance.end > 100 * duration:
                 odd["segment that ends after its recording"] += 1
                 continue
-        if utterance.end <= utterance.start:
-            odd["segment shorter than 10 ms"] += 1
+        if utterance.end <= utterance.start + 2:
+            odd["segment shorter than a frame (25 ms)"] += 1
         elif utterance.id in seen:
             odd["segment annotated twice"] += 1
         else:

@@ -73,7 +73,8 @@ if [ "$stage" -le 0 ]; then
   nj=$(python3 -m hdnn_nnet.bin.split_data "$data" "$nj")
   sdata=$data/split$nj
   mkdir -p "$dir/log"
-  rm -f "$dir"/lat.*.gz # of an earlier run; they would hide missing ones
+  # What an earlier run left would hide missing lattices, or pass for the result of this one.
+  rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi
   echo "$nj" > "$dir/num_jobs"
   # The launchers set no pipefail: a failed forward pass shows as missing lattices, which are counted below.
   # shellcheck disable=SC2086
@@ -89,6 +90,8 @@ if [ "$stage" -le 0 ]; then
 fi
 
 if [ "$skip_scoring" != true ]; then
+  # shellcheck disable=SC2086
+  if [ "$max_missing" != 0 ]; then scoring_opts="$scoring_opts --allow-missing true"; fi
   # shellcheck disable=SC2086
   local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$dir"
 fi

@@ -34,6 +34,8 @@ for f in "${required[@]}"; do
 done
 
 up_to_date=false
+scales="$transition_scale $self_loop_scale"
+if [ "$(cat "$dir/.scales" 2> /dev/null || true)" != "$scales" ]; then rm -f "$dir/HCLG.fst"; fi
 if [ -s "$dir/HCLG.fst" ] && ! $force; then
   up_to_date=true
   for f in "${required[@]}"; do
@@ -58,4 +60,5 @@ if [ ! -s "$dir/HCLG.fst" ]; then
   echo "$0: $dir/HCLG.fst is missing; see $dir/log/mkgraph.log" >&2
   exit 1
 fi
+echo "$scales" > "$dir/.scales"
 echo "$0: $dir/HCLG.fst has $(wc -c < "$dir/HCLG.fst") bytes, $(cat "$dir/num_pdfs") pdfs"

@@ -257,9 +257,22 @@ def test_kill_9_leaves_no_file_under_the_final_name(tmp_path):
     assert not (tmp_path / "final.txt").exists()
 
 
-@pytest.mark.parametrize("content", [b"--a=don't\n", b"--a=\xff\xfe\n"])
+@pytest.mark.parametrize("content", [b"== 3\n", b"--a=\xff\xfe\n"])
 def test_damaged_configuration_is_one_line(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.conf"
     path.write_bytes(content)
     with pytest.raises(HdnnError, match=r"x\.conf"):
         read_config(path)
+
+
+def test_values_of_a_configuration_file_keep_their_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    path.write_text("--cmvn-opts=--norm-means=true --norm-vars=true  # both\nbeam = 11\nwords 'a b'\n--flag\n\n")
+    assert read_config(path) == ["--cmvn-opts=--norm-means=true --norm-vars=true", "--beam=11", "--words=a b", "--flag"]
+
+
+def test_bare_boolean_leaves_the_file_name_behind_it_alone() -> None:
+    options = make_parser().parse_args(["--allow-partial", "final.mdl"])
+    assert options.allow_partial is True
+    assert options.files == ["final.mdl"]
+    assert make_parser().parse_args(["--allow-partial", "false", "final.mdl"]).allow_partial is False

@@ -140,3 +140,20 @@ def test_truncated_features_fail(model_and_data: tuple[Path, Path], tmp_path: Pa
     assert done.returncode == 1
     assert b"short.ark" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_failing_output_pipe_is_an_error(model_and_data: tuple[Path, Path]) -> None:
+    model_dir, data = model_and_data
+    with pytest.raises(HdnnError, match="status 3"):
+        forward.main([str(model_dir), str(data), "ark:| cat > /dev/null; exit 3"])
+
+
+def test_text_and_script_output(model_and_data: tuple[Path, Path], tmp_path: Path) -> None:
+    model_dir, data = model_and_data
+    forward.main([str(model_dir), str(data), f"ark,t:{tmp_path}/x.txt"])
+    forward.main([str(model_dir), str(data), f"ark,scp:{tmp_path}/x.ark,{tmp_path}/x.scp"])
+    binary = kaldiio.load_scp(str(tmp_path / "x.scp"))
+    text = dict(kaldiio.load_ark(str(tmp_path / "x.txt")))
+    assert list(text) == list(binary)
+    for utt, matrix in text.items():
+        np.testing.assert_allclose(matrix, binary[utt], rtol=1e-6)

@@ -224,3 +224,36 @@ def test_prior_as_in_kaldi() -> None:
 def test_prior_of_another_tree(trained: Path) -> None:
     with pytest.raises(HdnnError, match=f"has {PDFS} pdfs but the network has {DIM}"):
         read_log_prior(trained / "ali_train_pdf.counts", DIM)
+
+
+def test_new_alignments_under_an_old_name_are_noticed_and_nothing_is_touched(
+    task: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """Otherwise the old weights would be decoded with the new priors and transition model."""
+    ali, directory = tmp_path / "ali", tmp_path / "model"
+    shutil.copytree(task[2], ali)
+    changed = (task[0], task[1], ali)
+    train_ce.main(arguments(changed, directory))
+    before = {p.name: p.read_bytes() for p in directory.iterdir() if p.is_file()}
+    from hdnn_nnet.kaldi.alignments import read_alignments
+
+    write_alignments(ali / "ali.1.gz", {u: a[::-1] for u, a in read_alignments(task[2]).items()})
+    refuse("train utterances and alignment.* changed", arguments(changed, directory))
+    refuse("delta_opts", arguments(task, directory, "--delta-opts=--delta-order=0"))
+    assert {p.name: p.read_bytes() for p in directory.iterdir() if p.is_file()} == before
+
+
+def test_wrong_frame_counts_are_found(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(task[0], data)
+    lengths = {u: len(f) for u, f in FeatureReader(task[0])}
+    utt = next(iter(lengths))
+    lengths[utt] += 1
+    (data / "utt2num_frames").write_text("".join(f"{u} {n}\n" for u, n in lengths.items()))
+    ali = tmp_path / "ali"
+    shutil.copytree(task[2], ali)
+    from hdnn_nnet.kaldi.alignments import read_alignments
+
+    longer = {u: np.append(a, a[-1]) if u == utt else a for u, a in read_alignments(task[2]).items()}
+    write_alignments(ali / "ali.1.gz", longer)
+    refuse(f"{utt}: .* frames announced", arguments((data, task[1], ali), tmp_path / "model"))

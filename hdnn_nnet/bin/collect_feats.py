@@ -16,6 +16,7 @@ from hdnn_nnet.feats.archive import write_matrices
 from hdnn_nnet.feats.audio import read_segments
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.feats.stats import accumulate_cmvn
+from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.kaldi.tables import read_scp
 
 
@@ -59,8 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_text(data / name, "".join(f"{utt} {table[utt]}\n" for utt in wanted if utt in table))
     if missing:
         logging.warning(
-            "%d utterances too short for a frame have no features: %s", len(missing), " ".join(missing[:20])
+            "%d utterances too short for a frame are left out of %s: %s", len(missing), data, " ".join(missing[:20])
         )
+        # Later steps want every utterance of utt2spk to have features.
+        DataDir(data).write_subset([utterance for utterance in wanted if utterance in table], data)
     reader = FeatureReader(data)
     frames = sum(reader.num_frames.values())
     summary = f"{len(reader)} of {len(wanted)} utterances, {frames} frames, {reader.dim} dimensions"

@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 import torch
 
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.archive import MatrixWriter
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.model_dir import load_model, read_option_file
@@ -103,14 +103,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     utts = frames = 0
     started = time.monotonic()
     source = open_features(args.features, model_dir)
-    with kaldiio.WriteHelper(args.wspecifier) as writer:
+    with MatrixWriter(args.wspecifier) as writer:
         for batch in batches(source, args.batch_frames, model.config.feat_dim):
             values = compute(model, [m for _, m in batch], args.output, log_prior)
             if not np.isfinite(values).all():
                 raise HdnnError(f"the network gives NaN or infinity in one of {', '.join(u for u, _ in batch)}")
             row = 0
             for utt, matrix in batch:
-                writer(utt, values[row : row + len(matrix)])
+                writer.write_matrix(utt, values[row : row + len(matrix)])
                 row += len(matrix)
             utts += len(batch)
             frames += row

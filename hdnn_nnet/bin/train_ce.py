@@ -1,6 +1,8 @@
 """Train a network by frame-level cross-entropy (the counterpart of steps/nnet/train.sh)."""
 
+import functools
 import logging
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hdnn_nnet.atomic import write_text
 from hdnn_nnet.cli import OptionParser, kaldi_bool, run
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.kaldi.alignments import pdf_counts, read_pdf_alignments, write_counts
+from hdnn_nnet.kaldi.alignments import read_pdf_alignments, write_counts
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.model_dir import copy_kaldi_files, load_weights
 from hdnn_nnet.nn.config import ACTIVATIONS, GATES, NetworkConfig, parse_name
@@ -29,7 +31,7 @@ PROGRAM = "hdnn-train-ce"
 
 
 def parser() -> OptionParser:
-    """Options of the program; the defaults are those of Kaldi's nnet1 recipe and the paper."""
+    """Options of the program; defaults as in Kaldi's nnet1 recipe but for momentum and rate (see RESULTS)."""
     options = OptionParser(PROGRAM, __doc__ or "")
     options.add_argument("data_train", help="Kaldi data directory with feats.scp")
     options.add_argument("data_cv", help="the same for cross-validation: other speakers")
@@ -47,6 +49,7 @@ def parser() -> OptionParser:
     options.add_argument("--minibatch-size", type=int, default=256, help="frames, over all processes together")
     options.add_argument("--momentum", type=float, default=0.9, help="0: none")
     options.add_argument("--momentum-from-epoch", type=int, default=1, help="the paper sets in after the first: 2")
+    options.add_argument("--scale-rate", type=kaldi_bool, default=True, help="by (1 - momentum); nnet1 does not")
     options.add_argument("--max-iters", type=int, default=20, help="most epochs")
     options.add_argument("--min-iters", type=int, default=0, help="least epochs")
     options.add_argument("--keep-lr-iters", type=int, default=0, help="epochs before halving may start")
@@ -62,6 +65,20 @@ def parser() -> OptionParser:
     return options
 
 
+def _digest(labels: dict[str, np.ndarray], frames: dict[str, int]) -> int:
+    """Checksum of the utterances used, in order, and their pdf-ids."""
+    checksum = 0
+    for utt in frames:
+        checksum = zlib.crc32(np.ascontiguousarray(labels[utt]).tobytes(), zlib.crc32(utt.encode(), checksum))
+    return checksum
+
+
+def _first_frames(features: FeatureReader, frames: dict[str, int]) -> int:
+    """Checksum of the features of some twenty utterances, normalised as in training."""
+    utts = list(frames)
+    return functools.reduce(lambda c, u: zlib.crc32(features[u].tobytes(), c), utts[:: max(1, len(utts) // 20)], 0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     job = join(args.device)
@@ -72,11 +89,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     directory.mkdir(parents=True, exist_ok=True)
 
     transitions = TransitionModel.read(Path(args.ali_train) / "final.mdl")
-    features, labels, frames = {}, {}, {}
+    features: dict[str, FeatureReader] = {}
+    labels: dict[str, dict[str, np.ndarray]] = {}
+    frames: dict[str, dict[str, int]] = {}
+    counts = np.zeros(transitions.num_pdfs, dtype=np.int64)
     for part, data, ali in (("train", args.data_train, args.ali_train), ("cv", args.data_cv, args.ali_cv)):
         features[part] = FeatureReader(data, args.cmvn_opts, args.delta_opts)
-        labels[part] = read_pdf_alignments(ali, transitions)
-        lengths = {utt: len(pdfs) for utt, pdfs in labels[part].items()}
+        if part == "cv" and Path(ali).resolve() == Path(args.ali_train).resolve():
+            alignments = labels["train"]
+        else:
+            alignments = read_pdf_alignments(ali, transitions)
+            for pdfs in alignments.values():
+                counts += np.bincount(pdfs, minlength=transitions.num_pdfs)
+        labels[part] = alignments
+        lengths = {utt: len(pdfs) for utt, pdfs in alignments.items()}
         frames[part] = usable_utterances(features[part], lengths, ali)
     shared = frames["train"].keys() & frames["cv"].keys()
     if shared:
@@ -96,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tied_gates=args.tied_gates,
     )
     model = build_network(config, args.seed)
-    if args.init:
+    if args.init and not (directory / "checkpoint.safetensors").exists():
         load_weights(model, args.init)
     else:
         mean, variance = global_statistics(features["train"], frames["train"])
@@ -131,19 +157,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             block_frames=args.block_frames, seed=args.seed, rank=job.rank, world=job.world, device=device,
         )  # fmt: skip
 
-    if job.is_main:
-        # What decoding needs, there from the start so that an intermediate model can be decoded too.
+    def prepare() -> None:
+        """What decoding needs; the counts are over all alignments, of utterances with and without features."""
         copy_kaldi_files(args.ali_train, directory)
-        counts = pdf_counts(args.ali_train, transitions)
-        if Path(args.ali_cv).resolve() != Path(args.ali_train).resolve():
-            counts = counts + pdf_counts(args.ali_cv, transitions)
         # Half a frame is added to every pdf, as analyze-counts does.
         write_counts(directory / "ali_train_pdf.counts", counts + 0.5)
         write_text(directory / "cmvn_opts", args.cmvn_opts + "\n")
         write_text(directory / "delta_opts", args.delta_opts + "\n")
 
     # The gates make highway layers steeper than plain ones: 0.008 overshoots in the first epoch and ends no better.
-    learn_rate = args.learn_rate or (0.004 if arch == "hdnn" else 0.008)
+    learn_rate = args.learn_rate if args.learn_rate is not None else 0.004 if arch == "hdnn" else 0.008
     schedule = Newbob(
         learn_rate,
         args.start_halving_impr,
@@ -154,15 +177,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.keep_lr_iters,
     )
     loop = LoopOptions(
-        momentum=args.momentum, momentum_from_epoch=args.momentum_from_epoch, checkpoint_minutes=args.checkpoint_minutes
+        momentum=args.momentum,
+        momentum_from_epoch=args.momentum_from_epoch,
+        scale_rate=args.scale_rate,
+        checkpoint_minutes=args.checkpoint_minutes,
     )
     unimportant = ("config", "verbose", "checkpoint_minutes", "device", "dir")
     signature = {k: v for k, v in vars(args).items() if k not in unimportant}
-    signature |= {"feat_dim": config.feat_dim, "num_pdfs": config.num_pdfs, "frames": sum(frames["train"].values())}
-    signature["world"] = job.world
+    signature |= {"feat_dim": config.feat_dim, "num_pdfs": config.num_pdfs, "world": job.world}
+    signature |= {"precision": str(model.compute_dtype), "device": device.type}
+    for part in ("train", "cv"):  # alignments or features made again under the same names are another task
+        signature[f"{part} utterances and alignment"] = _digest(labels[part], frames[part])
+        signature[f"{part} features"] = _first_frames(features[part], frames[part])
     train(
         model, CrossEntropy(), shuffler("train", args.minibatch_size), shuffler("cv", 4096), schedule, directory, loop,
-        job, device, signature,
+        job, device, signature, prepare,
     )  # fmt: skip
     log.info("done: cross-validation loss %.4f, model in %s", schedule.best_loss, directory)
     job.close()

@@ -10,6 +10,7 @@ import numpy as np
 
 from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.feats.compress import compress_matrix
+from hdnn_nnet.kaldi.table_writer import TableWriter
 
 
 def matrix_bytes(matrix: np.ndarray, compress: bool = False) -> bytes:
@@ -19,6 +20,18 @@ def matrix_bytes(matrix: np.ndarray, compress: bool = False) -> bytes:
     double = matrix.dtype == np.float64
     head = b"\0B" + (b"DM " if double else b"FM ") + struct.pack("<bibi", 4, matrix.shape[0], 4, matrix.shape[1])
     return head + np.ascontiguousarray(matrix, dtype="<f8" if double else "<f4").tobytes()
+
+
+class MatrixWriter(TableWriter):
+    """A table of real matrices to any wspecifier; `ark,t:` writes the text form."""
+
+    def write_matrix(self, key: str, matrix: np.ndarray) -> None:
+        """Write one matrix of shape (rows, columns)."""
+        if self.text:
+            rows = "".join("  " + " ".join(f"{value:.9g}" for value in row) + "\n" for row in matrix)
+            self.write(key, f" [\n{rows.removesuffix(chr(10))} ]\n".encode())
+        else:
+            self.write(key, matrix_bytes(matrix))
 
 
 def write_matrices(

@@ -47,6 +47,9 @@ class DataDir:
         target = Path(target)
         _write(target / "utt2spk", self.utt2spk, wanted)
         _write(target / "spk2utt", speakers, speakers)
+        for name in (*BY_UTTERANCE, *BY_SPEAKER, *BY_RECORDING):
+            if name not in self.tables:  # left by an earlier state of this directory
+                (target / name).unlink(missing_ok=True)
         for name, table in self.tables.items():
             keys = speakers if name in BY_SPEAKER else recordings if name in BY_RECORDING else wanted
             _write(target / name, table, keys)

@@ -1,7 +1,6 @@
 """Tables of lattices: archives (binary or text, `.gz`, pipes), script files with offsets, single files without key."""
 
 import gzip
-import io
 import os
 import re
 import struct
@@ -9,17 +8,17 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 import numpy as np
 
-from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.basic_io import INT32_ITEM
 from hdnn_nnet.kaldi.lattice import AnyLattice
 from hdnn_nnet.kaldi.lattice_io import HEADER_ROOM, TruncatedError, parse_binary, parse_text, to_binary, to_text
+from hdnn_nnet.kaldi.table_writer import TableWriter, split_specifier
 from hdnn_nnet.kaldi.tables import read_scp
 
 _MAGIC = b"\xd6\xfd\xb2\x7e"
@@ -147,15 +146,6 @@ def read_lattice(rxfilename: str | os.PathLike[str]) -> AnyLattice:
         return _parse_value(_Window(stream), name)
 
 
-def split_specifier(specifier: str) -> tuple[list[str], str]:
-    """Options and the rest of `ark,t:-` or `ark,scp:a,b`; a plain path counts as `ark:path`."""
-    head, colon, rest = specifier.partition(":")
-    options = head.split(",")
-    if colon and options[0] in ("ark", "scp", "t", "b", "o", "s", "cs", "p", "f", "nf", "no"):
-        return options, rest
-    return ["scp" if specifier.endswith(".scp") else "ark"], specifier
-
-
 def read_lattices(rspecifier: str | os.PathLike[str]) -> Iterator[tuple[str, AnyLattice]]:
     """Yield `(key, lattice)` from a Kaldi table; a plain path is an archive (`.gz` too) or, with `.scp`, a script file.
 
@@ -171,77 +161,6 @@ def read_lattices(rspecifier: str | os.PathLike[str]) -> Iterator[tuple[str, Any
             yield key, read_lattice(value)
         except HdnnError as error:
             raise HdnnError(f"{name}, key {key}: {error}") from error
-
-
-class TableWriter:
-    """Writes a Kaldi table entry by entry: `ark:FILE`, `ark,t:-`, `ark:| command`, `ark,scp:FILE,FILE`.
-
-    Files appear under their names only when everything is written. A context manager; leaving it without an error
-    finishes the files and checks the command's status.
-    """
-
-    def __init__(self, wspecifier: str) -> None:
-        options, rest = split_specifier(wspecifier)
-        if "ark" not in options:
-            raise HdnnError(f"{wspecifier}: only archives can be written; use ark:{rest}")
-        self.text = "t" in options
-        self.specifier = wspecifier
-        self._archive, self._script = rest.split(",", 1) if "scp" in options else (rest, "")
-        if "scp" in options and (not self._script or self._archive.strip().startswith("|") or self._archive == "-"):
-            raise HdnnError(f"{wspecifier}: ark,scp: needs the names of two files, ark,scp:FILE.ark,FILE.scp")
-        self._process: subprocess.Popen[bytes] | None = None
-        self._files: list[tuple[IO[bytes], object]] = []
-        self._offset = 0
-        self._stream: IO[bytes] = io.BytesIO()
-        self._scp: IO[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        target = self._archive.strip()
-        if target == "-":
-            self._stream = sys.stdout.buffer
-        elif target.startswith("|"):
-            command = ["bash", "-o", "pipefail", "-c", target[1:]]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
-            assert self._process.stdin is not None
-            self._stream = self._process.stdin
-        else:
-            self._stream = self._open(target)
-            self._scp = self._open(self._script) if self._script else None
-        return self
-
-    def _open(self, path: str) -> IO[bytes]:
-        context = atomic_path(path)
-        temporary = context.__enter__()
-        stream = open(temporary, "wb")  # noqa: SIM115 (closed in __exit__)
-        self._files.append((stream, context))
-        return stream
-
-    def write(self, key: str, value: bytes) -> None:
-        """Write one entry; `value` is what follows `key` and a space."""
-        head = key.encode() + b" "
-        self._stream.write(head + value)
-        if self._scp is not None:
-            self._scp.write(f"{key} {self._archive}:{self._offset + len(head)}\n".encode())
-        self._offset += len(head) + len(value)
-
-    def __exit__(self, kind, error, trace) -> None:  # type: ignore[no-untyped-def]
-        for stream, context in self._files:
-            stream.close()
-            # contextlib re-raises an error that was passed in; ours is on its way already.
-            try:
-                context.__exit__(kind, error, trace)  # type: ignore[attr-defined]
-            except BaseException as raised:
-                if raised is not error:
-                    raise
-        if self._process is not None:
-            assert self._process.stdin is not None
-            with suppress(BrokenPipeError):  # the command's status tells why
-                self._process.stdin.close()
-            status = self._process.wait()
-            if status != 0 and error is None:
-                raise HdnnError(f"{self.specifier}: the command failed with status {status}; run it by hand to see why")
-        elif not self._files:
-            self._stream.flush()
 
 
 class LatticeWriter(TableWriter):

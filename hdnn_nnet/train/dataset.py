@@ -28,11 +28,11 @@ def usable_utterances(
     missing, unequal = [], []
     for utt in features.utts:
         frames = features.num_frames[utt]
-        if utt not in target_frames:
+        if utt not in target_frames or not frames:
             missing.append(utt)
         elif target_frames[utt] != frames:
             unequal.append(utt)
-        elif frames:
+        else:
             kept[utt] = frames
     lost = missing + unequal
     message = f"{what}: {len(kept)} of {len(features.utts)} utterances usable"

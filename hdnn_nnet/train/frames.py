@@ -1,8 +1,8 @@
 """Shuffled frames of a whole training set in bounded memory.
 
 An epoch visits the utterances in random order and collects them into blocks of about `block_frames` frames; inside a block the
-frames are shuffled. A block is thus a random sample of the whole set, and never more than two blocks (the one in use and the
-one being read ahead) are in memory, however large the corpus is. A set that fits into one block is shuffled as a whole.
+frames are shuffled. A block is thus a random sample of the whole set, and only the features of the block in use and of the one
+being read ahead are in memory, however large the corpus is. A set that fits into one block is shuffled as a whole.
 The order depends on (seed, epoch) alone, so a run that is resumed inside an epoch sees the same minibatches.
 """
 
@@ -14,6 +14,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
+
+from hdnn_nnet.errors import HdnnError
 
 #: utterance id -> features (T, D) float32
 Features = Callable[[str], np.ndarray]
@@ -109,16 +111,22 @@ class FrameShuffler:
         padded, starts, targets = [], [], []
         row = 0
         for utt in block[self.rank :: self.world]:
-            features = self.features(utt)
+            features, columns = self.features(utt), self.targets(utt)
+            lengths = {len(features), self.num_frames[utt], *map(len, columns)}
+            if len(lengths) > 1:  # one frame off would give every later frame of the block a wrong target
+                raise HdnnError(
+                    f"utterance {utt}: {self.num_frames[utt]} frames announced, {len(features)} feature and "
+                    f"{len(columns[0])} target frames found; make utt2num_frames again or remove it"
+                )
             padded.append(np.pad(features, ((self.left, self.right), (0, 0)), mode="edge"))
             starts.append(np.arange(row, row + len(features)))
             row += len(padded[-1])
-            targets.append(self.targets(utt))
+            targets.append(columns)
         if not padded:
             return torch.empty(0), np.empty(0, np.int64), ()
-        columns = tuple(torch.from_numpy(np.concatenate(c)).to(self.device) for c in zip(*targets, strict=True))
+        tensors = tuple(torch.from_numpy(np.concatenate(c)).to(self.device) for c in zip(*targets, strict=True))
         pool = torch.from_numpy(np.concatenate(padded)).to(self.device)
-        return pool, np.concatenate(starts), columns
+        return pool, np.concatenate(starts), tensors
 
     def _minibatches(
         self,

@@ -6,7 +6,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -89,11 +89,14 @@ def train(
     job: Job,
     device: torch.device,
     signature: dict[str, Any],
+    prepare: Callable[[], None] = lambda: None,
 ) -> AcousticModel:
     """Train until the schedule ends; leave the model with the lowest cross-validation loss in `directory`.
 
     `checkpoint.safetensors` is written after every epoch, every `checkpoint_minutes`, and on SIGTERM or SIGINT; when it
-    exists the training goes on from it with the same result as an uninterrupted run. `signature` describes everything that
+    exists the training goes on from it with the same result as an uninterrupted run. `best.safetensors` holds the best
+    parameters so far (`forward --weights best.safetensors` decodes them). `prepare` is called once the checkpoint is known to
+    fit, before anything else is written. `signature` describes everything that
     must not change in between.
 
     Raises:
@@ -129,6 +132,9 @@ def train(
         schedule.__dict__.update(saved["schedule"])
         log.info("resuming at epoch %d, step %d", progress.epoch, progress.step)
 
+    if job.is_main:
+        prepare()
+
     def checkpoint() -> None:
         if job.is_main:
             velocity = {f"{i:04d}": v for i, v in enumerate(sgd.velocity)}
@@ -157,44 +163,36 @@ def train(
                 progress.step += 1
                 elapsed = time.monotonic() - saved_at
                 stopping = bool(stop)
-                if job.world > 1 and progress.step % 20 == 0:
+                if job.world > 1 and (progress.step % 20 == 0 or progress.step == steps):
                     # All ranks must agree, else one would wait for the others' gradients for ever.
                     stopping = job.any(bool(stop), device)
                     elapsed = job.sum(elapsed, device=device)[0] / job.world
                 elif job.world > 1:
                     stopping, elapsed = False, 0.0
                 if stopping or elapsed > 60 * options.checkpoint_minutes:
-                    sums = job.sum(float(loss_sum), float(correct), device=device)
-                    progress.train_loss, progress.train_correct = (
-                        progress.train_loss + sums[0],
-                        progress.train_correct + sums[1],
-                    )
-                    loss_sum.zero_()
-                    correct.zero_()
-                    progress.seconds += time.monotonic() - started
-                    started = saved_at = time.monotonic()
+                    started = saved_at = _collect(progress, job, started, loss_sum, correct)
                     checkpoint()
                     if stopping:
                         raise Stopped(
                             f"stopped by a signal in epoch {progress.epoch}, step {progress.step} of {steps}; "
                             "run the same command again to go on"
                         )
-            sums = job.sum(float(loss_sum), float(correct), device=device)
+            started = _collect(progress, job, started, loss_sum, correct)
+            checkpoint()  # the cross-validation may outlast the patience of a scheduler that wants to stop us
             frames = training.total_frames()
-            seconds = progress.seconds + time.monotonic() - started
             cv_loss, cv_accuracy = evaluate(model, criterion, validation, job, device)
             rate = schedule.learn_rate
             accepted = schedule.judge(cv_loss)
             line = Epoch(
                 progress.epoch,
                 rate,
-                (progress.train_loss + sums[0]) / frames,
-                (progress.train_correct + sums[1]) / frames,
+                progress.train_loss / frames,
+                progress.train_correct / frames,
                 cv_loss,
                 cv_accuracy,
                 accepted,
-                seconds,
-                frames / seconds,
+                progress.seconds,
+                frames / progress.seconds,
             )
             log.info(
                 "ITERATION %02d: TRAIN AVG.LOSS %.4f, (lrate %.6g), CROSSVAL AVG.LOSS %.4f, frame accuracy %.4f, "
@@ -209,6 +207,8 @@ def train(
             )
             if accepted:
                 best = _copy(model)
+                if job.is_main:
+                    save_model(model, directory, "best.safetensors")
             else:
                 model.load_state_dict(best)
             sgd.reset()
@@ -221,7 +221,20 @@ def train(
     model.load_state_dict(best)
     if job.is_main:
         save_model(model, directory)
+        (directory / "best.safetensors").unlink(missing_ok=True)
     return model
+
+
+def _collect(progress: Progress, job: Job, started: float, loss: Tensor, correct: Tensor) -> float:
+    """Move the sums and the time since `started` into `progress`; return the new start."""
+    sums = job.sum(float(loss), float(correct), device=loss.device)
+    progress.train_loss += sums[0]
+    progress.train_correct += sums[1]
+    loss.zero_()
+    correct.zero_()
+    now = time.monotonic()
+    progress.seconds += now - started
+    return now
 
 
 @torch.no_grad()

@@ -45,8 +45,9 @@ class Newbob:
         if self.epoch <= self.keep_lr_iters:
             return accepted
         gain = (previous - self.best_loss) / previous if previous not in (0.0, float("inf")) else 1.0
-        if self.halving and gain < self.end_halving_impr and self.epoch > self.min_iters:
-            self.finished = True
+        if self.halving and gain < self.end_halving_impr:
+            self.finished = self.finished or self.epoch > self.min_iters
+            return accepted  # neither the last epoch nor one that min_iters asks for halves
         if gain < self.start_halving_impr:
             self.halving = True
         if self.halving:

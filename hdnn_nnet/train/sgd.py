@@ -8,8 +8,8 @@ class Sgd:
     """v <- momentum * v + gradient; w <- w - rate * (1 - momentum) * v.
 
     Gradients are sums over the frames of a minibatch, so the rate is per frame as in Kaldi (0.008 for 256 frames is about 2 for
-    averaged gradients). The factor (1 - momentum) keeps the step length of a rate when momentum sets in after the first epoch;
-    nnet1 itself has no such factor and leaves that to its user (`scale_rate=False`).
+    averaged gradients). The factor (1 - momentum) makes a rate mean the same with and without momentum; nnet1 itself has no
+    such factor and leaves that to its user (`scale_rate=False`).
     """
 
     def __init__(self, parameters: list[nn.Parameter], scale_rate: bool = True) -> None:
