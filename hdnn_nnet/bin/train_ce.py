@@ -18,7 +18,7 @@ from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.model_dir import copy_kaldi_files, load_weights
 from hdnn_nnet.nn.config import ACTIVATIONS, GATES, NetworkConfig, parse_name
 from hdnn_nnet.nn.networks import build_network
-from hdnn_nnet.precision import PRECISIONS, choose_device, choose_dtype
+from hdnn_nnet.precision import PRECISIONS, choose_device, choose_dtype, choose_threads
 from hdnn_nnet.train.criteria import CrossEntropy
 from hdnn_nnet.train.dataset import global_statistics, usable_utterances
 from hdnn_nnet.train.distributed import join
@@ -60,6 +60,9 @@ def parser() -> OptionParser:
     options.add_argument("--checkpoint-minutes", type=float, default=10.0, help="between checkpoints inside an epoch")
     options.add_argument("--init", default="", help="weights file to start from instead of random weights")
     options.add_argument("--seed", type=int, default=777, help="of initial weights and frame order")
+    options.add_argument(
+        "--num-threads", type=int, default=0, help="CPU threads; 0: one for widths under 256, else all"
+    )
     options.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     options.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the matrix products")
     return options
@@ -109,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise HdnnError(f"{len(shared)} utterances are in both {args.data_train} and {args.data_cv}; split by speaker")
 
     arch, width, depth = parse_name(args.network)
+    choose_threads(args.num_threads, width)
     config = NetworkConfig(
         arch=arch,
         feat_dim=features["train"].dim,
@@ -182,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scale_rate=args.scale_rate,
         checkpoint_minutes=args.checkpoint_minutes,
     )
-    unimportant = ("config", "verbose", "checkpoint_minutes", "device", "dir")
+    unimportant = ("config", "verbose", "checkpoint_minutes", "device", "dir", "num_threads")
     signature = {k: v for k, v in vars(args).items() if k not in unimportant}
     signature |= {"feat_dim": config.feat_dim, "num_pdfs": config.num_pdfs, "world": job.world}
     signature |= {"precision": str(model.compute_dtype), "device": device.type}
