@@ -69,7 +69,7 @@ def duration_of(path: Path) -> float:
 def select(
     segments: Sequence[Segment], durations: dict[tuple[str, int], float] | None, odd: Counter[str]
 ) -> Iterator[Utterance]:
-    """Utterances that have audio, lie inside it, last at least 10 ms and occur once."""
+    """Utterances that have audio, lie inside it, last at least a frame and occur once."""
     seen = set()
     for segment in segments:
         utterance = as_utterance(segment)

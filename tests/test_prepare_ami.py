@@ -218,7 +218,7 @@ def test_times_are_rounded_to_centiseconds_and_repeats_dropped():
     chosen = list(prepare_ami.select(segments, {("ES2011a", 2): 4.0}, odd))
     assert [(u.start, u.end) for u in chosen] == [(100, 200), (300, 400)]
     assert chosen[0].id == "AMI_ES2011a_H02_FEE041_0000100_0000200"
-    assert odd == {"segment annotated twice": 1, "segment shorter than 10 ms": 1}
+    assert odd == {"segment annotated twice": 1, "segment shorter than a frame (25 ms)": 1}
 
 
 def test_overlapping_utterances_of_a_speaker_are_pulled_apart():
