@@ -5,7 +5,8 @@
 Where KALDI_ROOT is set, nnet-train-frmshuff and nnet-forward run on a plain network of the same width, depth, inputs and
 outputs, with the same minibatch size and number of BLAS threads (nnet1 has no highway layers: for an HDNN it computes a third
 of the hidden products). Ours and Kaldi's runs take turns, so that other load hits both; the figures are medians over the rounds.
-Random features and labels are used: speed does not depend on them.
+Random features and labels are used: speed does not depend on them. Turns must be long enough (--seconds) for nnet1's diagnostics
+at the start and the end of a run, and for reading a large network, not to count.
 """
 
 import itertools
@@ -141,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minibatch-size", type=int, default=256, help="frames")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of both")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each")
-    parser.add_argument("--seconds", type=float, default=6.0, help="rough length of a training turn")
+    parser.add_argument("--seconds", type=float, default=20.0, help="rough length of a training turn")
     parser.add_argument("--precision", default="auto", help="of our products")
     options = parser.parse_args(argv)
 
