@@ -35,8 +35,7 @@ done
 
 up_to_date=false
 scales="$transition_scale $self_loop_scale"
-if [ "$(cat "$dir/.scales" 2> /dev/null || true)" != "$scales" ]; then rm -f "$dir/HCLG.fst"; fi
-if [ -s "$dir/HCLG.fst" ] && ! $force; then
+if [ -s "$dir/HCLG.fst" ] && [ "$(cat "$dir/.scales" 2> /dev/null || true)" = "$scales" ] && ! $force; then
   up_to_date=true
   for f in "${required[@]}"; do
     if [ "$f" -nt "$dir/HCLG.fst" ]; then up_to_date=false; fi

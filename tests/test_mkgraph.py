@@ -217,10 +217,11 @@ def test_step(kaldi_fixture: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "40 pdfs" in done.stdout
     made = (tmp_path / "graph/HCLG.fst").stat().st_mtime_ns
-    done = step("lang", model, "graph")
-    assert done.returncode == 0
+    done = step("--self-loop-scale", "0.2", "lang", model, "graph")
     assert "up to date" in done.stdout
     assert (tmp_path / "graph/HCLG.fst").stat().st_mtime_ns == made
+    assert "up to date" not in step("lang", model, "graph").stdout  # other scales, another graph
+    made = (tmp_path / "graph/HCLG.fst").stat().st_mtime_ns
     os.utime(lang / "G.fst")
     assert step("lang", model, "graph").returncode == 0
     assert (tmp_path / "graph/HCLG.fst").stat().st_mtime_ns != made
