@@ -39,7 +39,7 @@ def choose_threads(number: int, width: int) -> None:
     """Set the CPU threads of a training: `number`, or by the network's width if it is 0 and OMP_NUM_THREADS is not set.
 
     The products of narrow networks take some 100 microseconds; threads that meet after each of them gain little, and lose
-    everything (a factor of 18 was seen) where another process holds one of the cores.
+    everything (a factor of 16 was seen) where another process holds one of the cores.
     """
     if number:
         torch.set_num_threads(number)
