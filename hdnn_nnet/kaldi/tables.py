@@ -26,7 +26,7 @@ def as_rspecifier(where: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def _open_archive(rxfilename: str) -> Iterator[IO[bytes]]:
+def open_archive(rxfilename: str) -> Iterator[IO[bytes]]:
     """A file (`.gz` or not), `-` for stdin, or `command |`, whose failure is an error and not an empty table."""
     name = rxfilename.strip()
     if name.endswith("|"):
@@ -49,7 +49,7 @@ def _read(where: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:
     try:
         with contextlib.ExitStack() as stack:
             if kind.split(",")[0] == "ark":
-                entries = kaldiio.load_ark(stack.enter_context(_open_archive(rest)))
+                entries = kaldiio.load_ark(stack.enter_context(open_archive(rest)))
             else:
                 entries = stack.enter_context(kaldiio.ReadHelper(rspecifier))
             for key, value in entries:
