@@ -19,6 +19,10 @@ from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig, read_json
 from hdnn_nnet.nn.networks import AcousticModel, build_network
+from hdnn_nnet.nn.nnet1 import Nnet1
+
+#: what can be forwarded: a network of ours or one of Kaldi's nnet1
+Network = AcousticModel | Nnet1
 
 FORMAT = 1
 
@@ -67,6 +71,14 @@ def load_model(directory: str | os.PathLike[str], name: str = "final.safetensors
     model = build_network(load_config(directory))
     load_weights(model, Path(directory) / name)
     return model.eval()
+
+
+def load_network(directory: str | os.PathLike[str], name: str = "final.safetensors") -> Network:
+    """The network of a model directory of ours, or of one that Kaldi's steps/nnet/train.sh left."""
+    directory = Path(directory)
+    if not (directory / "model.json").is_file() and (directory / "final.nnet").is_file():
+        return Nnet1.load(directory)
+    return load_model(directory, name)
 
 
 def load_weights(model: AcousticModel, path: str | os.PathLike[str]) -> None:

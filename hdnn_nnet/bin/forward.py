@@ -13,8 +13,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.archive import MatrixWriter
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.tables import read_matrices
-from hdnn_nnet.model_dir import load_model, read_option_file
-from hdnn_nnet.nn.networks import AcousticModel
+from hdnn_nnet.model_dir import Network, load_network, read_option_file
 from hdnn_nnet.precision import PRECISIONS, choose_device, choose_dtype
 from hdnn_nnet.prior import counts_path, read_log_prior
 
@@ -25,7 +24,9 @@ OUTPUTS = ("loglikes", "logposteriors", "posteriors", "logits")
 
 def parser() -> OptionParser:
     options = OptionParser(PROGRAM, __doc__ or "")
-    options.add_argument("model_dir", help="directory with final.safetensors and model.json")
+    options.add_argument(
+        "model_dir", help="directory with final.safetensors and model.json, or with final.nnet of Kaldi's nnet1"
+    )
     options.add_argument("features", help="data directory (its CMVN and deltas as in training) or a feature rspecifier")
     options.add_argument("wspecifier", help="where the matrices go, for example ark:-")
     options.add_argument("--output", choices=OUTPUTS, default="loglikes", help="what is written")
@@ -70,10 +71,10 @@ def batches(
 
 @torch.no_grad()
 def compute(
-    model: AcousticModel, utterances: Sequence[np.ndarray], output: str, log_prior: torch.Tensor | None
+    model: Network, utterances: Sequence[np.ndarray], output: str, log_prior: torch.Tensor | None
 ) -> np.ndarray:
     """Matrices (T_i, feat_dim) to one float32 matrix (sum of T_i, num_pdfs)."""
-    device = model.mean.device
+    device = model.device
     # torch wants writable arrays; those of a pipe are not
     tensors = [torch.from_numpy(m if m.flags.writeable else m.copy()) for m in utterances]
     windows = [model.splice(model.normalise(t.to(device))) for t in tensors]
@@ -93,18 +94,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(args.num_threads)
     model_dir = Path(args.model_dir)
     device = choose_device(args.device)
-    model = load_model(model_dir, args.weights).to(device)
+    model = load_network(model_dir, args.weights).to(device)
     model.compute_dtype = choose_dtype(args.precision, device)
     log_prior = None
     if args.output == "loglikes":
         path = args.class_frame_counts or counts_path(model_dir)
-        prior = read_log_prior(path, model.config.num_pdfs)
+        prior = read_log_prior(path, model.num_pdfs)
         log_prior = torch.from_numpy(args.prior_scale * prior).to(device, torch.float32)
     utts = frames = 0
     started = time.monotonic()
     source = open_features(args.features, model_dir)
     with MatrixWriter(args.wspecifier) as writer:
-        for batch in batches(source, args.batch_frames, model.config.feat_dim):
+        for batch in batches(source, args.batch_frames, model.feat_dim):
             values = compute(model, [m for _, m in batch], args.output, log_prior)
             if not np.isfinite(values).all():
                 raise HdnnError(f"the network gives NaN or infinity in one of {', '.join(u for u, _ in batch)}")

@@ -18,6 +18,14 @@ _GATE_FLAGS = {
 }
 
 
+def splice(features: Tensor, left: int, right: int) -> Tensor:
+    """(T, D) to (T, (left + 1 + right) * D), oldest frame first; edge frames are repeated (nnet1's Splice)."""
+    padded = torch.cat((features[:1].expand(left, -1), features, features[-1:].expand(right, -1)))
+    frames, dim = features.shape
+    # An overlapping view; the copy is made by the first matrix product.
+    return padded.contiguous().as_strided((frames, (left + 1 + right) * dim), (dim, 1))
+
+
 class AcousticModel(nn.Module):
     """Frames in, pdf logits out.
 
@@ -38,6 +46,30 @@ class AcousticModel(nn.Module):
         self.input = nn.Linear(config.input_dim, config.width)
         self.output = nn.Linear(config.width, config.num_pdfs)
 
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def device(self) -> torch.device:
+        return self.mean.device
+
+    @property
+    def feat_dim(self) -> int:
+        return self.config.feat_dim
+
+    @property
+    def num_pdfs(self) -> int:
+        return self.config.num_pdfs
+
+    @property
+    def left_context(self) -> int:
+        return self.config.left_context
+
+    @property
+    def right_context(self) -> int:
+        return self.config.right_context
+
     def set_normalisation(self, mean: Tensor, variance: Tensor) -> None:
         """Store the global statistics of the unspliced features, each of shape (feat_dim,)."""
         self.mean.copy_(mean)
@@ -49,11 +81,7 @@ class AcousticModel(nn.Module):
 
     def splice(self, features: Tensor) -> Tensor:
         """(T, feat_dim) to (T, window * feat_dim), oldest frame first; edge frames are repeated (nnet1's Splice)."""
-        left, right = self.config.left_context, self.config.right_context
-        padded = torch.cat((features[:1].expand(left, -1), features, features[-1:].expand(right, -1)))
-        frames, dim = features.shape
-        # An overlapping view; the copy is made by the first matrix product.
-        return padded.contiguous().as_strided((frames, self.config.input_dim), (dim, 1))
+        return splice(features, self.config.left_context, self.config.right_context)
 
     def hidden(self, h: Tensor) -> Tensor:
         """(N, H) activations of the first layer to those of the last."""
