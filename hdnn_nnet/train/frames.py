@@ -10,25 +10,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.train.columns import Column, Targets, Windows, collect
 
 #: utterance id -> features (T, D) float32
 Features = Callable[[str], np.ndarray]
-#: utterance id -> one or more targets, each with T rows
-Targets = Callable[[str], tuple[np.ndarray, ...]]
+#: utterance id -> one or more targets, each of T frames
+TargetsOf = Callable[[str], tuple[Targets, ...]]
 
 
 @dataclass(frozen=True)
 class Minibatch:
-    """`windows` (N, window * D): spliced frames; `targets`: tensors with N rows. N may be 0 on some ranks of a job."""
+    """`windows` (N, window * D): spliced frames; `targets`: their values by column. N may be 0 on some ranks of a job."""
 
     windows: Tensor
-    targets: tuple[Tensor, ...]
+    targets: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class FrameShuffler:
 
     num_frames: Mapping[str, int]
     features: Features
-    targets: Targets
+    targets: TargetsOf
     left: int
     right: int
     minibatch_size: int = 256
@@ -101,57 +103,39 @@ class FrameShuffler:
             pending = reader.submit(self._load, todo[0][1])
             for current, following in pairwise([*todo, None]):
                 assert current is not None
-                pool, starts, targets = pending.result()
+                num_frames, columns = pending.result()
                 if following is not None:
                     pending = reader.submit(self._load, following[1])
-                yield from self._minibatches(epoch, current, pool, starts, targets)
+                yield from self._minibatches(epoch, current, num_frames, columns)
 
-    def _load(self, block: Sequence[str]) -> tuple[Tensor, np.ndarray, tuple[Tensor, ...]]:
-        """Padded features of this rank's share of a block, the row where each frame's window starts, and its targets."""
-        padded, starts, targets = [], [], []
-        row = 0
+    def _load(self, block: Sequence[str]) -> tuple[int, list[Column]]:
+        """Frames of this rank's share of a block, and its columns: the windows, then the targets."""
+        parts: list[tuple[Targets, ...]] = []
         for utt in block[self.rank :: self.world]:
-            features, columns = self.features(utt), self.targets(utt)
-            lengths = {len(features), self.num_frames[utt], *map(len, columns)}
+            features, targets = self.features(utt), self.targets(utt)
+            lengths = {len(features), self.num_frames[utt], *map(len, targets)}
             if len(lengths) > 1:  # one frame off would give every later frame of the block a wrong target
                 raise HdnnError(
                     f"utterance {utt}: {self.num_frames[utt]} frames announced, {len(features)} feature and "
-                    f"{len(columns[0])} target frames found; make utt2num_frames again or remove it"
+                    f"{' and '.join(str(len(t)) for t in targets)} target frames found; make utt2num_frames again or remove it"
                 )
-            padded.append(np.pad(features, ((self.left, self.right), (0, 0)), mode="edge"))
-            starts.append(np.arange(row, row + len(features)))
-            row += len(padded[-1])
-            targets.append(columns)
-        if not padded:
-            return torch.empty(0), np.empty(0, np.int64), ()
-        tensors = tuple(torch.from_numpy(np.concatenate(c)).to(self.device) for c in zip(*targets, strict=True))
-        pool = torch.from_numpy(np.concatenate(padded)).to(self.device)
-        return pool, np.concatenate(starts), tensors
+            parts.append((Windows(features, self.left, self.right), *targets))
+        columns = [collect(column, self.device) for column in zip(*parts, strict=True)]
+        return sum(len(part[0]) for part in parts), columns
 
     def _minibatches(
-        self,
-        epoch: int,
-        item: tuple[int, list[str], int],
-        pool: Tensor,
-        starts: np.ndarray,
-        targets: tuple[Tensor, ...],
+        self, epoch: int, item: tuple[int, list[str], int], num_frames: int, columns: Sequence[Column]
     ) -> Iterator[Minibatch]:
         number, block, skip = item
-        order = np.arange(len(starts))
+        order = np.arange(num_frames)
         if epoch >= 0:
-            order = np.random.default_rng((self.seed, epoch, number, self.rank)).permutation(len(starts))
+            order = np.random.default_rng((self.seed, epoch, number, self.rank)).permutation(num_frames)
         frames = torch.from_numpy(order).to(self.device)
-        rows = torch.from_numpy(starts).to(self.device)
-        window = self.left + 1 + self.right
         size = self._local_size()
-        spliced = None
-        if len(starts):
-            dim = pool.shape[1]
-            # A view in which row i is the window that starts at padded row i; only the gather copies.
-            spliced = pool.as_strided((len(pool) - window + 1, window * dim), (dim, 1))
         for step in range(skip, self._steps(block)):
             chosen = frames[step * size : (step + 1) * size]
-            if spliced is None or not len(chosen):
-                yield Minibatch(torch.empty(0), ())
+            if len(chosen):
+                windows, *targets = (column.rows(chosen) for column in columns)
+                yield Minibatch(windows, tuple(targets))
             else:
-                yield Minibatch(torch.index_select(spliced, 0, rows[chosen]), tuple(t[chosen] for t in targets))
+                yield Minibatch(torch.empty(0), ())
