@@ -1,12 +1,36 @@
 """Criteria of the training loop."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from torch import Tensor
 
+from hdnn_nnet.nn.distillation import Distillation, SoftLabels
 from hdnn_nnet.nn.loss import SoftmaxCrossEntropy
 
 
 class CrossEntropy:
     """Cross-entropy with one pdf-id per frame (targets: one int64 tensor (N,))."""
 
-    def __call__(self, logits: Tensor, targets: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def __call__(self, logits: Tensor, targets: Sequence[Any]) -> tuple[Tensor, Tensor]:
         return SoftmaxCrossEntropy.apply(logits, targets[0])
+
+
+class KnowledgeDistillation:
+    """Divergence from a teacher, plus hard_weight times cross-entropy; see hdnn_nnet.nn.distillation.
+
+    Targets: pdf-ids (N,) int64, negative where a frame has none, then what `soft` turns into soft labels.
+    """
+
+    def __init__(
+        self,
+        soft: Callable[[Sequence[Any]], SoftLabels | Tensor],
+        hard_weight: float = 0.0,
+        temperature: float = 1.0,
+        factor: float = 1.0,
+    ) -> None:
+        self.soft, self.hard_weight, self.temperature, self.factor = soft, hard_weight, temperature, factor
+
+    def __call__(self, logits: Tensor, targets: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        labels, *values = targets
+        return Distillation.apply(logits, self.soft(values), labels, self.hard_weight, self.temperature, self.factor)

@@ -1,7 +1,8 @@
 """Utterances that have both features and targets of the same length."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import numpy as np
 
@@ -9,6 +10,15 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 
 log = logging.getLogger(__name__)
+
+
+class Features(Protocol):
+    """Features by utterance: float32 (T, dim)."""
+
+    @property
+    def dim(self) -> int: ...
+
+    def __getitem__(self, utt: str, /) -> np.ndarray: ...
 
 
 def usable_utterances(
@@ -24,31 +34,37 @@ def usable_utterances(
     Raises:
         HdnnError: too many utterances without usable targets, or none at all.
     """
+    return keep_with_targets(features.num_frames, target_frames, what, max_lost)
+
+
+def keep_with_targets(
+    frames: Mapping[str, int], target_frames: Mapping[str, int], what: str, max_lost: float = 0.1
+) -> dict[str, int]:
+    """Those of `frames` (utterance -> feature frames) whose targets have as many; see usable_utterances."""
     kept: dict[str, int] = {}
     missing, unequal = [], []
-    for utt in features.utts:
-        frames = features.num_frames[utt]
-        if utt not in target_frames or not frames:
+    for utt, length in frames.items():
+        if utt not in target_frames or not length:
             missing.append(utt)
-        elif target_frames[utt] != frames:
+        elif target_frames[utt] != length:
             unequal.append(utt)
         else:
-            kept[utt] = frames
+            kept[utt] = length
     lost = missing + unequal
-    message = f"{what}: {len(kept)} of {len(features.utts)} utterances usable"
+    message = f"{what}: {len(kept)} of {len(frames)} utterances usable"
     if missing:
         message += f"; {len(missing)} missing (first {missing[0]})"
     if unequal:
         utt = unequal[0]
-        message += f"; {len(unequal)} of another length (first {utt}: {features.num_frames[utt]} feature frames, "
+        message += f"; {len(unequal)} of another length (first {utt}: {frames[utt]} feature frames, "
         message += f"{target_frames[utt]} target frames)"
-    if len(lost) > max_lost * len(features.utts) or not kept:
-        raise HdnnError(f"{message}; they belong to other data or features: align {features.data_dir} again")
+    if len(lost) > max_lost * len(frames) or not kept:
+        raise HdnnError(f"{message}; they belong to other data or features: make them again for this data")
     (log.warning if lost else log.info)(message)
     return kept
 
 
-def global_statistics(features: FeatureReader, utts: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+def global_statistics(features: Features, utts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the features over all frames of `utts`, each (D,) float64."""
     total = np.zeros(features.dim)
     squares = np.zeros(features.dim)

@@ -1,0 +1,96 @@
+"""Teachers that are run during training, or once to store what they say."""
+
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.model_dir import Network, load_network, read_option_file
+from hdnn_nnet.precision import choose_dtype
+from hdnn_nnet.train.columns import Windows
+from hdnn_nnet.train.soft_labels import ensemble
+from hdnn_nnet.train.task import FeatureSource
+
+
+def checksum(directory: str | os.PathLike[str]) -> int:
+    """Checksum of a model directory's weights: ours, or the network and feature transform of nnet1."""
+    value, found = 0, False
+    names = ("final.safetensors", "final.nnet", "final.feature_transform")
+    for path in (Path(directory) / name for name in names):
+        if path.is_file():
+            found = True
+            value = zlib.crc32(path.read_bytes(), value)
+    if not found:
+        raise HdnnError(f"{directory} holds neither final.safetensors nor final.nnet; it is no model directory")
+    return value
+
+
+class Teachers:
+    """One or more networks whose posteriors are averaged (arithmetically, at temperature 1).
+
+    Args:
+        directories: model directories of ours or of Kaldi's nnet1; each reads its features with its own CMVN and deltas.
+        data_dirs: where the features are; `None`: nothing is read by `windows`.
+
+    Attributes:
+        num_pdfs: outputs S of all of them.
+    """
+
+    def __init__(
+        self, directories: Sequence[str], data_dirs: Sequence[str] | None, device: torch.device, precision: str = "auto"
+    ) -> None:
+        self.directories = [Path(d) for d in directories]
+        self.networks: list[Network] = []
+        self.sources: list[FeatureSource] = []
+        for directory in self.directories:
+            network = load_network(directory).to(device)
+            network.compute_dtype = choose_dtype(precision, device)
+            if self.networks and network.num_pdfs != self.networks[0].num_pdfs:
+                raise HdnnError(
+                    f"{directory} has {network.num_pdfs} pdfs, {self.directories[0]} {self.networks[0].num_pdfs}; "
+                    "teachers that are averaged must share one tree"
+                )
+            self.networks.append(network)
+            if data_dirs is not None:
+                source = FeatureSource(
+                    data_dirs, read_option_file(directory / "cmvn_opts"), read_option_file(directory / "delta_opts")
+                )
+                if source.dim != network.feat_dim:
+                    raise HdnnError(
+                        f"{data_dirs[0]} has {source.dim} features a frame, the teacher {directory} takes {network.feat_dim}; "
+                        "give the data directory with the teacher's features"
+                    )
+                self.sources.append(source)
+
+    @property
+    def num_pdfs(self) -> int:
+        return self.networks[0].num_pdfs
+
+    def signature(self) -> list[int]:
+        return [checksum(d) for d in self.directories]
+
+    def num_frames(self) -> dict[str, int]:
+        """Utterance -> frames of those that every teacher has features of."""
+        lengths = [source.num_frames() for source in self.sources]
+        return {utt: n for utt, n in lengths[0].items() if all(other.get(utt) == n for other in lengths[1:])}
+
+    @torch.no_grad()
+    def windows(self, utt: str) -> tuple[Windows, ...]:
+        """The features of one utterance as each teacher splices them."""
+        result = []
+        for network, source in zip(self.networks, self.sources, strict=True):
+            features = torch.from_numpy(source[utt]).to(network.device)
+            result.append(
+                Windows(network.normalise(features).cpu().numpy(), network.left_context, network.right_context)
+            )
+        return tuple(result)
+
+    @torch.no_grad()
+    def log_posteriors(self, windows: Sequence[Tensor]) -> Tensor:
+        """Spliced frames (N, window * D) of each teacher to (N, S) log-posteriors at temperature 1."""
+        logits = [network.logits(w) for network, w in zip(self.networks, windows, strict=True)]
+        return ensemble([torch.log_softmax(z, 1) for z in logits])

@@ -1,0 +1,259 @@
+"""Teacher-student training: every source of soft labels gives the same student, and what does not fit is refused."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+import torch
+from small_task import PDFS, make
+
+from hdnn_nnet.bin import collect_soft_labels, forward, soft_labels, train_ce, train_kd
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.kaldi.posteriors import PosteriorWriter, read_posteriors
+from hdnn_nnet.model_dir import load_model, load_tensors
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SETTINGS = ["--network=hdnn-h8l3", "--splice=1", "--minibatch-size=64", "--learn-rate=0.01", "--max-iters=3"]
+SETTINGS += ["--precision=fp32", "--device=cpu"]
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    return make(tmp_path_factory.mktemp("task"))
+
+
+@pytest.fixture(scope="module")
+def whole(task: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Training and cross-validation data as one directory."""
+    data = tmp_path_factory.mktemp("whole")
+    for name in ("feats.scp", "utt2spk"):
+        (data / name).write_text((task[0] / name).read_text() + (task[1] / name).read_text())
+    return data
+
+
+def teacher_of(task: tuple[Path, Path, Path], directory: Path, *more: str) -> Path:
+    data_tr, data_cv, ali = map(str, task)
+    settings = ["--network=dnn-h24l2", "--splice=2", "--minibatch-size=64", "--learn-rate=0.02", "--max-iters=4"]
+    assert train_ce.main([*settings, "--device=cpu", *more, data_tr, data_cv, ali, ali, str(directory)]) == 0
+    return directory
+
+
+@pytest.fixture(scope="module")
+def teacher(task: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return teacher_of(task, tmp_path_factory.mktemp("teacher") / "model")
+
+
+def store(teacher: Path | str, data: Path, folder: Path, *more: str) -> Path:
+    folder.mkdir()
+    table = f"ark,scp:{folder}/post.1.ark,{folder}/post.1.scp"
+    assert soft_labels.main([*more, f"--stats={folder}/stats.1.json", str(teacher), str(data), table]) == 0
+    assert collect_soft_labels.main(["1", str(data), str(folder)]) == 0
+    return folder
+
+
+def distil(task: tuple[Path, Path, Path], teacher: Path | str, directory: Path, *more: str) -> dict[str, torch.Tensor]:
+    data_tr, data_cv, ali = map(str, task)
+    assert train_kd.main([*SETTINGS, *more, str(teacher), data_tr, data_cv, ali, ali, str(directory)]) == 0
+    return load_tensors(directory / "final.safetensors")
+
+
+def alike(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], tolerance: float) -> None:
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=tolerance, atol=tolerance)
+
+
+def differ(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return any(not torch.allclose(a[key], b[key], atol=1e-3) for key in a)
+
+
+@pytest.mark.parametrize("options", [[], ["--temperature=2", "--hard-weight=0.5"]])
+def test_all_sources_give_the_same_student(task, whole, teacher, tmp_path: Path, options: list[str]) -> None:
+    running = distil(task, teacher, tmp_path / "running", *options)
+    highest = [o for o in options if "temperature" in o]
+    stored = store(teacher, whole, tmp_path / "soft", "--mass=1", *highest)
+    alike(distil(task, stored, tmp_path / "stored", *options), running, 1e-4)
+    for kind in ("posteriors", "logposteriors"):
+        ark = tmp_path / f"{kind}.ark"
+        table = f"ark,scp:{ark},{ark}.scp"
+        assert forward.main([f"--output={kind}", str(teacher), str(whole), table]) == 0
+        keep = "--keep-mass=1"
+        alike(distil(task, f"ark:{ark}", tmp_path / f"{kind}_ark", keep, *options), running, 1e-4)
+        alike(distil(task, f"scp:{ark}.scp", tmp_path / f"{kind}_scp", keep, *options), running, 1e-4)
+    # A Posterior archive as another Kaldi system writes it.
+    with PosteriorWriter(f"ark,t:{tmp_path}/post.txt") as writer:
+        for utt, value in read_posteriors(stored / "post.scp"):
+            writer.write_posteriors(utt, value)
+    alike(distil(task, f"ark:cat {tmp_path}/post.txt |", tmp_path / "text", *options), running, 1e-4)
+
+
+def test_the_loss_is_the_divergence_from_the_teacher(task, teacher, tmp_path: Path) -> None:
+    distil(task, teacher, tmp_path / "student", "--hard-weight=0.5", "--temperature=2")
+    directory = tmp_path / "student"
+    assert (directory / "criterion").read_text() == "KD q=0.5 T=2\n"
+    history = [e for e in json.loads((directory / "history.json").read_text()) if e["accepted"]]
+    student, master = load_model(directory), load_model(teacher)
+    from hdnn_nnet.kaldi.alignments import read_pdf_alignments
+    from hdnn_nnet.kaldi.transitions import TransitionModel
+
+    labels = read_pdf_alignments(task[2], TransitionModel.read(task[2] / "final.mdl"))
+    total, frames = 0.0, 0
+    with torch.no_grad():
+        for utt, features in FeatureReader(task[1]):
+            ours, theirs = student(torch.from_numpy(features)).double(), master(torch.from_numpy(features)).double()
+            total += float(
+                torch.nn.functional.kl_div(
+                    torch.log_softmax(ours / 2, 1), torch.log_softmax(theirs / 2, 1), log_target=True, reduction="sum"
+                )
+            )
+            pdfs = torch.from_numpy(labels[utt].astype(np.int64))
+            total += 0.5 * float(torch.nn.functional.cross_entropy(ours, pdfs, reduction="sum"))
+            frames += len(features)
+    assert total / frames == pytest.approx(history[-1]["cv_loss"], rel=1e-3)
+
+
+def test_cut_labels_stay_near_the_whole_ones(task, whole, teacher, tmp_path: Path) -> None:
+    soft = store(teacher, whole, tmp_path / "soft", "--mass=0.99")
+    info = json.loads((soft / "info.json").read_text())
+    assert 0.99 <= info["lowest_kept_mass"] <= info["kept_mass"] <= 1
+    assert 1 < info["pdfs_per_frame"] < PDFS
+    exact = distil(task, teacher, tmp_path / "running", "--max-iters=1")
+    cut = distil(task, soft, tmp_path / "stored", "--max-iters=1")
+    alike(cut, exact, 0.05)
+
+
+def test_unlabelled_data_counts(task, teacher, tmp_path: Path) -> None:
+    more = make(tmp_path / "more", speakers=2)[0]
+    for name in ("feats.scp", "utt2spk"):
+        path = more / name
+        path.write_text("".join(f"new-{line}\n" for line in path.read_text().splitlines()))
+    student = distil(task, teacher, tmp_path / "with", f"--unlabelled-data={more}", "--hard-weight=0.5")
+    assert differ(student, distil(task, teacher, tmp_path / "without", "--hard-weight=0.5"))
+    with pytest.raises(HdnnError, match=r"is also in another data directory"):
+        distil(task, teacher, tmp_path / "twice", f"--unlabelled-data={task[0]}")
+
+
+def test_a_teacher_on_other_features(task, whole, teacher, tmp_path: Path) -> None:
+    """The student reads half of the columns, the teacher all of them."""
+    halves = []
+    for part in (0, 1):
+        data = tmp_path / f"half{part}"
+        data.mkdir()
+        shutil.copy(task[part] / "utt2spk", data / "utt2spk")
+        features = {utt: value[:, :3] for utt, value in FeatureReader(task[part])}
+        kaldiio.save_ark(str(data / "feats.ark"), features, scp=str(data / "feats.scp"))
+        halves.append(data)
+    small = (halves[0], halves[1], task[2])
+    running = distil(small, teacher, tmp_path / "running", f"--teacher-data={task[0]} {task[1]}")
+    alike(distil(small, store(teacher, whole, tmp_path / "soft", "--mass=1"), tmp_path / "stored"), running, 1e-4)
+    with pytest.raises(HdnnError, match=r"3 features a frame, the teacher .* takes 6"):
+        distil(small, teacher, tmp_path / "wrong")
+
+
+def test_averaged_teachers(task, whole, teacher, tmp_path: Path) -> None:
+    other = teacher_of(task, tmp_path / "other", "--seed=5", "--max-iters=1")
+    both = f"{teacher} {other}"
+    running = distil(task, both, tmp_path / "running")
+    alike(distil(task, store(both, whole, tmp_path / "soft", "--mass=1"), tmp_path / "stored"), running, 1e-4)
+    assert differ(running, distil(task, teacher, tmp_path / "one"))
+
+
+def test_student_starts_from_a_model(task, teacher, tmp_path: Path) -> None:
+    start = distil(task, teacher, tmp_path / "start")
+    went_on = tmp_path / "went_on"
+    options = [f"--init={tmp_path}/start/final.safetensors", "--learn-rate=1e-7", "--max-iters=1"]
+    alike(distil(task, teacher, went_on, *options), start, 1e-3)
+
+
+def test_stopped_and_resumed(task, teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = distil(task, teacher, tmp_path / "straight")
+    from hdnn_nnet.train import loop
+    from hdnn_nnet.train.sgd import Sgd
+
+    step, calls = Sgd.step, []
+
+    def interrupted(*arguments: object) -> None:
+        calls.append(1)
+        if len(calls) == 30:
+            raise KeyboardInterrupt
+        step(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(Sgd, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        distil(task, teacher, tmp_path / "resumed")
+    monkeypatch.setattr(Sgd, "step", step)
+    assert loop.load_checkpoint(tmp_path / "resumed" / "checkpoint.safetensors") is not None
+    resumed = distil(task, teacher, tmp_path / "resumed")
+    assert all(torch.equal(straight[k], resumed[k]) for k in straight)
+    with pytest.raises(HdnnError, match=r"another set-up \(hard_weight changed\)"):
+        distil(task, teacher, tmp_path / "resumed", "--hard-weight=1")
+
+
+def test_what_does_not_fit_is_refused_before_training(task, whole, teacher, tmp_path: Path) -> None:
+    soft = store(teacher, whole, tmp_path / "soft")
+    out = tmp_path / "student"
+
+    def refuse(message: str, where: Path | str, *more: str) -> None:
+        with pytest.raises(HdnnError, match=message):
+            distil(task, where, out, *more)
+        assert not (out / "checkpoint.safetensors").exists()
+
+    refuse(r"up to temperature 1, 2 is asked for; make it again .*--temperature 2", soft, "--temperature=2")
+    posteriors = {utt: value.dense(PDFS) for utt, value in read_posteriors(soft / "post.scp")}
+
+    def matrices(name: str, change) -> str:  # type: ignore[no-untyped-def]  # a function of a matrix
+        kaldiio.save_ark(str(tmp_path / name), {utt: change(m) for utt, m in posteriors.items()})
+        return f"ark:{tmp_path}/{name}"
+
+    refuse("has 4 columns, the alignment has 5 pdfs", matrices("narrow.ark", lambda m: m[:, 1:]))
+    refuse("neither posteriors nor log-posteriors", matrices("loglikes.ark", lambda m: np.log(m + 1e-3) + 2))
+    refuse("of another length", matrices("short.ark", lambda m: m[1:]))
+    with PosteriorWriter(f"ark:{tmp_path}/wide.ark") as writer:
+        for utt, value in read_posteriors(soft / "post.scp"):
+            value.pdfs[0] = PDFS + 3
+            writer.write_posteriors(utt, value)
+    refuse(r"has pdf 8, the alignment has 5 pdfs", f"ark:{tmp_path}/wide.ark")
+    lines = (soft / "post.scp").read_text().splitlines(keepends=True)
+    (tmp_path / "some.scp").write_text("".join(lines[::2]))
+    refuse("of the training data: 10 of 20 utterances usable; 10 missing", f"scp:{tmp_path}/some.scp")
+    refuse("does not exist", f"scp:{tmp_path}/none.scp")
+    info = json.loads((soft / "info.json").read_text())
+    (soft / "info.json").write_text(json.dumps(info | {"num_pdfs": 7}))
+    refuse("soft labels of 7 pdfs, the alignment has 5", soft)
+
+
+def test_steps(task, whole, teacher, tmp_path: Path) -> None:
+    lang = tmp_path / "lang"
+    lang.mkdir()
+    (lang / "phones.txt").write_text("<eps> 0\n")
+    steps = REPOSITORY / "steps_py"
+
+    def step(*command: str) -> subprocess.CompletedProcess[str]:
+        environment_set_up = '. ./path.sh && exec "$@"'
+        return subprocess.run(
+            ["bash", "-c", environment_set_up, "bash", *command],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    made = step(f"{steps}/make_soft_labels.sh", "--nj", "2", str(whole), str(teacher), str(tmp_path / "soft"))
+    assert made.returncode == 0, made.stderr
+    assert "soft labels of 24 utterances" in made.stdout
+    data_tr, data_cv, ali = map(str, task)
+    trained = step(
+        f"{steps}/train_kd.sh", "--network", "hdnn-h8l3", "--splice", "1", "--max-iters", "1", "--device", "cpu",
+        data_tr, data_cv, str(lang), ali, ali, str(tmp_path / "soft"), str(tmp_path / "student"),
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / "student" / "final.safetensors").exists()
+    # A job that fails leaves nothing that could be taken for stored labels.
+    (whole / "feats.scp").write_text((whole / "feats.scp").read_text().replace("feats.ark", "gone.ark", 1))
+    failed = step(f"{steps}/make_soft_labels.sh", "--nj", "2", str(whole), str(teacher), str(tmp_path / "soft"))
+    assert failed.returncode != 0
+    assert not (tmp_path / "soft" / "info.json").exists()
