@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-OPTIONS = ["--corpus", "mini", "--hours-train", "0.1", "--networks", "hdnn-h32l4", "--max-iters", "4", "--nj", "2"]
+OPTIONS = ["--corpus", "mini", "--hours-train", "0.1", "--networks", "", "--max-iters", "4", "--nj", "2"]
+OPTIONS += ["--teacher", "dnn-h64l2", "--kd-networks", "hdnn-h32l4"]
 
 
 def recipe(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -38,31 +39,31 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     done = recipe(folder)
     assert done.returncode == 0, done.stderr[-3000:]
     exp = folder / "exp/mini"
-    row = (exp / "wer.md").read_text().splitlines()[-1]
-    assert row in done.stdout
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[0] == "HDNN-H32L4"
-    dev, evaluation = map(float, cells[-2:])
-    # Six minutes of training speech: far from good, and far from nothing recognised.
-    assert 0 < dev < 85
-    assert 0 < evaluation < 85
-    weight, penalty = cells[4].split(", ")
-    for part, wer in (("dev", dev), ("eval", evaluation)):
-        text = (exp / f"hdnn-h32l4/decode_{part}/wer_{weight}_{penalty}").read_text()
-        assert float(re.search(r"%WER ([0-9.]+)", text)[1]) == wer  # type: ignore[index]
-    assert (exp / "training.png").read_bytes().startswith(b"\x89PNG")
+    rows = (exp / "wer.md").read_text().splitlines()[2:]
+    assert all(row in done.stdout for row in rows)
+    table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [cells[:2] for cells in table] == [["DNN-H64L2", "CE"], ["hdnn-h32l4_kd", "KD q=0 T=1"]]
+    for directory, cells in zip(("dnn-h64l2", "hdnn-h32l4_kd"), table, strict=True):
+        weight, penalty = cells[6].split(", ")
+        for part, wer in zip(("dev", "eval"), map(float, cells[-2:]), strict=True):
+            # Six minutes of training speech: far from good, and far from nothing recognised.
+            assert 0 < wer < 85
+            text = (exp / f"{directory}/decode_{part}/wer_{weight}_{penalty}").read_text()
+            assert float(re.search(r"%WER ([0-9.]+)", text)[1]) == wer  # type: ignore[index]  # None fails the test too
+    for figure in ("training.png", "wer.png"):
+        assert (exp / figure).read_bytes().startswith(b"\x89PNG")
     # A stage can be repeated, and what is there is not made again.
-    trained = (exp / "hdnn-h32l4/final.safetensors").stat().st_mtime_ns
-    again = recipe(folder, "--stage", "8")
+    trained = (exp / "hdnn-h32l4_kd/final.safetensors").stat().st_mtime_ns
+    again = recipe(folder, "--stage", "13")
     assert again.returncode == 0
-    assert row in again.stdout
-    assert (exp / "hdnn-h32l4/final.safetensors").stat().st_mtime_ns == trained
+    assert rows[0] in again.stdout
+    assert (exp / "hdnn-h32l4_kd/final.safetensors").stat().st_mtime_ns == trained
     # A missing input stops the stage with a status and a line that says where to go on.
     (folder / "data/mini/fbank/dev/feats.scp").unlink()
-    broken = recipe(folder, "--stage", "7", "--stop-stage", "7")
+    broken = recipe(folder, "--stage", "12", "--stop-stage", "12")
     assert broken.returncode != 0
     assert "feats.scp" in broken.stderr
-    assert "stage 7" in broken.stderr
+    assert "stage 12" in broken.stderr
 
 
 @pytest.mark.parametrize("options", [["--corpus", "timit"], ["--no-such-option", "1"], ["surplus"]])

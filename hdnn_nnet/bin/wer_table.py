@@ -1,27 +1,28 @@
-"""Print a table of models: parameters, cross-validation loss, and WER with weight and penalty chosen on dev."""
+"""Print a table of models: parameters, cross-validation loss, and WER with weight and penalty chosen on dev.
+
+Directories whose names differ in `_s<seed>` at the end share a row: mean ± standard deviation over the seeds.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from hdnn_nnet.cli import OptionParser, run
-from hdnn_nnet.model_dir import load_config
-from hdnn_nnet.nn.config import read_json
-from hdnn_nnet.score.best import best, read_wer_file, read_wer_files
+from hdnn_nnet.score.summary import Result, mean_and_spread, read_result, systems
 
 PROGRAM = "hdnn-wer-table"
 
 
-def row(directory: Path, dev: str, evaluation: str) -> list[str]:
-    """Cells of one model directory."""
-    config = load_config(directory)
-    history = [epoch for epoch in read_json(directory / "history.json") if epoch["accepted"]]
-    on_dev = best(read_wer_files(directory / dev))
-    choice = f"{on_dev.lmwt}, {on_dev.penalty}"
-    name = directory.name if directory.name.lower() != config.name.lower() else config.name
-    cells = [name, f"{read_json(directory / 'model.json')['num_parameters'] / 1e6:.2f}"]
-    cells += [f"{history[-1]['cv_loss']:.3f}", f"{100 * history[-1]['cv_accuracy']:.1f}", choice, f"{on_dev.wer:.2f}"]
-    if evaluation:
-        cells.append(f"{read_wer_file(directory / evaluation / f'wer_{on_dev.lmwt}_{on_dev.penalty}').wer:.2f}")
+def row(name: str, results: Sequence[Result]) -> list[str]:
+    """Cells of one system."""
+    first = results[0]
+    shown = first.config.name if name.lower() == first.config.name.lower() else name
+    cells = [shown, first.criterion, str(len(results)), f"{first.parameters / 1e6:.2f}"]
+    cells.append(mean_and_spread([r.cv_loss for r in results], 3))
+    cells.append(mean_and_spread([100 * r.cv_accuracy for r in results], 1))
+    cells.append("; ".join(f"{r.dev.lmwt}, {r.dev.penalty}" for r in results))
+    cells.append(mean_and_spread([r.dev.wer for r in results]))
+    if first.evaluation is not None:
+        cells.append(mean_and_spread([r.evaluation for r in results if r.evaluation is not None]))
     return cells
 
 
@@ -31,10 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--eval", default="decode_eval", help="the same of the evaluation set; empty: none")
     parser.add_argument("directories", nargs="+", help="model directories")
     options = parser.parse_args(argv)
-    header = ["model", "M params", "CV loss", "CV frame acc. %", "LMWT, WIP", "dev WER %"]
+    header = ["model", "criterion", "seeds", "M params", "CV loss", "CV frame acc. %", "LMWT, WIP", "dev WER %"]
     if options.eval:
         header.append("eval WER %")
-    rows = [header, *(row(Path(d), options.dev, options.eval) for d in options.directories)]
+    results = [read_result(Path(d), options.dev, options.eval) for d in options.directories]
+    rows = [header, *(row(name, group) for name, group in systems(results).items())]
     widths = [max(len(r[i]) for r in rows) for i in range(len(header))]
     rows.insert(1, ["-" * w for w in widths])
     for cells in rows:

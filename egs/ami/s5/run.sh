@@ -6,27 +6,33 @@
 #
 # Every stage can be repeated; --stage N starts at stage N, --stop-stage N ends after it:
 #   0 corpus   1 data directories   2 dictionary, lang, language model   3 features
-#   4 monophone GMM and alignment   5 decoding graph   6 networks by cross-entropy   7 decoding   8 table and figure
+#   4 monophone GMM and alignment   5 decoding graph   6 teacher and students by cross-entropy
+#   7 soft labels of the teacher   8 students by distillation   12 decoding   13 table and figures
 
 # Begin configuration.
 corpus=mini            # mini or ami
 stage=0
-stop_stage=8
+stop_stage=13
 nj=                    # parallel jobs; default: the cores of this machine (mini), 16 (ami)
 amicorpus=             # ami: directory with <meeting>/audio/<meeting>.Headset-N.wav
 annotations=           # ami: the manual annotations, release 1.6.2
 hours_train=0.75       # mini: training speech to synthesise
 units=phones           # phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
-networks="hdnn-h128l10 dnn-h128l10"
+networks="hdnn-h128l10 dnn-h128l10" # students, trained by cross-entropy for comparison
+teacher=               # network of the teacher; default: dnn-h512l4 (mini), dnn-h2048l6 (ami)
+kd_networks="hdnn-h128l10" # students to distil; empty: none
+hard_weights="0"       # q of the distillation, one student for each
+temperatures="1"       # T of the distillation, one student for each
+train_jobs=            # networks trained at a time; default: 2 (mini), 1 (ami)
 feat_type=fbank        # features of the networks: fbank (40 log-mel) or mfcc
 cmvn_opts="--norm-means=true --norm-vars=true"
 seed=777
 device=auto
 num_procs=1            # training processes (torchrun)
 max_iters=20
-beam=13.0
-lattice_beam=8.0
-max_active=7000
+beam=                  # of decoding; default: 13.0 (ami), 11.0 (mini, for speed)
+lattice_beam=          # default: 8.0 (ami), 6.0 (mini)
+max_active=            # default: 7000 (ami), 2000 (mini)
 decoder=auto
 # End configuration.
 
@@ -37,8 +43,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 set -euo pipefail
 
 case $corpus in
-  mini) nj=${nj:-$(nproc)}; lm_prune=0; lm=lm ;;
-  ami) nj=${nj:-16}; lm_prune=1e-7; lm=lm_pruned ;;
+  mini)
+    nj=${nj:-$(nproc)}; lm_prune=0; lm=lm
+    teacher=${teacher:-dnn-h512l4}; train_jobs=${train_jobs:-2}
+    beam=${beam:-11.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-2000}
+    ;;
+  ami)
+    nj=${nj:-16}; lm_prune=1e-7; lm=lm_pruned
+    teacher=${teacher:-dnn-h2048l6}; train_jobs=${train_jobs:-1}
+    beam=${beam:-13.0}; lattice_beam=${lattice_beam:-8.0}; max_active=${max_active:-7000}
+    ;;
   *) echo "$0: --corpus must be mini or ami, not $corpus" >&2; exit 1 ;;
 esac
 if [ $# -ne 0 ]; then
@@ -116,26 +130,83 @@ if run_stage 5 "decoding graph"; then
   steps_py/mkgraph.sh "$data/lang_tg" "$exp/mono" "$exp/mono/graph"
 fi
 
-if run_stage 6 "networks by cross-entropy"; then
+# Run a command in the background, at most $train_jobs at a time; wait_jobs waits for all. A failed one ends the stage.
+running=0
+in_background() {
+  if [ "$running" -ge "$train_jobs" ]; then
+    wait -n || exit 1
+    running=$((running - 1))
+  fi
+  "$@" &
+  running=$((running + 1))
+}
+wait_jobs() {
+  while [ "$running" -gt 0 ]; do
+    wait -n || exit 1
+    running=$((running - 1))
+  done
+}
+# Networks trained side by side on one machine share its cores.
+threads=0
+if [ "$train_jobs" -gt 1 ]; then threads=1; fi
+train_options=(--cmd "$cuda_cmd" --cmvn-opts "$cmvn_opts" --seed "$seed" --device "$device" --num-procs "$num_procs"
+  --max-iters "$max_iters" --train-opts "--num-threads $threads")
+train_dirs=("$netdata/train_tr90" "$netdata/train_cv10" "$data/lang" "$exp/mono_ali" "$exp/mono_ali")
+
+ce_networks=$networks
+if [ -n "$kd_networks" ]; then
+  ce_networks=$teacher
   for network in $networks; do
-    steps_py/train_ce.sh --cmd "$cuda_cmd" --network "$network" --cmvn-opts "$cmvn_opts" --seed "$seed" \
-      --device "$device" --num-procs "$num_procs" --max-iters "$max_iters" \
-      "$netdata/train_tr90" "$netdata/train_cv10" "$data/lang" "$exp/mono_ali" "$exp/mono_ali" "$exp/$network"
+    if [ "$network" != "$teacher" ]; then ce_networks="$ce_networks $network"; fi
   done
 fi
+if run_stage 6 "teacher and students by cross-entropy"; then
+  for network in $ce_networks; do
+    in_background steps_py/train_ce.sh "${train_options[@]}" --network "$network" "${train_dirs[@]}" "$exp/$network"
+  done
+  wait_jobs
+fi
 
-if run_stage 7 "decoding"; then
-  for network in $networks; do
+soft=$exp/$teacher/soft_train
+if run_stage 7 "soft labels of the teacher" && [ -n "$kd_networks" ]; then
+  highest=$(printf '%s\n' $temperatures | sort -g | tail -n 1)
+  steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" --temperature "$highest" \
+    "$netdata/train" "$exp/$teacher" "$soft"
+fi
+
+# The students' directories: <network>_kd, and with _q<q> and _t<T> where these are not 0 and 1.
+kd_dirs=()
+for network in $kd_networks; do
+  for q in $hard_weights; do
+    for t in $temperatures; do
+      name=${network}_kd
+      if [ "$q" != 0 ]; then name=${name}_q$q; fi
+      if [ "$t" != 1 ]; then name=${name}_t$t; fi
+      kd_dirs+=("$exp/$name")
+      if [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ]; then
+        if [ ${#kd_dirs[@]} -eq 1 ]; then run_stage 8 "students by distillation"; fi
+        in_background steps_py/train_kd.sh "${train_options[@]}" --network "$network" --hard-weight "$q" --temperature "$t" \
+          "${train_dirs[@]}" "$soft" "$exp/$name"
+      fi
+    done
+  done
+done
+wait_jobs
+
+model_dirs=()
+for network in $ce_networks; do model_dirs+=("$exp/$network"); done
+model_dirs+=("${kd_dirs[@]}")
+if run_stage 12 "decoding"; then
+  for dir in "${model_dirs[@]}"; do
     for part in dev eval; do
       steps_py/decode.sh --nj "$nj" --cmd "$decode_cmd" --beam "$beam" --lattice-beam "$lattice_beam" \
-        --max-active "$max_active" --decoder "$decoder" "$exp/mono/graph" "$netdata/$part" "$exp/$network/decode_$part"
+        --max-active "$max_active" --decoder "$decoder" "$exp/mono/graph" "$netdata/$part" "$dir/decode_$part"
     done
   done
 fi
 
-if run_stage 8 "table and figure"; then
-  dirs=()
-  for network in $networks; do dirs+=("$exp/$network"); done
-  python3 -m hdnn_nnet.bin.plot_training "$exp/training.png" "${dirs[@]}"
-  python3 -m hdnn_nnet.bin.wer_table "${dirs[@]}" | tee "$exp/wer.md"
+if run_stage 13 "table and figures"; then
+  python3 -m hdnn_nnet.bin.plot_training "$exp/training.png" "${model_dirs[@]}"
+  python3 -m hdnn_nnet.bin.plot_wer --title "$corpus" "$exp/wer.png" "${model_dirs[@]}"
+  python3 -m hdnn_nnet.bin.wer_table "${model_dirs[@]}" | tee "$exp/wer.md"
 fi

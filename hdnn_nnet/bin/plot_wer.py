@@ -1,0 +1,65 @@
+"""Draw WER against the number of parameters, one line for each family (DNN, HDNN) and criterion, into one PNG.
+
+Directories whose names differ in `_s<seed>` at the end are one point: mean, with the standard deviation over seeds as a bar.
+"""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from hdnn_nnet.atomic import atomic_path
+from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.score.summary import read_result, systems
+
+PROGRAM = "hdnn-plot-wer"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = OptionParser(PROGRAM, __doc__ or "")
+    parser.add_argument("--dev", default="decode_dev", help="decode directory of the development set in each model")
+    parser.add_argument("--eval", default="decode_eval", help="the same of the evaluation set; empty: none")
+    parser.add_argument("--title", default="", help="above the figure")
+    parser.add_argument("png", help="file to write")
+    parser.add_argument("directories", nargs="+", help="model directories")
+    options = parser.parse_args(argv)
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    results = [read_result(Path(d), options.dev, options.eval) for d in options.directories]
+    # family and criterion -> (parameters, name, WERs of each set) of its systems
+    families: dict[tuple[str, str], list[tuple[float, str, list[list[float]]]]] = {}
+    for group in systems(results).values():
+        first = group[0]
+        evaluation = [r.evaluation for r in group if r.evaluation is not None]
+        point = (first.parameters / 1e6, first.config.name.split("-")[1], [[r.dev.wer for r in group], evaluation])
+        families.setdefault((first.config.arch.upper(), first.criterion), []).append(point)
+    sets = ["dev", "eval"] if options.eval else ["dev"]
+    figure, axes = pyplot.subplots(1, len(sets), figsize=(6.2 * len(sets), 4.6), layout="constrained", squeeze=False)
+    criteria = list(dict.fromkeys(criterion for _, criterion in families))
+    for column, part in enumerate(sets):
+        panel = axes[0][column]
+        for (arch, criterion), points in families.items():
+            points.sort(key=lambda p: p[0])
+            values = [p[2][column] for p in points]
+            means = [statistics.mean(v) for v in values]
+            bars = [statistics.stdev(v) if len(v) > 1 else 0.0 for v in values]
+            panel.errorbar(
+                [p[0] for p in points], means, yerr=bars, marker="o" if arch == "HDNN" else "s", capsize=3,
+                color=f"C{criteria.index(criterion)}", linestyle="-" if arch == "HDNN" else "--",
+                label=f"{arch}, {criterion}",
+            )  # fmt: skip
+            for (size, name, *_), mean in zip(points, means, strict=True):
+                panel.annotate(name, (size, mean), textcoords="offset points", xytext=(4, 4), fontsize="x-small")
+        panel.set(xscale="log", xlabel="parameters (millions)", ylabel="WER %", title=f"{options.title} {part}".strip())
+        panel.grid(alpha=0.3, which="both")
+    axes[0][0].legend(fontsize="small")
+    with atomic_path(options.png) as temporary:
+        figure.savefig(temporary, dpi=120)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main, PROGRAM)

@@ -1,0 +1,72 @@
+"""Results of model directories for tables and figures; directories that differ in `_s<seed>` at their end are one system."""
+
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdnn_nnet.model_dir import load_config
+from hdnn_nnet.nn.config import NetworkConfig, read_json
+from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
+
+_SEED = re.compile(r"_s\d+$")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trained network.
+
+    Attributes:
+        criterion: the text of the file `criterion`, for example `CE` or `KD q=0 T=1`.
+        cv_loss, cv_accuracy: of the last accepted epoch.
+        dev: the best of the development set's WER files; weight and penalty are chosen there.
+        evaluation: WER of the evaluation set at that weight and penalty; None without such a set.
+    """
+
+    directory: Path
+    config: NetworkConfig
+    parameters: int
+    criterion: str
+    cv_loss: float
+    cv_accuracy: float
+    dev: WerFile
+    evaluation: float | None
+
+
+def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "decode_eval") -> Result:
+    """Collect the figures of one model directory.
+
+    Args:
+        dev, evaluation: names of the decode directories in it; an empty `evaluation`: none.
+
+    Raises:
+        HdnnError: a file is missing.
+    """
+    history = [epoch for epoch in read_json(directory / "history.json") if epoch["accepted"]]
+    chosen = best(read_wer_files(directory / dev))
+    criterion = directory / "criterion"
+    return Result(
+        directory,
+        load_config(directory),
+        read_json(directory / "model.json")["num_parameters"],
+        criterion.read_text(encoding="utf-8").strip() if criterion.is_file() else "CE",
+        history[-1]["cv_loss"],
+        history[-1]["cv_accuracy"],
+        chosen,
+        read_wer_file(directory / evaluation / chosen.path.name).wer if evaluation else None,
+    )
+
+
+def systems(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Results by name without the seed, in the order of their first appearance."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(_SEED.sub("", result.directory.name), []).append(result)
+    return groups
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
+    """`14.12`, or mean and standard deviation over seeds: `14.31 ± 0.22`."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
