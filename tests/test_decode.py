@@ -19,7 +19,8 @@ from hdnn_nnet.decode.determinize import determinize
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import read_fst
 from hdnn_nnet.kaldi.lattice import CompactLattice, Lattice
-from hdnn_nnet.kaldi.lattice_best import best_paths, connect
+from hdnn_nnet.kaldi.lattice_best import best_paths
+from hdnn_nnet.kaldi.lattice_ops import connect
 from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.kaldi.transitions import TransitionModel

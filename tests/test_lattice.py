@@ -20,8 +20,9 @@ from hdnn_nnet.kaldi.lattice import (
     expand,
     topological_order,
 )
-from hdnn_nnet.kaldi.lattice_best import best_paths, connect, path_alignment
+from hdnn_nnet.kaldi.lattice_best import best_paths, path_alignment
 from hdnn_nnet.kaldi.lattice_io import to_binary, to_text
+from hdnn_nnet.kaldi.lattice_ops import connect
 from hdnn_nnet.kaldi.lattice_table import IntVectorWriter, LatticeWriter, read_lattice, read_lattices
 
 
@@ -78,6 +79,14 @@ def test_text_round_trip_is_equal(kaldi_fixture: Path, tmp_path: Path, name: str
         for key, lattice in read_lattices(f"ark:gunzip -c {path} |"):
             writer.write_lattice(key, lattice)
     assert gzip.decompress((tmp_path / "copy.gz").read_bytes()) == gzip.decompress(path.read_bytes())
+
+
+def test_single_files_round_trip_exactly(kaldi_fixture: Path) -> None:
+    files = sorted((kaldi_fixture / "exp/denlats/lat1").glob("*.gz"))
+    assert len(files) == 10
+    for path in files:
+        written = to_binary(read_lattice(path))
+        assert without_header(written) == without_header(gzip.decompress(path.read_bytes()))
 
 
 def test_text_equals_binary(kaldi_fixture: Path) -> None:
@@ -253,6 +262,28 @@ def test_bad_tables_are_refused(tmp_path: Path, kaldi_fixture: Path) -> None:
     (tmp_path / "one.scp").write_text(f"utt {tmp_path}/none.gz\n")
     with pytest.raises(HdnnError, match=r"one\.scp, key utt"):
         list(read_lattices(f"scp:{tmp_path}/one.scp"))
+
+
+def test_damage_by_kind_names_file_and_key(tmp_path: Path, kaldi_fixture: Path) -> None:
+    folder = kaldi_fixture / "exp"
+    whole = gzip.decompress((folder / "denlats/lat1/spkC-train2.gz").read_bytes())
+    graph = (folder / "denlats/dengraph/HCLG.fst").read_bytes()  # an FST, but no lattice
+    broken = {
+        "truncated": (whole[: len(whole) // 2], "truncated"),
+        "header": (whole[:20], "truncated|header"),
+        "type": (graph, "no Kaldi lattice"),
+        "version": (whole[:8] + whole[8:].replace(b"compactlattice44", b"compactlattice99"), "no Kaldi lattice"),
+        "matrix": (b"\0BFM \4\1\0\0\0\4\1\0\0\0\0\0\0\0", "neither a binary nor a text lattice"),
+    }
+    for name, (content, message) in broken.items():
+        archive, single, script = tmp_path / f"{name}.ark", tmp_path / f"{name}.lat", tmp_path / f"{name}.scp"
+        archive.write_bytes(b"utt7 " + content)
+        with pytest.raises(HdnnError, match=rf"{name}\.ark, key utt7: .*({message})"):
+            list(read_lattices(archive))
+        single.write_bytes(content)
+        script.write_text(f"utt7 {single}\n")
+        with pytest.raises(HdnnError, match=rf"{name}\.scp, key utt7: .*{name}\.lat: .*({message})"):
+            list(read_lattices(f"scp:{script}"))
 
 
 def test_failed_writing_leaves_nothing(tmp_path: Path, kaldi_fixture: Path) -> None:

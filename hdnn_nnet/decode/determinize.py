@@ -12,7 +12,7 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.lattice import COMPACT_ARC, CompactLattice, cumulative, topological_order
-from hdnn_nnet.kaldi.lattice_best import connect
+from hdnn_nnet.kaldi.lattice_ops import connect
 
 # An element of a set: old state, graph cost and acoustic cost behind the best, transition-ids still to be written.
 _Element = tuple[int, float, float, tuple[int, ...]]

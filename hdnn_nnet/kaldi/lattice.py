@@ -7,6 +7,7 @@ Files are read and written by `lattice_io` (one lattice) and `lattice_table` (ar
 """
 
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 
@@ -18,6 +19,7 @@ LATTICE_ARC = np.dtype(
 COMPACT_ARC = np.dtype([("label", "<i4"), ("graph", "<f4"), ("acoustic", "<f4"), ("nextstate", "<i4")])
 
 
+@final
 @dataclass
 class Lattice:
     """State-level lattice.
@@ -56,6 +58,7 @@ class Lattice:
         return np.isfinite(self.final).all(1)
 
 
+@final
 @dataclass
 class CompactLattice:
     """Word-level lattice.

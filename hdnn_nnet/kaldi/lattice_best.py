@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.lattice import AnyLattice, CompactLattice, cumulative, ranges, topological_order
+from hdnn_nnet.kaldi.lattice import AnyLattice, CompactLattice, topological_order
 
 
 @dataclass
@@ -102,40 +102,3 @@ def path_alignment(lattice: AnyLattice, path: BestPath) -> np.ndarray:
         return np.concatenate(pieces).astype(np.int32)
     ids = lattice.arcs["ilabel"][path.arcs]
     return ids[ids != 0].astype(np.int32)
-
-
-def connect(lattice: CompactLattice) -> CompactLattice:
-    """Without the states and arcs that lie on no path from the start to a final state; order is kept."""
-    source, target = lattice.sources().astype(np.int64), lattice.arcs["nextstate"].astype(np.int64)
-    reached = _spread(lattice.num_states, np.array([lattice.start] if lattice.start >= 0 else []), source, target)
-    useful = reached & _spread(lattice.num_states, np.flatnonzero(lattice.is_final()), target, source)
-    number = np.cumsum(useful) - 1
-    keep = useful[source] & useful[target]
-    arcs = lattice.arcs[keep].copy()
-    arcs["nextstate"] = number[target[keep]]
-    length, final_length = np.diff(lattice.string_offsets), np.diff(lattice.final_string_offsets)
-    return CompactLattice(
-        start=int(number[lattice.start]) if lattice.start >= 0 and useful[lattice.start] else -1,
-        offsets=cumulative(np.bincount(number[source[keep]], minlength=int(useful.sum()))),
-        arcs=arcs,
-        final=lattice.final[useful],
-        string_offsets=cumulative(length[keep]),
-        strings=lattice.strings[ranges(lattice.string_offsets[:-1][keep], length[keep])],
-        final_string_offsets=cumulative(final_length[useful]),
-        final_strings=lattice.final_strings[ranges(lattice.final_string_offsets[:-1][useful], final_length[useful])],
-    )
-
-
-def _spread(num_states: int, seeds: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(states,) bool: reachable from `seeds` over arcs `source` to `target`."""
-    seen = np.zeros(num_states, bool)
-    order = np.argsort(source, kind="stable")
-    degree = np.bincount(source, minlength=num_states)
-    begin = np.cumsum(degree) - degree
-    frontier = np.unique(seeds.astype(np.int64))
-    seen[frontier] = True
-    while len(frontier):
-        reached = np.unique(target[order[ranges(begin[frontier], degree[frontier])]])
-        frontier = reached[~seen[reached]]
-        seen[frontier] = True
-    return seen
