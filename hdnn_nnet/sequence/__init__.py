@@ -1,0 +1,1 @@
+"""Sequence-discriminative objectives on lattices: sMBR, MPFE and (boosted) MMI."""
