@@ -24,10 +24,13 @@ MODEL = transition_model()
 
 @dataclass
 class Path:
+    """A complete path; `frame_words` is the word of the arc that every frame lies in."""
+
     words: tuple[int, ...]
     ids: tuple[int, ...]
     graph: float
     acoustic: float
+    frame_words: tuple[int, ...] = ()
 
 
 def _ragged(rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -86,15 +89,16 @@ def all_paths(lattice: CompactLattice) -> list[Path]:
     found: list[Path] = []
     is_final = lattice.is_final()
 
-    def walk(state: int, words: tuple, ids: tuple, graph: float, acoustic: float) -> None:
+    def walk(state: int, words: tuple, ids: tuple, graph: float, acoustic: float, heard: tuple) -> None:
         if is_final[state]:
             end = tuple(lattice.final_string(state).tolist())
-            weight = lattice.final[state].tolist()
-            found.append(Path(words, ids + end, graph + weight[0], acoustic + weight[1]))
+            g, a = lattice.final[state].tolist()
+            found.append(Path(words, ids + end, graph + g, acoustic + a, heard + (0,) * len(end)))
         for arc in range(lattice.offsets[state], lattice.offsets[state + 1]):
             label, g, a, target = lattice.arcs[arc].tolist()
+            string = tuple(lattice.string(arc).tolist())
             spelled = words + ((label,) if label else ())
-            walk(target, spelled, ids + tuple(lattice.string(arc).tolist()), graph + g, acoustic + a)
+            walk(target, spelled, ids + string, graph + g, acoustic + a, heard + (label,) * len(string))
 
-    walk(lattice.start, (), (), 0.0, 0.0)
+    walk(lattice.start, (), (), 0.0, 0.0, ())
     return found

@@ -28,9 +28,11 @@ def test_confidence_is_the_share_of_paths(lattice: CompactLattice) -> None:
     best_path = max(range(len(paths)), key=lambda i: scores[i])
     assert -0.7 * paths[best_path].graph - 0.5 * paths[best_path].acoustic == pytest.approx(scores.max())
     assert len(found.words) == len(found.word) == len(found.word_frames)
-    for value, (begin, end) in zip(found.word, found.word_frames, strict=True):
-        assert np.isnan(value) == (begin == end)
-        assert begin == end or 0 < value <= 1 + 1e-9
+    for word, value, (begin, end) in zip(found.words, found.word, found.word_frames, strict=True):
+        shares = [
+            sum(w for w, p in zip(posterior, paths, strict=True) if p.frame_words[t] == word) for t in range(begin, end)
+        ]
+        assert value == pytest.approx(max(shares, default=np.nan), abs=1e-9, nan_ok=True)
 
 
 def test_confidence_of_kaldi_s_lattices(kaldi_fixture: Path) -> None:
