@@ -70,37 +70,36 @@ def ours(name: str, pdfs: int, frames: int, minibatch: int, precision: str) -> t
     return training, frames / (time.perf_counter() - started)
 
 
-class Kaldi:
-    """nnet1 on the same problem."""
+class Nnet1:
+    """Kaldi's nnet1 programs, and random plain networks for them.
 
-    def __init__(self, root: Path, folder: Path, frames: int, pdfs: int, threads: int) -> None:
+    Attributes:
+        folder: where files go; `transform` in it splices the features.
+    """
+
+    def __init__(self, root: Path, folder: Path, program: str, feat_dim: int, pdfs: int, threads: int) -> None:
         self.bin = root / "src" / "nnetbin"
-        if not (self.bin / "nnet-train-frmshuff").exists():
-            raise HdnnError(f"{self.bin} has no nnet-train-frmshuff; build nnetbin or unset KALDI_ROOT")
-        self.folder, self.frames, self.pdfs = folder, frames, pdfs
+        if not (self.bin / program).exists():
+            raise HdnnError(f"{self.bin} has no {program}; build nnetbin or unset KALDI_ROOT")
+        self.folder, self.feat_dim, self.pdfs = folder, feat_dim, pdfs
         self.environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-        generator = np.random.default_rng(0)
-        features = {
-            f"u{i}": generator.standard_normal((500, FEAT_DIM)).astype(np.float32) for i in range(frames // 500)
-        }
-        kaldiio.save_ark(str(folder / "feats.ark"), features)
-        with open(folder / "post.ark", "w", encoding="utf-8") as handle:
-            for utt in features:
-                handle.write(utt + "".join(f" [ {generator.integers(pdfs)} 1 ]" for _ in range(500)) + "\n")
         splice = " ".join(str(i) for i in range(-SPLICE, SPLICE + 1))
-        dim = FEAT_DIM * (2 * SPLICE + 1)
-        transform = f"<Nnet>\n<Splice> {dim} {FEAT_DIM}\n[ {splice} ]\n</Nnet>\n"
+        dim = feat_dim * (2 * SPLICE + 1)
+        transform = f"<Nnet>\n<Splice> {dim} {feat_dim}\n[ {splice} ]\n</Nnet>\n"
         (folder / "transform").write_text(transform, encoding="utf-8")
 
-    def _call(self, *command: str) -> str:
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+    def call(self, program: str, *arguments: str) -> str:
+        """Run a program; its log."""
+        done = subprocess.run(
+            [str(self.bin / program), *arguments], env=self.environment, capture_output=True, text=True, check=False
+        )
         if done.returncode:
-            raise HdnnError(f"{command[0]} failed: {done.stderr.strip().splitlines()[-1]}")
+            raise HdnnError(f"{program} failed: {done.stderr.strip().splitlines()[-1]}")
         return done.stderr
 
     def network(self, width: int, depth: int) -> Path:
         """A random plain network."""
-        dims = [FEAT_DIM * (2 * SPLICE + 1)] + [width] * depth
+        dims = [self.feat_dim * (2 * SPLICE + 1)] + [width] * depth
         lines = []
         for i, o in itertools.pairwise(dims):
             lines.append(
@@ -112,13 +111,29 @@ class Kaldi:
         lines.append(f"<Softmax> <InputDim> {self.pdfs} <OutputDim> {self.pdfs}")
         (self.folder / "proto").write_text("<NnetProto>\n" + "\n".join(lines) + "\n</NnetProto>\n", encoding="utf-8")
         path = self.folder / f"{width}x{depth}.nnet"
-        self._call(str(self.bin / "nnet-initialize"), str(self.folder / "proto"), str(path))
+        self.call("nnet-initialize", str(self.folder / "proto"), str(path))
         return path
+
+
+class Kaldi(Nnet1):
+    """nnet1 on the same problem."""
+
+    def __init__(self, root: Path, folder: Path, frames: int, pdfs: int, threads: int) -> None:
+        super().__init__(root, folder, "nnet-train-frmshuff", FEAT_DIM, pdfs, threads)
+        self.frames = frames
+        generator = np.random.default_rng(0)
+        features = {
+            f"u{i}": generator.standard_normal((500, FEAT_DIM)).astype(np.float32) for i in range(frames // 500)
+        }
+        kaldiio.save_ark(str(folder / "feats.ark"), features)
+        with open(folder / "post.ark", "w", encoding="utf-8") as handle:
+            for utt in features:
+                handle.write(utt + "".join(f" [ {generator.integers(pdfs)} 1 ]" for _ in range(500)) + "\n")
 
     def speeds(self, network: Path, minibatch: int) -> tuple[float, float]:
         """Frames per second of training, as the program itself reports it, and of forwarding (whole process)."""
-        log = self._call(
-            str(self.bin / "nnet-train-frmshuff"), f"--minibatch-size={minibatch}", "--learn-rate=0.000001", "--momentum=0.9",
+        log = self.call(
+            "nnet-train-frmshuff", f"--minibatch-size={minibatch}", "--learn-rate=0.000001", "--momentum=0.9",
             f"--feature-transform={self.folder / 'transform'}", f"ark:{self.folder / 'feats.ark'}",
             f"ark:{self.folder / 'post.ark'}", str(network), str(self.folder / "next.nnet"),
         )  # fmt: skip
@@ -126,8 +141,8 @@ class Kaldi:
         if not found:
             raise HdnnError("nnet-train-frmshuff printed no speed")
         started = time.perf_counter()
-        self._call(
-            str(self.bin / "nnet-forward"), "--no-softmax=true", f"--feature-transform={self.folder / 'transform'}",
+        self.call(
+            "nnet-forward", "--no-softmax=true", f"--feature-transform={self.folder / 'transform'}",
             str(network), f"ark:{self.folder / 'feats.ark'}", "ark:/dev/null",
         )  # fmt: skip
         return float(found[-1]), self.frames / (time.perf_counter() - started)
