@@ -164,3 +164,17 @@ def test_initial_weights_are_the_same_for_the_same_seed() -> None:
         assert torch.equal(a, b)
         assert "bias" in name or not torch.equal(a, c)
     assert math.isclose(float(first.state_dict()["weights"].abs().max()), 0.5, abs_tol=0.05)
+
+
+def test_some_outputs_alone_are_those_of_all() -> None:
+    for name in ("dnn-h8l3", "hdnn-h8l3"):
+        arch, width, depth = parse_name(name)
+        network = build_network(NetworkConfig(arch, 4, 9, width, depth, 1, 1), seed=3).double()
+        windows = torch.randn(5, 12, dtype=torch.float64)
+        pdfs = torch.tensor([0, 4, 7])
+        direction = torch.randn(5, 3, dtype=torch.float64)
+        gradients = []
+        for logits in (network.logits(windows)[:, pdfs], network.logits(windows, pdfs)):
+            gradients.append(torch.autograd.grad((logits * direction).sum(), list(network.parameters())))
+        torch.testing.assert_close(network.logits(windows, pdfs), network.logits(windows)[:, pdfs])
+        torch.testing.assert_close(*gradients)

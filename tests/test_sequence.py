@@ -374,6 +374,22 @@ def test_loss_has_the_gradient_of_the_result(task: Task) -> None:
     np.testing.assert_allclose(logits.grad.numpy(), -result.gradient.numpy(), atol=1e-5)
 
 
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_unused_outputs_need_not_be_computed(data: st.DataObject) -> None:
+    lattice, paths, values, reference = data.draw(utterances())
+    options = data.draw(all_options("torch"))
+    batch = make_batch([lattice_arcs(lattice, MODEL)], [reference], MODEL)
+    loglikes = torch.from_numpy(values)
+    pdfs, small = batch.used_pdfs()
+    heard = {int(MODEL.tid_to_pdf[i]) for path in paths for i in path.ids}
+    assert pdfs.tolist() == sorted(heard | set(MODEL.tid_to_pdf[reference].tolist()))
+    full, part = evaluate(loglikes, batch, options), evaluate(loglikes[:, pdfs], small, options)
+    assert torch.equal(full.objective, part.objective)
+    assert torch.equal(full.gradient[:, pdfs], part.gradient)
+    assert full.gradient.abs().sum() == part.gradient.abs().sum()
+
+
 def test_boosting_moves_mass_to_errors(task: Task) -> None:
     utterance = "spkB-train2"
     loglikes, batch = torch.from_numpy(task.loglikes[utterance]), task.batch(utterance)

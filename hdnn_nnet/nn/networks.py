@@ -87,12 +87,15 @@ class AcousticModel(nn.Module):
         """(N, H) activations of the first layer to those of the last."""
         raise NotImplementedError
 
-    def logits(self, windows: Tensor) -> Tensor:
-        """(N, window * feat_dim) normalised, spliced frames to (N, num_pdfs) float logits."""
+    def logits(self, windows: Tensor, pdfs: Tensor | None = None) -> Tensor:
+        """(N, window * feat_dim) normalised, spliced frames to (N, num_pdfs) float logits.
+
+        With `pdfs`, (P,) int64, only these columns are computed: (N, P).
+        """
         dtype = self.compute_dtype or windows.dtype
         h = _linear(windows.to(dtype), self.input)
         h = h.relu_() if self.config.activation == "relu" else h.sigmoid_()
-        logits = _linear(self.hidden(h), self.output)
+        logits = _linear(self.hidden(h), self.output, pdfs)
         return logits.float() if dtype == torch.bfloat16 else logits
 
     def forward(self, features: Tensor) -> Tensor:
@@ -182,10 +185,14 @@ class HighwayDNN(AcousticModel):
         return HighwayLayers.apply(h, self.weights, self.biases, self.gates, transform, carry, relu)
 
 
-def _linear(x: Tensor, layer: nn.Linear) -> Tensor:
-    if x.dtype == layer.weight.dtype:
-        return functional.linear(x, layer.weight, layer.bias)
-    return functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+def _linear(x: Tensor, layer: nn.Linear, rows: Tensor | None = None) -> Tensor:
+    weight: Tensor = layer.weight
+    bias: Tensor = layer.bias
+    if rows is not None:
+        weight, bias = weight.index_select(0, rows), bias.index_select(0, rows)
+    if x.dtype == weight.dtype:
+        return functional.linear(x, weight, bias)
+    return functional.linear(x, weight.to(x.dtype), bias.to(x.dtype))
 
 
 def build_network(config: NetworkConfig, seed: int = 0) -> AcousticModel:

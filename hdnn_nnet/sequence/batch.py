@@ -19,7 +19,7 @@ class ArcBatch:
 
     Attributes:
         names: file and key of every utterance, for messages.
-        num_pdfs: columns of the log-likelihoods.
+        num_pdfs: columns of the log-likelihoods; `pdf` and the like are column numbers.
         frame_offsets, state_offsets, arc_offsets: (utterances + 1,) numpy int64.
         source, target: (arcs,) int64 states; the arcs of one state follow each other.
         state_time, state_level: (states,) int64 as in `LatticeArcs`.
@@ -79,6 +79,17 @@ class ArcBatch:
         """The same on another device."""
         tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.type is Tensor}
         return replace(self, **tensors, engine_data={})
+
+    def used_pdfs(self) -> tuple[Tensor, "ArcBatch"]:
+        """(P,) int64 pdfs of lattices and references, ascending, and the same batch on these columns only.
+
+        Lattice objectives need no other outputs of a network, and their gradient is 0 there: results are the same.
+        """
+        used = torch.unique(torch.cat([self.cell_pdf, self.reference_pdf]))
+        number = used.new_full((self.num_pdfs,), -1)
+        number[used] = torch.arange(len(used), device=used.device)
+        columns = {name: number[getattr(self, name)] for name in ("pdf", "cell_pdf", "reference_pdf")}
+        return used, replace(self, num_pdfs=len(used), **columns)
 
     def entry_sum(self, values: Tensor) -> Tensor:
         """(entries,) values added up by arc, (arcs,) float64."""
