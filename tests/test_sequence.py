@@ -1,7 +1,9 @@
 """sMBR, MPFE and MMI against Kaldi's numbers and against one path at a time."""
 
 import gzip
+import re
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +23,14 @@ from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.sequence.arcs import LatticeArcs, lattice_arcs, skip_reason
 from hdnn_nnet.sequence.batch import ArcBatch, make_batch
 from hdnn_nnet.sequence.engines import get_engine
-from hdnn_nnet.sequence.objectives import SequenceOptions, arc_scores, evaluate, occupancies, sequence_loss
+from hdnn_nnet.sequence.objectives import (
+    SequenceOptions,
+    SequenceResult,
+    arc_scores,
+    evaluate,
+    occupancies,
+    sequence_loss,
+)
 from tests.lattice_cases import MODEL, PDFS, PHONES, all_paths, timed_lattices
 from tests.lattice_cases import Path as LatticePath
 
@@ -158,15 +167,21 @@ def affine_layers(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     return layers
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_one_update_of_a_network_is_kaldi_s(task: Task, engine: str) -> None:
-    """nnet-train-mpe-sequential on one utterance, learn rate 0.001; the bias of the output layer has a tenth of it."""
-    folder, utterance = task.folder, "spkA-train1"
-    features = dict(read_matrices(folder / "data/train/feats_float.ark"))[utterance].astype(np.float64)
+def normalised_features(folder: Path, utterance: str) -> np.ndarray:
+    """(frames, dim) float64 features of a training utterance, normalised by speaker."""
     import kaldiio
 
-    statistics = dict(kaldiio.load_ark(str(folder / "data/train/cmvn.ark")))["spkA"]
-    features = features - statistics[0, :-1] / statistics[0, -1]
+    features = dict(read_matrices(folder / "data/train/feats_float.ark"))[utterance].astype(np.float64)
+    statistics = dict(kaldiio.load_ark(str(folder / "data/train/cmvn.ark")))[utterance.split("-")[0]]
+    return features - statistics[0, :-1] / statistics[0, -1]
+
+
+def gradients_of_network(
+    task: Task, utterance: str, options: SequenceOptions
+) -> tuple[list[np.ndarray], list[np.ndarray], SequenceResult]:
+    """Parameters of the fixture's network in the order of its file, and the gradients of the loss."""
+    folder = task.folder
+    features = normalised_features(folder, utterance)
     vectors = [
         np.array(line.partition("[")[2].strip(" ]\n").split(), float)
         for line in (folder / "exp/nnet/final.feature_transform").read_text().splitlines()
@@ -174,7 +189,6 @@ def test_one_update_of_a_network_is_kaldi_s(task: Task, engine: str) -> None:
     ]
     rows = np.clip(np.arange(len(features))[:, None] + vectors[0].astype(int), 0, len(features) - 1)
     inputs = (features[rows].reshape(len(features), -1) + vectors[1]) * vectors[2]
-
     layers = affine_layers(folder / "exp/nnet/final.nnet")
     parameters = [torch.tensor(p, requires_grad=True) for layer in layers for p in layer]
     hidden = torch.from_numpy(inputs)
@@ -182,17 +196,70 @@ def test_one_update_of_a_network_is_kaldi_s(task: Task, engine: str) -> None:
         hidden = (hidden @ weights.T + bias).sigmoid()
     counts = read_counts(folder / "exp/nnet/class_frame_counts")
     logits = hidden @ parameters[-2].T + parameters[-1]
-    options = SequenceOptions("smbr", silence_phones=task.silence, engine=engine)
-    loss, _ = sequence_loss(logits - torch.from_numpy(np.log(counts / counts.sum())), task.batch(utterance), options)
+    loglikes = logits - torch.from_numpy(np.log(counts / counts.sum()))
+    loss, result = sequence_loss(loglikes, task.batch(utterance), options)
     loss.backward()
+    assert all(p.grad is not None for p in parameters)
+    return [p.detach().numpy() for p in parameters], [p.grad.numpy() for p in parameters if p.grad is not None], result
 
-    expected = [p for layer in affine_layers(folder / "exp/smbr_reference/one_update.nnet") for p in layer]
-    rates = [0.001] * (len(expected) - 1) + [0.0001]
-    for before, after, rate in zip(parameters, expected, rates, strict=True):
-        assert before.grad is not None
-        step = rate * before.grad.numpy()
-        np.testing.assert_allclose(before.detach().numpy() - step, after, atol=2e-6)
-        assert np.abs(step).max() > 1e-4  # the comparison sees the update
+
+def compare_update(before: list[np.ndarray], gradients: list[np.ndarray], updated: Path, rate: float) -> None:
+    """One step of nnet1's gradient descent; the bias of the output layer has a tenth of the learning rate."""
+    after = [p for layer in affine_layers(updated) for p in layer]
+    rates = [rate] * (len(after) - 1) + [0.1 * rate]
+    for old, gradient, new, factor in zip(before, gradients, after, rates, strict=True):
+        np.testing.assert_allclose(old - factor * gradient, new, atol=2e-6)
+        assert np.abs(old - new).max() > 1e-4  # the comparison sees the update
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_update_of_a_network_is_kaldi_s(task: Task, engine: str) -> None:
+    """nnet-train-mpe-sequential on one utterance, learning rate 0.001."""
+    options = SequenceOptions("smbr", silence_phones=task.silence, engine=engine)
+    before, gradients, _ = gradients_of_network(task, "spkA-train1", options)
+    compare_update(before, gradients, task.folder / "exp/smbr_reference/one_update.nnet", 0.001)
+
+
+@pytest.mark.kaldi
+@pytest.mark.parametrize(("boost", "drop"), [(0.0, True), (0.0, False), (0.2, True)])
+def test_mmi_update_is_kaldi_s(
+    task: Task, kaldi_root: Path, tmp_path: Path, boost: float, drop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nnet-train-mmi-sequential on one utterance, behind lattice-boost-ali."""
+    import kaldiio
+
+    trainer, booster = kaldi_root / "src/nnetbin/nnet-train-mmi-sequential", kaldi_root / "src/latbin/lattice-boost-ali"
+    if not (trainer.exists() and booster.exists()):
+        pytest.skip(f"{trainer.name} or {booster.name} is not built")
+    utterance, folder = "spkA-train1", task.folder
+    monkeypatch.chdir(folder)
+    kaldiio.save_ark(f"{tmp_path}/feats.ark", {utterance: normalised_features(folder, utterance).astype(np.float32)})
+    silence = ":".join(map(str, task.silence))
+    done = subprocess.run(
+        [
+            trainer, "--use-gpu=no", "--feature-transform=exp/nnet/final.feature_transform",
+            "--class-frame-counts=exp/nnet/class_frame_counts", "--acoustic-scale=0.1", "--lm-scale=1.0",
+            "--learn-rate=0.001", "--momentum=0", f"--drop-frames={str(drop).lower()}", "exp/nnet/final.nnet",
+            "exp/tri/final.mdl", f"ark:{tmp_path}/feats.ark",
+            f"ark:{booster} --b={boost} --silence-phones={silence} exp/tri/final.mdl scp:exp/denlats/lat.scp "
+            "'ark:gunzip -c exp/ali/ali.1.gz|' ark:- |",
+            "ark:gunzip -c exp/ali/ali.1.gz|", f"{tmp_path}/updated.nnet",
+        ],
+        stderr=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    options = SequenceOptions("mmi", silence_phones=task.silence, boost=boost, drop_frames=drop, engine="torch")
+    before, gradients, result = gradients_of_network(task, utterance, options)
+    compare_update(before, gradients, tmp_path / "updated.nnet", 0.001)
+    found = re.search(
+        r"MMI-objective/frame is (\S+) over (\d+) frames, \(average den-posterior on ali (\S+), dropped (\d+)",
+        done.stderr,
+    )
+    assert found
+    frames = int(result.frames[0])
+    assert float(result.objective[0]) / frames == pytest.approx(float(found[1]), rel=1e-5)
+    assert frames == int(found[2])
+    assert float(result.reference_posterior[0]) / frames == pytest.approx(float(found[3]), rel=1e-4)
+    assert int(result.dropped[0]) == int(found[4])
 
 
 def brute_force(
