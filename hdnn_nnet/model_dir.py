@@ -7,7 +7,6 @@ scripts of Kaldi's nnet1 expect to find.
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from hdnn_nnet.atomic import atomic_path, write_text
+from hdnn_nnet.atomic import atomic_path, copy_file, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig, read_json
 from hdnn_nnet.nn.networks import AcousticModel, build_network
@@ -105,8 +104,7 @@ def copy_kaldi_files(source: str | os.PathLike[str], directory: str | os.PathLik
         )
     for name in ("final.mdl", "tree", "phones.txt", "num_jobs"):
         if (source / name).is_file():
-            with atomic_path(directory / name) as temporary:
-                shutil.copyfile(source / name, temporary)
+            copy_file(source / name, directory / name)
 
 
 def read_option_file(path: str | os.PathLike[str]) -> str:

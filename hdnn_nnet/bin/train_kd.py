@@ -6,7 +6,6 @@ directory of stored soft labels, or a table of posteriors: Kaldi's Posterior typ
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,8 @@ from hdnn_nnet.train.criteria import KnowledgeDistillation
 from hdnn_nnet.train.dataset import keep_with_targets
 from hdnn_nnet.train.frames import TargetsOf
 from hdnn_nnet.train.program import Training, add_training_options
-from hdnn_nnet.train.soft_sources import OnTheFly, SoftSource, Stored, open_stored
+from hdnn_nnet.train.soft_sources import Stored, open_source
 from hdnn_nnet.train.task import Part
-from hdnn_nnet.train.teacher import Teachers
 
 log = logging.getLogger(__name__)
 PROGRAM = "hdnn-train-kd"
@@ -41,31 +39,15 @@ def parser() -> OptionParser:
     return options
 
 
-def open_source(args: Any, training: Training) -> SoftSource:
-    """The soft labels that the option and arguments name."""
-    words = args.teacher.split()
-    if words and all(Path(w).is_dir() and not (Path(w) / "info.json").is_file() for w in words):
-        unlabelled = args.unlabelled_data.split()
-        data = args.teacher_data.split() or [args.data_train, args.data_cv, *unlabelled]
-        teachers = Teachers(words, data, training.device, args.precision)
-        if teachers.num_pdfs != training.task.num_pdfs:
-            raise HdnnError(
-                f"{words[0]} has {teachers.num_pdfs} pdfs, {args.ali_train} {training.task.num_pdfs}; "
-                "take a teacher of the same tree"
-            )
-        log.info("teacher on the fly: %s", ", ".join(network.name for network in teachers.networks))
-        return OnTheFly(teachers, args.temperature)
-    source = open_stored(args.teacher, training.task.num_pdfs, args.temperature, args.keep_mass)
-    log.info("stored soft labels: %s", args.teacher)
-    return source
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.temperature <= 0 or args.hard_weight < 0 or not 0 < args.keep_mass <= 1:
         raise HdnnError("--temperature must be above 0, --hard-weight not negative, --keep-mass above 0 and at most 1")
     training = Training(args, args.unlabelled_data.split())
-    source = open_source(args, training)
+    data = args.teacher_data.split() or [args.data_train, args.data_cv, *args.unlabelled_data.split()]
+    source = open_source(
+        args.teacher, data, training.task.num_pdfs, args.temperature, args.keep_mass, training.device, args.precision
+    )
     soft_frames = source.num_frames()
     for name, part in (("training data", training.task.train), ("cross-validation data", training.task.cv)):
         part.frames = keep_with_targets(part.frames, soft_frames, f"soft labels of the {name}")

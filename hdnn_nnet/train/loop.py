@@ -6,7 +6,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class Criterion(Protocol):
     """A loss that is a sum over frames."""
 
-    def __call__(self, logits: Tensor, targets: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def __call__(self, logits: Tensor, targets: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """Two scalars: the differentiable sum over the N frames of a minibatch, and how many frames are classified right."""
 
 
@@ -104,10 +104,7 @@ def train(
         HdnnError: a checkpoint of another set-up, or a loss that never becomes finite.
     """
     path = directory / "checkpoint.safetensors"
-    groups = model.parameter_groups()
-    parameters = [p for name in options.update for p in groups[name]]
-    for parameter in model.parameters():
-        parameter.requires_grad_(any(parameter is p for p in parameters))
+    parameters = choose_parameters(model, options.update)
     sgd = Sgd(parameters, options.scale_rate)
     progress = Progress()
 
@@ -118,7 +115,7 @@ def train(
         if not math.isfinite(cv_loss):
             raise HdnnError("the cross-validation loss of the initial network is not finite; check the features")
         schedule.start(cv_loss)
-        best = _copy(model)
+        best = copy_state(model)
         log.info("initial network: cross-validation loss %.4f, frame accuracy %.4f", cv_loss, cv_accuracy)
     else:
         tensors, saved = restored
@@ -143,7 +140,7 @@ def train(
             save_checkpoint(path, tensors, state)
 
     writer = _tensorboard(directory) if job.is_main else None
-    with _stop_signals() as stop:
+    with stop_signals() as stop:
         while not schedule.finished:
             momentum = options.momentum if progress.epoch >= options.momentum_from_epoch else 0.0
             started = saved_at = time.monotonic()
@@ -206,7 +203,7 @@ def train(
                 line.frames_per_second,
             )
             if accepted:
-                best = _copy(model)
+                best = copy_state(model)
                 if job.is_main:
                     save_model(model, directory, "best.safetensors")
             else:
@@ -270,7 +267,7 @@ def show_progress(items: Iterable[Any], what: str, total: int, done: int, visibl
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def stop_signals() -> Iterator[list[int]]:
     """A list that becomes non-empty when SIGTERM or SIGINT arrives, so that the loop can stop between two steps."""
     received: list[int] = []
     previous = {s: signal.signal(s, lambda number, _: received.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
@@ -281,7 +278,21 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _copy(model: AcousticModel) -> dict[str, Tensor]:
+def choose_parameters(model: AcousticModel, update: Sequence[str]) -> list[torch.nn.Parameter]:
+    """The parameters of the groups named; all others need no gradient from now on."""
+    groups = model.parameter_groups()
+    unknown = [name for name in update if name not in groups]
+    if unknown or not update:
+        raise HdnnError(f"no parameter group {', '.join(unknown) or 'is named'}; there are {', '.join(groups)}")
+    parameters = [p for name in update for p in groups[name]]
+    if not parameters:
+        raise HdnnError(f"{model.name} has no parameters in the group {', '.join(update)}")
+    for parameter in model.parameters():
+        parameter.requires_grad_(any(parameter is p for p in parameters))
+    return parameters
+
+
+def copy_state(model: AcousticModel) -> dict[str, Tensor]:
     return {k: v.detach().clone() for k, v in model.state_dict().items()}
 
 

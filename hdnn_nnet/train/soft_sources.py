@@ -1,5 +1,6 @@
 """Where soft labels come from: teachers run on the fly, a directory of stored ones, or a table that another system wrote."""
 
+import logging
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ from hdnn_nnet.nn.distillation import SoftLabels
 from hdnn_nnet.train.columns import Targets
 from hdnn_nnet.train.soft_labels import sparsify, temper
 from hdnn_nnet.train.teacher import Teachers
+
+log = logging.getLogger(__name__)
 
 
 class SoftSource(Protocol):
@@ -243,3 +246,35 @@ def open_stored(where: str | os.PathLike[str], num_pdfs: int, temperature: float
     if _holds_matrices(str(where)):
         return Stored(MatrixScript(rest, num_pdfs, mass, temperature), num_pdfs, temperature)
     return Stored(PosteriorScript(rest), num_pdfs, temperature)
+
+
+def open_source(
+    teacher: str,
+    data_dirs: Sequence[str],
+    num_pdfs: int,
+    temperature: float,
+    mass: float,
+    device: torch.device,
+    precision: str,
+) -> SoftSource:
+    """What the teacher argument of a training program names: model directories, stored soft labels, or a table.
+
+    Args:
+        teacher: one or more model directories with spaces between (run on the fly), or as `open_stored`.
+        data_dirs: where the features of teachers on the fly are.
+        num_pdfs: of the alignment.
+
+    Raises:
+        HdnnError: not readable, or another number of pdfs.
+    """
+    words = teacher.split()
+    if words and all(Path(w).is_dir() and not (Path(w) / "info.json").is_file() for w in words):
+        teachers = Teachers(words, data_dirs, device, precision)
+        if teachers.num_pdfs != num_pdfs:
+            raise HdnnError(
+                f"{words[0]} has {teachers.num_pdfs} pdfs, the alignment {num_pdfs}; take a teacher of the same tree"
+            )
+        log.info("teacher on the fly: %s", ", ".join(network.name for network in teachers.networks))
+        return OnTheFly(teachers, temperature)
+    log.info("stored soft labels: %s", teacher)
+    return open_stored(teacher, num_pdfs, temperature, mass)

@@ -1,0 +1,112 @@
+"""Where the lattices of sequence training come from: a table made before, or a decoder that runs during the training."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.lattice import AnyLattice, CompactLattice
+from hdnn_nnet.kaldi.lattice_ops import prune, to_compact
+from hdnn_nnet.kaldi.lattice_table import read_lattice
+from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.sequence.arcs import LatticeArcs, lattice_arcs
+
+#: factors of the lattice beam that are tried in turn on a lattice that is too large
+_NARROWER = (0.75, 0.5, 0.25)
+
+
+class LatticeSource(Protocol):
+    """Lattices of a batch of utterances."""
+
+    needs_loglikes: bool
+
+    def __contains__(self, utt: str) -> bool: ...
+
+    def lattices(self, utts: Sequence[str], loglikes: Sequence[np.ndarray]) -> list[AnyLattice | None]:
+        """One lattice an utterance; None where there is none.
+
+        Args:
+            loglikes: (frames, pdfs) of each if `needs_loglikes`, else empty.
+        """
+
+
+class StoredLattices:
+    """Lattices of a script file (`lat.scp` of make_denlats.sh, of Kaldi's or of ours)."""
+
+    needs_loglikes = False
+
+    def __init__(self, script: str) -> None:
+        self.script = script
+        self.lines = read_scp(script)
+
+    def __contains__(self, utt: str) -> bool:
+        return utt in self.lines
+
+    def lattices(self, utts: Sequence[str], loglikes: Sequence[np.ndarray]) -> list[AnyLattice | None]:
+        del loglikes
+        result: list[AnyLattice | None] = []
+        for utt in utts:
+            try:
+                result.append(read_lattice(self.lines[utt]))
+            except HdnnError as error:
+                raise HdnnError(f"{self.script}, key {utt}: {error}") from error
+        return result
+
+
+class DecodedLattices:
+    """Lattices of the model in training, by k2's search on a denominator graph."""
+
+    needs_loglikes = True
+
+    def __init__(
+        self,
+        graph: str,
+        model: TransitionModel,
+        acoustic_scale: float,
+        beam: float,
+        lattice_beam: float,
+        max_active: int,
+    ) -> None:
+        from hdnn_nnet.decode.decoder import Decoder
+        from hdnn_nnet.kaldi.fst import read_fst
+
+        self.decoder = Decoder(
+            read_fst(graph), model.tid_to_pdf, beam=beam, lattice_beam=lattice_beam, max_active=max_active,
+            acoustic_scale=acoustic_scale,
+        )  # fmt: skip
+
+    def __contains__(self, utt: str) -> bool:
+        return True
+
+    def lattices(self, utts: Sequence[str], loglikes: Sequence[np.ndarray]) -> list[AnyLattice | None]:
+        del utts
+        return [result.lattice for result in self.decoder.decode(list(loglikes))]
+
+
+def bounded_arcs(
+    lattice: AnyLattice,
+    model: TransitionModel,
+    where: str,
+    max_entries: int,
+    beam: float,
+    acoustic_scale: float,
+    skipped: Counter[str],
+) -> LatticeArcs | None:
+    """The arcs of a lattice, pruned when it has more than `max_entries` arcs and frames; None (and counted) if that fails.
+
+    Args:
+        beam: lattice beam that it was made with; narrower ones are tried.
+        skipped: counts `pruned` and `too large`.
+    """
+    compact = lattice if isinstance(lattice, CompactLattice) else to_compact(lattice)
+    for number, factor in enumerate((1.0, *_NARROWER)):
+        smaller = compact if number == 0 else prune(compact, beam * factor, acoustic_scale, 1.0, where)
+        if len(smaller.strings) + smaller.num_arcs <= max_entries:
+            if number:
+                skipped["pruned (not skipped)"] += 1
+            return lattice_arcs(smaller, model, where)
+    skipped["lattice too large"] += 1
+    return None
