@@ -72,9 +72,14 @@ def test_pruning_keeps_what_is_on_good_paths(lattice: CompactLattice, beam: floa
     kept = content(all_paths(pruned))
     assert set(content(good)) <= set(kept) <= set(content(paths))
     # Every arc and final weight that is left lies on a path within the beam.
-    for arc in range(pruned.num_arcs):
+    for number in range(pruned.num_arcs + pruned.num_states):
         marked = scale(pruned)
-        marked.arcs["graph"][arc] += 1000
+        if number < pruned.num_arcs:
+            marked.arcs["graph"][number] += 1000
+        elif marked.is_final()[number - pruned.num_arcs]:
+            marked.final[number - pruned.num_arcs, 0] += 1000
+        else:
+            continue
         through = [p.graph - 1000 + 0.5 * p.acoustic for p in all_paths(marked) if p.graph > 500]
         assert min(through) <= min(costs) + beam
 
