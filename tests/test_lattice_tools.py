@@ -11,7 +11,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.lattice import LATTICE_ARC, CompactLattice, Lattice, expand
 from hdnn_nnet.kaldi.lattice_best import best_paths
 from hdnn_nnet.kaldi.lattice_nbest import n_best
-from hdnn_nnet.kaldi.lattice_ops import depth, prune, scale, to_compact
+from hdnn_nnet.kaldi.lattice_ops import depth, limit_depth, prune, scale, to_compact
 from hdnn_nnet.kaldi.lattice_oracle import oracle
 from hdnn_nnet.kaldi.lattice_table import read_lattices
 from hdnn_nnet.score.wer import compute_wer
@@ -152,3 +152,17 @@ def test_depth() -> None:
     assert depth(lattice, 2) == 1.5
     assert depth(to_compact(lattice), 2) == 1.5
     assert depth(lattice, 0) == 1.0
+
+
+def test_depth_can_be_limited(kaldi_fixture: Path) -> None:
+    rows = (kaldi_fixture / "exp/decode/best_path.ali").read_text().splitlines()
+    frames = {row.split()[0]: len(row.split()) - 1 for row in rows}
+    for key, lattice in read_lattices(kaldi_fixture / "exp/decode/lat.1.gz"):
+        before = depth(lattice, frames[key])
+        best = best_paths(lattice, np.array([0.1]), np.zeros(1))[0]
+        assert limit_depth(lattice, frames[key], before + 1) is lattice
+        for most in (before / 3, 1.0):
+            limited = limit_depth(lattice, frames[key], most)
+            assert depth(limited, frames[key]) <= most
+            again = best_paths(limited, np.array([0.1]), np.zeros(1))[0]
+            assert (again.words.tolist(), again.graph) == (best.words.tolist(), best.graph)

@@ -454,7 +454,7 @@ def test_unused_outputs_need_not_be_computed(data: st.DataObject) -> None:
     full, part = evaluate(loglikes, batch, options), evaluate(loglikes[:, pdfs], small, options)
     assert torch.equal(full.objective, part.objective)
     assert torch.equal(full.gradient[:, pdfs], part.gradient)
-    assert full.gradient.abs().sum() == part.gradient.abs().sum()
+    assert full.gradient.count_nonzero() == part.gradient.count_nonzero()
 
 
 def test_boosting_moves_mass_to_errors(task: Task) -> None:
@@ -492,9 +492,8 @@ def test_bad_lattices_are_refused_by_name() -> None:
     no_final = linear(1, 3, 5)
     no_final.final[:] = np.inf
     refused(no_final, "no final state")
-    apart = linear(1, 3, 5)
-    apart.arcs["nextstate"][1] = 0
-    refused(apart, "no path")
+    gap = np.array([(1, 0, 0, 0, 1), (5, 0, 0, 0, 3)], LATTICE_ARC)
+    refused(Lattice(0, np.array([0, 1, 1, 2, 2]), gap, good.final), "no path")
     empty = Lattice(-1, np.zeros(1, np.int64), np.zeros(0, LATTICE_ARC), np.zeros((0, 2), np.float32))
     refused(empty, "empty")
     refused(linear(0, 0), "no frames")

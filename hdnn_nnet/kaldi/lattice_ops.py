@@ -198,3 +198,24 @@ def depth(lattice: AnyLattice, num_frames: int) -> float:
     if isinstance(lattice, Lattice):
         return int((lattice.arcs["ilabel"] != 0).sum()) / num_frames
     return (len(lattice.strings) + len(lattice.final_strings)) / num_frames
+
+
+def limit_depth(
+    lattice: L,
+    num_frames: int,
+    max_depth: float,
+    beam: float = 10.0,
+    acoustic_scale: float = 0.1,
+    where: str = "lattice",
+) -> L:
+    """The lattice, pruned if needed so that at most `max_depth` arcs cross a frame; bounds the memory of training.
+
+    The beam shrinks from `beam` by quarters until the depth fits. The best path always stays, even alone beyond the limit.
+
+    Raises:
+        HdnnError: as `prune`.
+    """
+    while depth(lattice, num_frames) > max_depth and beam > 1e-3:
+        lattice = prune(lattice, beam, acoustic_scale, where=where)
+        beam *= 0.75
+    return lattice

@@ -73,10 +73,12 @@ def lattice_arcs(
     compact = to_compact(lattice, merge) if isinstance(lattice, Lattice) else lattice
     if compact.start < 0 or not compact.is_final().any():
         raise HdnnError(f"{where}: the lattice is empty or has no final state; decode this utterance again")
-    compact = connect(compact)
-    if compact.num_states == 0:
-        raise HdnnError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
     level = topological_order(compact, where)
+    if _has_loose_ends(compact):
+        compact = connect(compact)
+        if compact.num_states == 0:
+            raise HdnnError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
+        level = topological_order(compact, where)
     source, target = compact.sources().astype(np.int64), compact.arcs["nextstate"].astype(np.int64)
     time = _state_times(compact, level, source, target, where)
     ending = np.flatnonzero(compact.is_final())
@@ -124,6 +126,13 @@ def lattice_arcs(
         pdf=model.tid_to_pdf[ids].astype(np.int64),
         phone=model.tid_to_phone[ids].astype(np.int64),
     )
+
+
+def _has_loose_ends(compact: CompactLattice) -> bool:
+    """Whether states of an acyclic lattice lie on no complete path: some of these have no way in, or no way on."""
+    arcs_in = np.bincount(compact.arcs["nextstate"], minlength=compact.num_states)
+    arcs_in[compact.start] = 1
+    return bool((arcs_in == 0).any() or ((np.diff(compact.offsets) == 0) & ~compact.is_final()).any())
 
 
 def _state_times(
