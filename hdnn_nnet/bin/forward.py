@@ -2,6 +2,7 @@
 
 import logging
 import time
+from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def parser() -> OptionParser:
     options.add_argument("features", help="data directory (its CMVN and deltas as in training) or a feature rspecifier")
     options.add_argument("wspecifier", help="where the matrices go, for example ark:-")
     options.add_argument("--output", choices=OUTPUTS, default="loglikes", help="what is written")
+    add_network_options(options)
+    return options
+
+
+def add_network_options(options: OptionParser) -> None:
+    """The options of `open_network` and the batch size, for every program that forwards a network."""
     options.add_argument("--class-frame-counts", default="", help="counts for the prior; default: the model's own")
     options.add_argument("--prior-scale", type=float, default=1.0, help="factor of the log-prior")
     options.add_argument("--weights", default="final.safetensors", help="weights file in model_dir")
@@ -37,7 +44,19 @@ def parser() -> OptionParser:
     options.add_argument("--num-threads", type=int, default=1, help="CPU threads; 0: torch's choice")
     options.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
     options.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the matrix products")
-    return options
+
+
+def open_network(args: Namespace, model_dir: Path, output: str) -> tuple[Network, torch.Tensor | None]:
+    """The network of a model directory on its device, and the scaled log-prior, (num_pdfs,), if `output` needs one."""
+    if args.num_threads:
+        torch.set_num_threads(args.num_threads)
+    device = choose_device(args.device)
+    model = load_network(model_dir, args.weights).to(device)
+    model.compute_dtype = choose_dtype(args.precision, device)
+    if output != "loglikes":
+        return model, None
+    prior = read_log_prior(args.class_frame_counts or counts_path(model_dir), model.num_pdfs)
+    return model, torch.from_numpy(args.prior_scale * prior).to(device, torch.float32)
 
 
 def open_features(where: str, model_dir: Path) -> Iterable[tuple[str, np.ndarray]]:
@@ -88,33 +107,40 @@ def compute(
     return values.cpu().numpy()
 
 
+def forward_all(
+    model: Network,
+    utterances: Iterable[tuple[str, np.ndarray]],
+    output: str,
+    log_prior: torch.Tensor | None,
+    batch_frames: int,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Features of utterances, (T, feat_dim), to outputs, (T, num_pdfs) float32, in the same order.
+
+    Raises:
+        HdnnError: features of another width or of no frames, NaN or infinity in the outputs.
+    """
+    for batch in batches(utterances, batch_frames, model.feat_dim):
+        values = compute(model, [m for _, m in batch], output, log_prior)
+        if not np.isfinite(values).all():
+            raise HdnnError(f"the network gives NaN or infinity in one of {', '.join(u for u, _ in batch)}")
+        row = 0
+        for utt, matrix in batch:
+            yield utt, values[row : row + len(matrix)]
+            row += len(matrix)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    if args.num_threads:
-        torch.set_num_threads(args.num_threads)
     model_dir = Path(args.model_dir)
-    device = choose_device(args.device)
-    model = load_network(model_dir, args.weights).to(device)
-    model.compute_dtype = choose_dtype(args.precision, device)
-    log_prior = None
-    if args.output == "loglikes":
-        path = args.class_frame_counts or counts_path(model_dir)
-        prior = read_log_prior(path, model.num_pdfs)
-        log_prior = torch.from_numpy(args.prior_scale * prior).to(device, torch.float32)
+    model, log_prior = open_network(args, model_dir, args.output)
     utts = frames = 0
     started = time.monotonic()
     source = open_features(args.features, model_dir)
     with MatrixWriter(args.wspecifier) as writer:
-        for batch in batches(source, args.batch_frames, model.feat_dim):
-            values = compute(model, [m for _, m in batch], args.output, log_prior)
-            if not np.isfinite(values).all():
-                raise HdnnError(f"the network gives NaN or infinity in one of {', '.join(u for u, _ in batch)}")
-            row = 0
-            for utt, matrix in batch:
-                writer.write_matrix(utt, values[row : row + len(matrix)])
-                row += len(matrix)
-            utts += len(batch)
-            frames += row
+        for utt, values in forward_all(model, source, args.output, log_prior, args.batch_frames):
+            writer.write_matrix(utt, values)
+            utts += 1
+            frames += len(values)
     if not utts:
         raise HdnnError(f"{args.features} holds no utterances")
     seconds = time.monotonic() - started
