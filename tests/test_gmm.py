@@ -12,7 +12,7 @@ from hdnn_nnet.bin import align_mono, collect_ali, train_mono
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm import train
-from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler, Transcripts
+from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler
 from hdnn_nnet.gmm.directory import DEFAULT_CMVN, DEFAULT_DELTAS, gmm_reader
 from hdnn_nnet.gmm.em import Statistics, split_gmms, split_targets, update_gmms, update_transitions
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods, read_gmm_model, write_gmm_model
@@ -21,6 +21,7 @@ from hdnn_nnet.gmm.wheel import wheel_transitions
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.symbols import SymbolTable, read_integer_lines, read_integers
 from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.transcripts import Transcripts
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 

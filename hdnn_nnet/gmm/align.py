@@ -14,7 +14,7 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.gmm.wheel import wheel_transitions, wheel_tree
-from hdnn_nnet.kaldi.symbols import SymbolTable, read_integers
+from hdnn_nnet.kaldi.symbols import read_integers
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 
@@ -28,24 +28,6 @@ class AlignOptions:
     acoustic_scale: float = 0.1
     transition_scale: float = 1.0
     self_loop_scale: float = 0.1
-
-
-class Transcripts:
-    """Words of a lang directory: text to word numbers, unknown words to the one in oov.int."""
-
-    def __init__(self, lang: Path) -> None:
-        self.words = SymbolTable.read(lang / "words.txt")
-        oov = read_integers(lang / "oov.int")
-        if len(oov) != 1:
-            raise HdnnError(f"{lang}/oov.int must hold one number; make the lang directory again")
-        self.oov = oov[0]
-        self.unknown = 0
-
-    def numbers(self, text: str) -> list[int]:
-        """Word numbers of a line of text; counts unknown words in `unknown`."""
-        numbers = [self.words.ids.get(word, self.oov) for word in text.split()]
-        self.unknown += numbers.count(self.oov)
-        return numbers
 
 
 class GraphCompiler:

@@ -19,11 +19,12 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler, Transcripts, equal_alignment
+from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler, equal_alignment
 from hdnn_nnet.gmm.em import BLOCK_FRAMES, Statistics, split_gmms, split_targets, update_gmms, update_transitions
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods
 from hdnn_nnet.kaldi.symbols import read_integer_lines, read_integers
 from hdnn_nnet.kaldi.topology import HmmTopology
+from hdnn_nnet.kaldi.transcripts import Transcripts
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency, monophone_tree, monophone_tuples
 
