@@ -16,6 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = OptionParser("hdnn-collect-ali", __doc__ or "")
     parser.add_argument("--num-jobs", type=int, default=1, help="jobs that wrote ali.JOB.gz and unaligned.JOB")
     parser.add_argument("--max-failed", type=float, default=0.05, help="share of utterances that may fail to align")
+    parser.add_argument("--lang-dir", help="take phones.txt from there instead of from the model's directory")
     parser.add_argument("--root", help="where to look for features with relative paths that do not exist from here")
     parser.add_argument("data_dir")
     parser.add_argument("src_dir")
@@ -46,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{reader.num_frames.get(utterance)} of features; align again"
             )
     report_failures(target, failed, len(reader), args.max_failed)
-    copy_files(source, target, ["tree", "phones.txt", "cmvn_opts", "delta_opts", "final.occs", "final.mdl"])
+    copy_files(Path(args.lang_dir or source), target, ["phones.txt"])
+    copy_files(source, target, ["tree", "cmvn_opts", "delta_opts", "final.occs", "final.mdl"])
     frames = sum(len(path) for path in alignments.values())
     logging.info("%s: %d of %d utterances aligned, %d frames", target, len(alignments), len(reader), frames)
     return 0

@@ -57,8 +57,9 @@ def report_failures(directory: Path, failed: Sequence[str], total: int, max_fail
         logging.warning("%d of %d utterances could not be aligned: %s", len(failed), total, " ".join(failed[:20]))
     if len(failed) > max_failed * total:
         raise HdnnError(
-            f"{directory}: {len(failed)} of {total} utterances could not be aligned (listed in {directory}/unaligned), "
-            f"more than --max-failed {max_failed} allows; check transcripts and segments, or raise --retry-beam"
+            f"{directory}: {len(failed)} of {total} utterances could not be aligned ({' '.join(failed[:10])}; all are "
+            f"listed in {directory}/unaligned), more than the allowed share of {max_failed:g}; "
+            "check transcripts and segments, or raise --retry-beam"
         )
 
 

@@ -78,6 +78,28 @@ class SymbolTable:
         write_text(path, "".join(f"{symbol} {number}\n" for symbol, number in self.ids.items()))
 
 
+def check_phones(lang: str | os.PathLike[str], model_dir: str | os.PathLike[str]) -> None:
+    """Check that two directories number their phones alike (Kaldi's check_phones_compatible.sh).
+
+    Disambiguation symbols may differ. A directory without phones.txt is not checked.
+
+    Raises:
+        HdnnError: the phone sets differ.
+    """
+    paths = [Path(directory) / "phones.txt" for directory in (lang, model_dir)]
+    if not all(path.is_file() for path in paths):
+        return
+    phones = [
+        {(phone, number) for phone, number in SymbolTable.read(path).ids.items() if not phone.startswith("#")}
+        for path in paths
+    ]
+    if odd := phones[0] ^ phones[1]:
+        raise HdnnError(
+            f"{paths[0]} and {paths[1]} differ in {len(odd)} entries, such as {min(odd)[0]}; "
+            "give the lang directory that the model was trained with"
+        )
+
+
 def _read_text(path: str | os.PathLike[str]) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
