@@ -146,6 +146,18 @@ def test_search_that_ends_nowhere_is_partial(kaldi_fixture: Path, tmp_path: Path
     assert "cut" in caplog.text
 
 
+def test_graph_with_fewer_states_than_min_active(kaldi_fixture: Path) -> None:
+    fst = read_fst(kaldi_fixture / "exp/denlats/dengraph/HCLG.fst")
+    pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
+    _, matrix = next(read_matrices(kaldi_fixture / "exp/nnet/loglikes_train.ark"))
+    decoder = Decoder(fst, pdf, beam=20.0, lattice_beam=2.0, min_active=200, max_active=5000)
+    assert fst.num_states < 200
+    (result,) = decoder.decode([matrix])
+    assert result.lattice is not None
+    path = best_paths(result.lattice, np.array([0.1]), np.zeros(1))[0]
+    assert path.graph + 0.1 * path.acoustic == pytest.approx(viterbi(fst, pdf, matrix, 0.1), abs=2e-3)
+
+
 def test_bad_input_is_refused(kaldi_fixture: Path, tmp_path: Path) -> None:
     import kaldiio
 

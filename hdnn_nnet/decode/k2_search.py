@@ -82,7 +82,7 @@ class K2Search:
         dense = k2.DenseFsaVec(torch.from_numpy(scores) * acoustic_scale, torch.from_numpy(segments))
         # k2 sizes a table by the limit; Kaldi's default, the largest integer, would overflow.
         max_active = int(min(_ACTIVE_FACTOR * max_active, self.graph.num_states + 1, _MOST_STATES // len(order)))
-        min_active = min(min_active, max_active - 1)  # k2 insists, also where the graph has few states
+        min_active = min(min_active, max_active - 1)  # k2 insists, even where the graph has fewer states
         lattice = k2.intersect_dense_pruned(
             self.fsa, dense, self.beam, self.lattice_beam, min_active, max_active, frame_idx_name="frame"
         )
