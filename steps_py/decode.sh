@@ -26,6 +26,7 @@ scoring_opts="--min-lmwt 4 --max-lmwt 15"
 echo "$0 $*" >&2
 if [ -f path.sh ]; then . ./path.sh; fi
 . parse_options.sh || exit 1
+. decoder.sh || exit 1
 set -euo pipefail
 
 if [ $# -ne 3 ]; then
@@ -51,39 +52,18 @@ if [ "$stage" -le 0 ]; then
     fi
   done
 
-  threads=
-  case $decoder in
-    auto) if command -v latgen-faster-mapped > /dev/null; then decoder=kaldi; else decoder=k2; fi ;;
-    kaldi | k2) ;;
-    *)
-      echo "$0: --decoder must be auto, kaldi or k2, not $decoder" >&2
-      exit 1
-      ;;
-  esac
-  if [ "$decoder" = kaldi ]; then
-    latgen=(latgen-faster-mapped)
-    if [ "$num_threads" -gt 1 ]; then
-      latgen=(latgen-faster-mapped-parallel "--num-threads=$num_threads")
-      threads="--num-threads $((num_threads + 1))"
-    fi
-  else
-    latgen=(python3 -m hdnn_nnet.bin.latgen)
-  fi
-
+  choose_decoder "$decoder" "$num_threads"
   nj=$(python3 -m hdnn_nnet.bin.split_data "$data" "$nj")
   sdata=$data/split$nj
   mkdir -p "$dir/log"
   # What an earlier run left would hide missing lattices, or pass for the result of this one.
   rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi
   echo "$nj" > "$dir/num_jobs"
-  # The launchers set no pipefail: a failed forward pass shows as missing lattices, which are counted below.
   # shellcheck disable=SC2086
-  $cmd $threads "JOB=1:$nj" "$dir/log/decode.JOB.log" \
-    python3 -m hdnn_nnet.bin.forward $forward_opts "$srcdir" "$sdata/JOB" ark:- \| \
-    "${latgen[@]}" "--min-active=$min_active" "--max-active=$max_active" "--max-mem=$max_mem" "--beam=$beam" \
+  decode_jobs "$nj" "$dir/log/decode.JOB.log" "$forward_opts" "$srcdir" "$sdata" "ark:|gzip -c > $dir/lat.JOB.gz" \
+    "--min-active=$min_active" "--max-active=$max_active" "--max-mem=$max_mem" "--beam=$beam" \
     "--lattice-beam=$lattice_beam" "--acoustic-scale=$acwt" --allow-partial=true \
-    "--word-symbol-table=$graphdir/words.txt" $latgen_opts \
-    "$model" "$graphdir/HCLG.fst" ark:- "ark:|gzip -c > $dir/lat.JOB.gz"
+    "--word-symbol-table=$graphdir/words.txt" $latgen_opts "$model" "$graphdir/HCLG.fst"
   counts=$(python3 -m hdnn_nnet.bin.check_lattices --max-missing "$max_missing" "$data" "$dir")
   partial=$(cat "$dir"/log/decode.*.log | grep -ciE 'partial (lattice|traceback)|no final state|no final-state' || true)
   echo "$0: $counts ($decoder decoder, $nj jobs, $partial partial)"
