@@ -66,6 +66,20 @@ class OptionParser(argparse.ArgumentParser):
         return super().parse_args(expanded, namespace)
 
 
+def add_job_options(parser: OptionParser) -> None:
+    """`--num-jobs` and `--job`, for programs that do one part of the work."""
+    parser.add_argument("--num-jobs", type=int, default=1, help="parts the utterances are cut into")
+    parser.add_argument("--job", type=int, default=1, help="which part, from 1")
+
+
+def part_of(items: Sequence[str], args: argparse.Namespace) -> Sequence[str]:
+    """The items of job `args.job` of `args.num_jobs`: contiguous parts of about equal size."""
+    if not 1 <= args.job <= args.num_jobs:
+        raise HdnnError(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
+    first, last = (len(items) * part // args.num_jobs for part in (args.job - 1, args.job))
+    return items[first:last]
+
+
 def _config_paths(arguments: Sequence[str]) -> list[str]:
     paths = [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
     return paths + [b for a, b in itertools.pairwise(arguments) if a == "--config"]

@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hdnn_nnet.bin.forward import add_network_options, forward_all, open_network
-from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.bin.forward import add_network_options, forward_all, model_features, open_network
+from hdnn_nnet.cli import OptionParser, part_of, run
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.gmm.align_job import add_align_options, align_job, part_of
+from hdnn_nnet.gmm.align_job import add_align_options, align_job
 from hdnn_nnet.gmm.directory import read_transcripts
 from hdnn_nnet.kaldi.symbols import check_phones
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
-from hdnn_nnet.model_dir import read_option_file
 
 PROGRAM = "hdnn-align"
 
@@ -31,9 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_phones(lang, source)
     transition_model = TransitionModel.read(source / "final.mdl")
     tree = ContextDependency.read(source / "tree")
-    reader = FeatureReader(
-        data, read_option_file(source / "cmvn_opts"), read_option_file(source / "delta_opts"), args.root
-    )
+    reader = model_features(data, source, args.root)
     model, log_prior = open_network(args, source, "loglikes")
     if model.num_pdfs != transition_model.num_pdfs:
         raise HdnnError(

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hdnn_nnet.cli import OptionParser, run
-from hdnn_nnet.gmm.align_job import add_align_options, align_job, part_of
+from hdnn_nnet.cli import OptionParser, part_of, run
+from hdnn_nnet.gmm.align_job import add_align_options, align_job
 from hdnn_nnet.gmm.directory import gmm_reader, read_transcripts
 from hdnn_nnet.gmm.model import LogLikelihoods, read_gmm_model
 from hdnn_nnet.gmm.train import silence_pdfs

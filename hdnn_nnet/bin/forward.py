@@ -59,12 +59,16 @@ def open_network(args: Namespace, model_dir: Path, output: str) -> tuple[Network
     return model, torch.from_numpy(args.prior_scale * prior).to(device, torch.float32)
 
 
+def model_features(data_dir: str | Path, model_dir: Path, root: str | None = None) -> FeatureReader:
+    """The features of a data directory with the model's CMVN and deltas."""
+    cmvn, deltas = (read_option_file(model_dir / name) for name in ("cmvn_opts", "delta_opts"))
+    return FeatureReader(data_dir, cmvn, deltas, root)
+
+
 def open_features(where: str, model_dir: Path) -> Iterable[tuple[str, np.ndarray]]:
     """A data directory with the model's CMVN and deltas, or a table whose features are taken as they are."""
     if Path(where).is_dir():
-        return FeatureReader(
-            where, read_option_file(model_dir / "cmvn_opts"), read_option_file(model_dir / "delta_opts")
-        )
+        return model_features(where, model_dir)
     return read_matrices(where)
 
 

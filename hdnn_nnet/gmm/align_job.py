@@ -2,14 +2,13 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.atomic import write_text
-from hdnn_nnet.cli import OptionParser
-from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.cli import OptionParser, add_job_options
 from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler
 from hdnn_nnet.kaldi.alignments import write_alignments
 from hdnn_nnet.kaldi.transcripts import Transcripts
@@ -18,23 +17,14 @@ from hdnn_nnet.kaldi.tree import ContextDependency
 
 
 def add_align_options(parser: OptionParser) -> None:
-    """Which part of the utterances, beams and scales; the defaults are those of Kaldi's alignment scripts."""
-    parser.add_argument("--num-jobs", type=int, default=1, help="parts the utterances are cut into")
-    parser.add_argument("--job", type=int, default=1, help="which part, from 1")
+    """Which job of how many, beams and scales; the defaults are those of Kaldi's alignment scripts."""
+    add_job_options(parser)
     parser.add_argument("--beam", type=float, default=10.0, help="beam of the search")
     parser.add_argument("--retry-beam", type=float, default=40.0, help="beam for utterances that fail")
     parser.add_argument("--acoustic-scale", type=float, default=0.1, help="factor on the log-likelihoods")
     parser.add_argument("--transition-scale", type=float, default=1.0, help="scale of transitions between states")
     parser.add_argument("--self-loop-scale", type=float, default=0.1, help="scale of self-loops and of leaving them")
     parser.add_argument("--root", help="where to look for features with relative paths that do not exist from here")
-
-
-def part_of(utterances: Sequence[str], args: Namespace) -> Sequence[str]:
-    """The utterances of job `args.job` of `args.num_jobs`: contiguous parts of about equal size."""
-    if not 1 <= args.job <= args.num_jobs:
-        raise HdnnError(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
-    first, last = (len(utterances) * part // args.num_jobs for part in (args.job - 1, args.job))
-    return utterances[first:last]
 
 
 def align_job(
