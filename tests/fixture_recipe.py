@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import torch
 
 from hdnn_nnet.model_dir import save_model
@@ -44,6 +45,16 @@ def make(fixture: Path, folder: Path) -> Path:
     torch.manual_seed(3)
     save_model(build_network(NetworkConfig("hdnn", 13, 40, 8, 2, 1, 1)), folder / "exp/hdnn")
     return folder
+
+
+def kaldi_program(kaldi_root: Path, name: str) -> Path:
+    """A program of Kaldi's src/bin; the test is skipped where it is not built or does not start."""
+    program = kaldi_root / "src/bin" / name
+    if not program.exists():
+        pytest.skip(f"{name} is not built")
+    if b"Usage" not in subprocess.run([program], capture_output=True, check=False).stderr:
+        pytest.skip(f"{program} does not start (are its libraries complete?)")
+    return program
 
 
 def step(folder: Path, name: str, *words: str, programs: str = "") -> subprocess.CompletedProcess[str]:

@@ -68,6 +68,33 @@ def test_kaldis_network(recipe: Path, kaldi_fixture: Path) -> None:
         assert (folder / name).read_bytes() == (recipe / source / name).read_bytes()
 
 
+@pytest.mark.kaldi
+def test_align_compiled_mapped(recipe: Path, kaldi_fixture: Path, kaldi_root: Path) -> None:
+    """compile-train-graphs and align-compiled-mapped find the same paths, to the last frame."""
+    compiler, aligner = (
+        fixture_recipe.kaldi_program(kaldi_root, name) for name in ("compile-train-graphs", "align-compiled-mapped")
+    )
+    transcripts = Transcripts(recipe / "lang")
+    lines = [
+        f"{utterance} {' '.join(map(str, transcripts.numbers(text)))}\n"
+        for utterance, text in read_scp(recipe / "data/train/text").items()
+    ]
+    (recipe / "words.int").write_text("".join(lines))
+    tree, model = (str(recipe / "exp/nnet1" / name) for name in ("tree", "final.mdl"))
+    lexicon = [f"--read-disambig-syms={recipe}/lang/phones/disambig.int", tree, model, f"{recipe}/lang/L.fst"]
+    scales = ["--transition-scale=1.0", "--acoustic-scale=0.1", "--self-loop-scale=0.1", "--beam=10", "--retry-beam=40"]
+    for command in (
+        [compiler, *lexicon, f"ark,t:{recipe}/words.int", f"ark:{recipe}/graphs"],
+        [aligner, *scales, model, f"ark:{recipe}/graphs", "scp:exp/nnet/loglikes_train.scp", f"ark:{recipe}/ali.ark"],
+    ):
+        subprocess.run(command, cwd=kaldi_fixture, check=True, capture_output=True)
+    kaldis = read_alignments(recipe / "ali.ark")
+    ours = alignments_of(recipe, dict(read_matrices(kaldi_fixture / "exp/nnet/loglikes_train.ark")))
+    assert len(kaldis) == len(ours) == 10
+    for utterance, path in kaldis.items():
+        np.testing.assert_array_equal(ours[utterance], path)
+
+
 def test_our_network_and_failures(recipe: Path) -> None:
     """Utterances without a transcript, or with one that cannot fit, are named; an earlier run leaves nothing behind."""
     forward.main([str(recipe / "exp/hdnn"), str(recipe / "data/train"), f"ark:{recipe}/loglikes.ark"])

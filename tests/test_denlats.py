@@ -146,6 +146,27 @@ def test_step(recipe: Path, kaldi_fixture: Path) -> None:
         np.testing.assert_array_equal(path_alignment(ours[key], found), path_alignment(kaldis, expected))
 
 
+@pytest.mark.kaldi
+def test_step_with_real_kaldi(recipe: Path, kaldi_fixture: Path, kaldi_root: Path) -> None:
+    """latgen-faster-mapped behind our forward pass, writing ark,scp: the lattices of the fixture, path for path."""
+    programs = fixture_recipe.kaldi_program(kaldi_root, "latgen-faster-mapped").parent
+    done = fixture_recipe.step(
+        recipe, "make_denlats.sh", "--decoder", "kaldi", "--nj", "1", "--lattice-beam", "6.0", "--max-mem", "1000000000",
+        "--dengraph", f"{kaldi_fixture}/exp/denlats/dengraph", "data/train", "lang", "exp/nnet1", "exp/real_denlats",
+        programs=str(programs),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "10 of 10 utterances have lattices" in done.stdout
+    ours = dict(read_lattices(recipe / "exp/real_denlats/lat.scp"))
+    scale, none = np.array([0.1]), np.zeros(1)
+    for key, place in read_scp(kaldi_fixture / "exp/denlats/lat.scp").items():
+        kaldis = read_lattice(kaldi_fixture / place.split()[2])
+        assert ours[key].num_arcs == pytest.approx(kaldis.num_arcs, rel=0.05)
+        expected, found = (best_paths(lat, scale, none)[0] for lat in (kaldis, ours[key]))
+        np.testing.assert_array_equal(path_alignment(ours[key], found), path_alignment(kaldis, expected))
+        assert found.graph == pytest.approx(expected.graph, abs=1e-4)
+
+
 @pytest.fixture
 def stand_in(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> Path:
     """A latgen-faster-mapped that reads all of its input and writes Kaldi's lattices, all but one."""
