@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from matplotlib import pyplot
 
     figure, (losses, accuracies) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for number, directory in enumerate(options.directories):
+    # Sequence training has no cross-validation and no curves here.
+    frame_level = [d for d in options.directories if (Path(d) / "history.json").is_file()]
+    for number, directory in enumerate(frame_level):
         history = read_json(Path(directory) / "history.json")
         epochs = [line["epoch"] for line in history]
         rejected = [line for line in history if not line["accepted"]]
@@ -34,7 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 axes.plot(epochs, values, style, color=colour, label=f"{name}, {part}")
             marks = [factor * line[f"cv_{what}"] for line in rejected]
             axes.plot([line["epoch"] for line in rejected], marks, "x", color=colour)
-    losses.set(title="Cross-entropy per frame (x: epoch rejected)", xlabel="epoch", ylabel="nats")
+    losses.set(
+        title="Loss per frame: cross-entropy, or divergence from the teacher (x: rejected)",
+        xlabel="epoch",
+        ylabel="nats",
+    )
     accuracies.set(title="Frame accuracy", xlabel="epoch", ylabel="%")
     for axes in (losses, accuracies):
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -19,7 +19,7 @@ class Result:
 
     Attributes:
         criterion: the text of the file `criterion`, for example `CE` or `KD q=0 T=1`.
-        cv_loss, cv_accuracy: of the last accepted epoch.
+        cv_loss, cv_accuracy: of the last accepted epoch; None after sequence training.
         dev: the best of the development set's WER files; weight and penalty are chosen there.
         evaluation: WER of the evaluation set at that weight and penalty; None without such a set.
     """
@@ -28,8 +28,8 @@ class Result:
     config: NetworkConfig
     parameters: int
     criterion: str
-    cv_loss: float
-    cv_accuracy: float
+    cv_loss: float | None
+    cv_accuracy: float | None
     dev: WerFile
     evaluation: float | None
 
@@ -43,7 +43,8 @@ def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "dec
     Raises:
         HdnnError: a file is missing.
     """
-    history = [epoch for epoch in read_json(directory / "history.json") if epoch["accepted"]]
+    epochs = directory / "history.json"  # sequence training has no cross-validation
+    history = [epoch for epoch in read_json(epochs) if epoch["accepted"]] if epochs.is_file() else []
     chosen = best(read_wer_files(directory / dev))
     criterion = directory / "criterion"
     return Result(
@@ -51,8 +52,8 @@ def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "dec
         load_config(directory),
         read_json(directory / "model.json")["num_parameters"],
         criterion.read_text(encoding="utf-8").strip() if criterion.is_file() else "CE",
-        history[-1]["cv_loss"],
-        history[-1]["cv_accuracy"],
+        history[-1]["cv_loss"] if history else None,
+        history[-1]["cv_accuracy"] if history else None,
         chosen,
         read_wer_file(directory / evaluation / chosen.path.name).wer if evaluation else None,
     )
@@ -67,6 +68,8 @@ def systems(results: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
-    """`14.12`, or mean and standard deviation over seeds: `14.31 ± 0.22`."""
+    """`14.12`, or mean and standard deviation over seeds: `14.31 ± 0.22`; `-` without values."""
+    if not values:
+        return "-"
     mean = f"{statistics.mean(values):.{digits}f}"
     return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean

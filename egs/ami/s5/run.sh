@@ -7,7 +7,8 @@
 # Every stage can be repeated; --stage N starts at stage N, --stop-stage N ends after it:
 #   0 corpus   1 data directories   2 dictionary, lang, language model   3 features
 #   4 monophone GMM and alignment   5 decoding graph   6 teacher and students by cross-entropy
-#   7 soft labels of the teacher   8 students by distillation   12 decoding   13 table and figures
+#   7 soft labels of the teacher   8 students by distillation
+#   9 alignments and denominator lattices   10 sequence training (sMBR)   12 decoding   13 table and figures
 
 # Begin configuration.
 corpus=mini            # mini or ami
@@ -18,11 +19,14 @@ amicorpus=             # ami: directory with <meeting>/audio/<meeting>.Headset-N
 annotations=           # ami: the manual annotations, release 1.6.2
 hours_train=0.75       # mini: training speech to synthesise
 units=phones           # phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
-networks="hdnn-h128l10 dnn-h128l10" # students, trained by cross-entropy for comparison
+networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
 teacher=               # network of the teacher; default: dnn-h512l4 (mini), dnn-h2048l6 (ami)
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
+smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; default: none (mini), all (ami)
+smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
+smbr_learn_rate=0.00001
 train_jobs=            # networks trained at a time; default: 2 (mini), 1 (ami)
 feat_type=fbank        # features of the networks: fbank (40 log-mel) or mfcc
 cmvn_opts="--norm-means=true --norm-vars=true"
@@ -46,12 +50,13 @@ case $corpus in
   mini)
     nj=${nj:-$(nproc)}; lm_prune=0; lm=lm
     teacher=${teacher:-dnn-h512l4}; train_jobs=${train_jobs:-2}
-    beam=${beam:-11.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-2000}
+    beam=${beam:-11.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-2000}; den_max_active=1500
     ;;
   ami)
     nj=${nj:-16}; lm_prune=1e-7; lm=lm_pruned
     teacher=${teacher:-dnn-h2048l6}; train_jobs=${train_jobs:-1}
-    beam=${beam:-13.0}; lattice_beam=${lattice_beam:-8.0}; max_active=${max_active:-7000}
+    beam=${beam:-13.0}; lattice_beam=${lattice_beam:-8.0}; max_active=${max_active:-7000}; den_max_active=5000
+    smbr=${smbr:-all}
     ;;
   *) echo "$0: --corpus must be mini or ami, not $corpus" >&2; exit 1 ;;
 esac
@@ -196,6 +201,35 @@ wait_jobs
 model_dirs=()
 for network in $ce_networks; do model_dirs+=("$exp/$network"); done
 model_dirs+=("${kd_dirs[@]}")
+if [ "$smbr" = all ]; then
+  smbr=
+  for dir in "${model_dirs[@]}"; do smbr="$smbr $(basename "$dir")"; done
+fi
+
+if run_stage 9 "alignments and denominator lattices"; then
+  for name in $smbr; do
+    steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$data/lang" "$exp/$name" "$exp/${name}_ali"
+    steps_py/make_denlats.sh --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --max-active "$den_max_active" \
+      "$netdata/train" "$data/lang" "$exp/$name" "$exp/${name}_denlats"
+  done
+fi
+
+smbr_dirs=()
+for name in $smbr; do smbr_dirs+=("$exp/${name}_smbr"); done
+if run_stage 10 "sequence training (sMBR)"; then
+  for name in $smbr; do
+    case $name in
+      *_kd*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;;
+      *) smoothing=(--smooth-ce "$smooth") ;;
+    esac
+    in_background steps_py/train_smbr.sh --cmd "$cuda_cmd" --seed "$seed" --device "$device" --num-procs "$num_procs" \
+      --learn-rate "$smbr_learn_rate" --train-opts "--num-threads $threads" "${smoothing[@]}" \
+      "$netdata/train" "$data/lang" "$exp/$name" "$exp/${name}_ali" "$exp/${name}_denlats" "$exp/${name}_smbr"
+  done
+  wait_jobs
+fi
+model_dirs+=("${smbr_dirs[@]}")
+
 if run_stage 12 "decoding"; then
   for dir in "${model_dirs[@]}"; do
     for part in dev eval; do
