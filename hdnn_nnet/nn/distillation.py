@@ -57,7 +57,8 @@ class Distillation(torch.autograd.Function):
         gradient *= (weight if hard is None or temperature != 1.0 else weight + hard) / total
         if isinstance(soft, SoftLabels):
             flat = soft.rows * logits.shape[1] + soft.pdfs
-            agreement = (soft.weights.double() * (tempered.reshape(-1)[flat] - soft.weights.log())).sum()
+            chosen = tempered.reshape(-1).index_select(0, flat).sub_(soft.weights.log())
+            agreement = chosen.mul_(soft.weights).sum(dtype=torch.float64)
             gradient.view(-1).index_add_(0, flat, soft.weights, alpha=-weight)
             wanted = soft.best
         else:

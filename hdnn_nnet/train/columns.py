@@ -99,7 +99,8 @@ class SparseColumn:
         total = torch.cumsum(counts, 0)
         frame = torch.repeat_interleave(torch.arange(len(chosen), device=chosen.device), counts)
         entry = torch.arange(len(frame), device=chosen.device) + (begin - total + counts)[frame]
-        return SoftLabels(frame, self.pdfs[entry].long(), self.weights[entry], self.best[chosen].long())
+        pdfs, weights = self.pdfs.index_select(0, entry).long(), self.weights.index_select(0, entry)
+        return SoftLabels(frame, pdfs, weights, self.best[chosen].long())
 
 
 def collect(parts: Sequence[Targets], device: torch.device) -> Column:

@@ -71,14 +71,16 @@ def temper(posteriors: SparsePosteriors, temperature: float) -> SparsePosteriors
 
     Every frame must have a positive weight.
     """
-    kept = posteriors.weights > 0
-    offsets = posteriors.offsets
+    offsets, pdfs, weights = posteriors.offsets, posteriors.pdfs, posteriors.weights
+    kept = weights > 0
     if not kept.all():
         offsets = np.append(0, np.cumsum(kept))[offsets]
-    weights = posteriors.weights[kept].astype(np.float64) ** (1.0 / temperature)
+        pdfs, weights = pdfs[kept], weights[kept]
+    if temperature != 1.0:
+        # In logarithms: the power of a tiny posterior is still a number.
+        weights = np.exp(np.log(weights) / np.float32(temperature))
     sums = np.add.reduceat(weights, offsets[:-1])
-    weights /= np.repeat(sums, np.diff(offsets))
-    return SparsePosteriors(offsets, posteriors.pdfs[kept], weights.astype(np.float32))
+    return SparsePosteriors(offsets, pdfs, weights / np.repeat(sums, np.diff(offsets)))
 
 
 def ensemble(log_posteriors: list[Tensor]) -> Tensor:
