@@ -20,7 +20,7 @@ annotations=           # ami: the manual annotations, release 1.6.2
 hours_train=0.75       # mini: training speech to synthesise
 units=phones           # phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
 networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
-teacher=               # network of the teacher; default: dnn-h512l4 (mini), dnn-h2048l6 (ami)
+teacher=               # network of the teacher; default: hdnn-h256l10 (mini), dnn-h2048l6 (ami)
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
@@ -49,7 +49,7 @@ set -euo pipefail
 case $corpus in
   mini)
     nj=${nj:-$(nproc)}; lm_prune=0; lm=lm
-    teacher=${teacher:-dnn-h512l4}; train_jobs=${train_jobs:-2}
+    teacher=${teacher:-hdnn-h256l10}; train_jobs=${train_jobs:-2}
     beam=${beam:-11.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-2000}; den_max_active=1500
     ;;
   ami)
@@ -135,21 +135,22 @@ if run_stage 5 "decoding graph"; then
   steps_py/mkgraph.sh "$data/lang_tg" "$exp/mono" "$exp/mono/graph"
 fi
 
-# Run a command in the background, at most $train_jobs at a time; wait_jobs waits for all. A failed one ends the stage.
+# Run a command in the background, at most $train_jobs at a time; wait_jobs waits for all. A failed one ends the stage when
+# the others are through: their work is not lost.
 running=0
+failed=0
+next_job() {
+  wait -n || failed=1
+  running=$((running - 1))
+}
 in_background() {
-  if [ "$running" -ge "$train_jobs" ]; then
-    wait -n || exit 1
-    running=$((running - 1))
-  fi
+  while [ "$running" -ge "$train_jobs" ]; do next_job; done
   "$@" &
   running=$((running + 1))
 }
 wait_jobs() {
-  while [ "$running" -gt 0 ]; do
-    wait -n || exit 1
-    running=$((running - 1))
-  done
+  while [ "$running" -gt 0 ]; do next_job; done
+  if [ "$failed" -ne 0 ]; then exit 1; fi
 }
 # Networks trained side by side on one machine share its cores.
 threads=0
