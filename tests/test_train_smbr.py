@@ -222,6 +222,14 @@ def test_stopped_and_resumed(seed, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert {k: v for k, v in a.items() if "second" not in k} == {k: v for k, v in b.items() if "second" not in k}
     with pytest.raises(HdnnError, match=r"another set-up \(learn_rate changed\)"):
         train(seed, tmp_path / "resumed", *options, "--learn-rate=1")
+    # Lattices made again under the same name are another task.
+    folder = tmp_path / "denlats"
+    folder.mkdir()
+    shutil.copy("exp/denlats/lat.scp", folder)
+    train(seed, tmp_path / "own", *options, denlats=str(folder))
+    (folder / "lat.scp").write_text("".join(Path("exp/denlats/lat.scp").read_text().splitlines(keepends=True)[::-1]))
+    with pytest.raises(HdnnError, match=r"another set-up \(lattices changed\)"):
+        train(seed, tmp_path / "own", *options, denlats=str(folder))
 
 
 def test_what_cannot_be_used_is_skipped_and_counted(seed, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from hdnn_nnet.sequence.sources import DecodedLattices, LatticeSource, StoredLat
 from hdnn_nnet.train.dataset import keep_with_targets
 from hdnn_nnet.train.distributed import join
 from hdnn_nnet.train.soft_sources import open_source
-from hdnn_nnet.train.task import FeatureSource
+from hdnn_nnet.train.task import FeatureSource, Part
 from hdnn_nnet.train.teacher import checksum
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         checkpoint_minutes=args.checkpoint_minutes,
     )
     signature = {k: v for k, v in vars(args).items() if k not in _UNIMPORTANT}
-    signature |= {"seed network": checksum(source), "world": job.world, "utterances": len(utts)}
+    signature |= {"seed network": checksum(source), "world": job.world, "lattices": lattices.signature()}
+    part = Part(features, alignments, {utt: frames[utt] for utt in utts})
+    signature |= {"utterances and alignment": part.digest()}
     signature |= {"features": features.digest(utts), "soft labels": soft.signature() if soft else None}
     signature |= {"precision": str(network.compute_dtype), "device type": device.type}
     log.info(

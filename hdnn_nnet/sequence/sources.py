@@ -1,7 +1,9 @@
 """Where the lattices of sequence training come from: a table made before, or a decoder that runs during the training."""
 
+import zlib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +27,9 @@ class LatticeSource(Protocol):
 
     def __contains__(self, utt: str) -> bool: ...
 
+    def signature(self) -> int:
+        """Something that changes when the lattices are made again."""
+
     def lattices(self, utts: Sequence[str], loglikes: Sequence[np.ndarray]) -> list[AnyLattice | None]:
         """One lattice an utterance; None where there is none.
 
@@ -44,6 +49,14 @@ class StoredLattices:
 
     def __contains__(self, utt: str) -> bool:
         return utt in self.lines
+
+    def signature(self) -> int:
+        # Names and offsets, and the archives' sizes; reading all lattices would take minutes.
+        value = zlib.crc32("\n".join(f"{utt} {name}" for utt, name in self.lines.items()).encode())
+        for name in sorted({name.rpartition(":")[0] for name in self.lines.values() if not name.endswith("|")}):
+            if Path(name).is_file():
+                value = zlib.crc32(str(Path(name).stat().st_size).encode(), value)
+        return value
 
     def lattices(self, utts: Sequence[str], loglikes: Sequence[np.ndarray]) -> list[AnyLattice | None]:
         del loglikes
@@ -73,6 +86,7 @@ class DecodedLattices:
         from hdnn_nnet.decode.decoder import Decoder
         from hdnn_nnet.kaldi.fst import read_fst
 
+        self._checksum = zlib.crc32(Path(graph).read_bytes()) if Path(graph).is_file() else 0
         self.decoder = Decoder(
             read_fst(graph), model.tid_to_pdf, beam=beam, lattice_beam=lattice_beam, max_active=max_active,
             acoustic_scale=acoustic_scale,
@@ -80,6 +94,9 @@ class DecodedLattices:
 
     def __contains__(self, utt: str) -> bool:
         return True
+
+    def signature(self) -> int:
+        return self._checksum
 
     def lattices(self, utts: Sequence[str], loglikes: Sequence[np.ndarray]) -> list[AnyLattice | None]:
         del utts
