@@ -207,9 +207,12 @@ def _holds_matrices(rspecifier: str) -> bool:
         table = PosteriorTable(rest)
         head = table.head(next(iter(table.lines)), 8) if table.lines else b""
     else:
+        if rest.strip() == "-":
+            raise HdnnError("soft labels cannot be read from stdin, as they are read twice; write them to a file")
         with open_archive(rest) as stream:
             data = stream.read(4096)
-            stream.read() if rest.strip().endswith("|") else None  # an early close would make the command fail
+            if rest.strip().endswith("|"):
+                stream.read()  # an early close would make the command fail
         head = data.partition(b" ")[2][:8]
     if head.startswith(b"\0B"):
         return head[2:3] in b"FDC"

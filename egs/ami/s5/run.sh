@@ -48,7 +48,7 @@ set -euo pipefail
 
 case $corpus in
   mini)
-    nj=${nj:-$(nproc)}; lm_prune=0; lm=lm
+    nj=${nj:-$(env -u OMP_NUM_THREADS nproc)}; lm_prune=0; lm=lm
     teacher=${teacher:-hdnn-h256l10}; train_jobs=${train_jobs:-2}
     beam=${beam:-11.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-2000}; den_max_active=1500
     ;;
