@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 OPTIONS = ["--corpus", "mini", "--hours-train", "0.1", "--networks", "", "--max-iters", "4", "--nj", "2"]
-OPTIONS += ["--teacher", "dnn-h64l2", "--kd-networks", "hdnn-h32l4"]
+OPTIONS += ["--teacher", "dnn-h64l2", "--kd-networks", "hdnn-h32l4", "--smbr", "hdnn-h32l4_kd"]
 
 
 def recipe(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -42,8 +42,12 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     rows = (exp / "wer.md").read_text().splitlines()[2:]
     assert all(row in done.stdout for row in rows)
     table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    assert [cells[:2] for cells in table] == [["DNN-H64L2", "CE"], ["hdnn-h32l4_kd", "KD q=0 T=1"]]
-    for directory, cells in zip(("dnn-h64l2", "hdnn-h32l4_kd"), table, strict=True):
+    assert [cells[:2] for cells in table] == [
+        ["DNN-H64L2", "CE"],
+        ["hdnn-h32l4_kd", "KD q=0 T=1"],
+        ["hdnn-h32l4_kd_smbr", "KD q=0 T=1 + smbr p=0.2 (KD)"],
+    ]
+    for directory, cells in zip(("dnn-h64l2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr"), table, strict=True):
         weight, penalty = cells[6].split(", ")
         for part, wer in zip(("dev", "eval"), map(float, cells[-2:]), strict=True):
             # Six minutes of training speech: far from good, and far from nothing recognised.

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             marks = [factor * line[f"cv_{what}"] for line in rejected]
             axes.plot([line["epoch"] for line in rejected], marks, "x", color=colour)
     losses.set(
-        title="Loss per frame: cross-entropy, or divergence from the teacher (x: rejected)",
+        title="Loss per frame (KD: divergence; x: rejected)",
         xlabel="epoch",
         ylabel="nats",
     )

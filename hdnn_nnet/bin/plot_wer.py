@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     results = [read_result(Path(d), options.dev, options.eval) for d in options.directories]
     # family and criterion -> (parameters, name, WERs of each set) of its systems
@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             for (size, name, *_), mean in zip(points, means, strict=True):
                 panel.annotate(name, (size, mean), textcoords="offset points", xytext=(4, 4), fontsize="x-small")
         panel.set(xscale="log", xlabel="parameters (millions)", ylabel="WER %", title=f"{options.title} {part}".strip())
+        for axis_formatter in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
+            axis_formatter(ticker.FormatStrFormatter("%.2g"))  # 0.3 rather than 3 x 10^-1
+        panel.margins(x=0.15)
         panel.grid(alpha=0.3, which="both")
     axes[0][0].legend(fontsize="small")
     with atomic_path(options.png) as temporary:
