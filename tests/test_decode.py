@@ -122,6 +122,35 @@ def test_best_path_is_the_best(kaldi_fixture: Path) -> None:
         assert path.graph + 0.1 * path.acoustic == pytest.approx(viterbi(fst, pdf, matrix, 0.1), abs=2e-3)
 
 
+def test_memory_of_word_lattices_is_bounded(kaldi_fixture: Path) -> None:
+    """Flat log-likelihoods put very many paths into the beam; what is dropped is never the best, and never invented."""
+    fst = read_fst(kaldi_fixture / "graph/HCLG.fst")
+    pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
+    matrices = [0.3 * matrix for _, matrix in read_matrices(kaldi_fixture / "exp/nnet/loglikes_test.ark")]
+    free, short, tight = (
+        Decoder(fst, pdf, beam=13.0, lattice_beam=5.0, word_history=history, max_mem=max_mem).decode(matrices)
+        for history, max_mem in ((8, 1 << 40), (8, 100_000), (8, 16))
+    )
+    assert not any(result.cut for result in free)
+    assert any(result.cut for result in short)
+    assert all(result.cut for result in tight)
+    sizes = []
+    for results in zip(free, short, tight, strict=True):
+        found = []
+        for result in results:
+            assert isinstance(result.lattice, CompactLattice)
+            found.append(sequences(result.lattice))
+        whole, fewer, fewest = found
+        best = min(whole, key=lambda words: whole[words])
+        for part in (fewer, fewest):
+            assert part[best] == pytest.approx(whole[best], abs=1e-3)
+            # A path of a smaller lattice is a path, though perhaps with a worse alignment.
+            assert all(part[words] >= whole.get(words, min(whole.values()) + 4.9) - 1e-3 for words in part)
+        sizes.append([len(sequences) for sequences in found])
+    many, _, few = map(sum, zip(*sizes, strict=True))
+    assert few < many / 2
+
+
 def test_search_that_ends_nowhere_is_partial(kaldi_fixture: Path, tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
     fst = read_fst(kaldi_fixture / "graph/HCLG.fst")
     pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf

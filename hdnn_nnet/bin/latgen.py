@@ -33,7 +33,10 @@ def _parser() -> OptionParser:
     parser.add_argument("--word-symbol-table", default="", help="words.txt: show the recognised words in the log")
     parser.add_argument("--word-history", type=int, default=4, help="words that tell paths apart in word lattices")
     parser.add_argument("--batch-frames", type=int, default=2000, help="frames that are searched together")
-    for name in ("--max-mem", "--delta", "--beam-delta", "--hash-ratio", "--prune-interval"):
+    parser.add_argument(
+        "--max-mem", type=int, default=50000000, help="bytes an utterance's word lattice may take in the making"
+    )
+    for name in ("--delta", "--beam-delta", "--hash-ratio", "--prune-interval"):
         parser.add_argument(name, help="accepted as latgen-faster-mapped does; without effect")
     for name in ("--minimize", "--phone-determinize", "--word-determinize"):
         parser.add_bool(name, True, "accepted as latgen-faster-mapped does; without effect")
@@ -65,7 +68,7 @@ def _batches(rspecifier: str, num_pdfs: int, batch_frames: int) -> Iterator[list
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; exit status 0 when at least one utterance was decoded, as latgen-faster-mapped."""
     options = _parser().parse_args(argv)
-    for name in ("beam", "lattice_beam", "acoustic_scale"):
+    for name in ("beam", "lattice_beam", "acoustic_scale", "max_mem"):
         if not getattr(options, name) > 0:
             raise HdnnError(f"--{name.replace('_', '-')} must be positive")
     if options.graph.startswith(("ark:", "scp:")):
@@ -86,9 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_active=options.max_active,
         acoustic_scale=options.acoustic_scale,
         word_history=options.word_history,
+        max_mem=options.max_mem,
         determinize=options.determinize_lattice,
     )
-    done = failed = partial = frames = 0
+    done = failed = partial = cut = frames = 0
     likelihood, began = 0.0, time.monotonic()
     scale, none = np.array([options.acoustic_scale]), np.zeros(1)
     with ExitStack() as stack:
@@ -105,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if result.partial:
                     logger.warning("utterance %s: no final state was reached, partial lattice", key)
                     partial += 1
+                cut += result.cut
                 best = best_paths(result.lattice, scale, none, key)[0]
                 lattices.write_lattice(key, result.lattice)
                 if words is not None:
@@ -122,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 done += 1
     seconds = time.monotonic() - began
     logger.info("%.1f s, real-time factor %.4f at 100 frames a second", seconds, 100 * seconds / max(frames, 1))
-    logger.info("done %d utterances, failed %d, partial %d", done, failed, partial)
+    logger.info("done %d utterances, failed %d, partial %d, cut to --max-mem %d", done, failed, partial, cut)
     logger.info("overall log-likelihood per frame is %.6g over %d frames", likelihood / max(frames, 1), frames)
     return 0 if done else 1
 

@@ -7,17 +7,24 @@ import numpy as np
 from hdnn_nnet.decode.determinize import determinize
 from hdnn_nnet.decode.graph import remove_input_epsilons
 from hdnn_nnet.decode.k2_search import K2Search
-from hdnn_nnet.decode.word_graph import FrameLattice, word_lattices
+from hdnn_nnet.decode.word_graph import DEFAULT_MAX_MEM, FrameLattice, word_lattices
 from hdnn_nnet.kaldi.fst import Fst
 from hdnn_nnet.kaldi.lattice import LATTICE_ARC, AnyLattice, Lattice, cumulative
 
 
 @dataclass
 class Result:
-    """Of one utterance: its lattice (None when the search died), and whether it ends in no final state."""
+    """Of one utterance.
+
+    Attributes:
+        lattice: None when the search died.
+        partial: the lattice ends in no final state.
+        cut: the beam held more paths than `max_mem` allows.
+    """
 
     lattice: AnyLattice | None
     partial: bool
+    cut: bool = False
 
 
 class Decoder:
@@ -27,7 +34,7 @@ class Decoder:
         graph: HCLG with transition-ids and words.
         tid_to_pdf: pdf of every transition-id; entry 0 unused.
         beam, lattice_beam, min_active, max_active, acoustic_scale: as latgen-faster-mapped's options.
-        word_history: see `word_lattices`.
+        word_history, max_mem: see `word_lattices`.
         determinize: word lattices (`CompactLattice`); else state-level lattices with all alignments (`Lattice`).
     """
 
@@ -42,6 +49,7 @@ class Decoder:
         max_active: int = 7000,
         acoustic_scale: float = 0.1,
         word_history: int = 4,
+        max_mem: int = DEFAULT_MAX_MEM,
         determinize: bool = True,
     ) -> None:
         self.search = K2Search(remove_input_epsilons(graph), tid_to_pdf, beam, lattice_beam)
@@ -50,6 +58,7 @@ class Decoder:
         self.lattice_beam = lattice_beam
         self.acoustic_scale = acoustic_scale
         self.word_history = word_history
+        self.max_mem = max_mem
         self.determinize = determinize
 
     def decode(self, loglikes: list[np.ndarray]) -> list[Result]:
@@ -62,13 +71,14 @@ class Decoder:
             [loglikes[i] for i in heard], self.acoustic_scale, self.min_active, self.max_active
         )
         lattices: list[AnyLattice | None] = []
+        cut = np.zeros(len(heard), bool)
         if self.determinize:
-            graphs = word_lattices(frames, self.lattice_beam, self.word_history)
+            graphs, cut = word_lattices(frames, self.lattice_beam, self.word_history, self.max_mem)
             lattices += [g and determinize(g, self.acoustic_scale, self.lattice_beam) for g in graphs]
         else:
             lattices += state_lattices(frames)
-        for place, lattice, is_partial in zip(heard, lattices, partial.tolist(), strict=True):
-            results[place] = Result(lattice, is_partial)
+        for place, *result in zip(heard, lattices, partial.tolist(), cut.tolist(), strict=True):
+            results[place] = Result(*result)
         return results
 
 

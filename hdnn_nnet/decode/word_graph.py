@@ -9,13 +9,15 @@ The best path is kept exactly; with a history as long as the utterance all word 
 All utterances of a batch advance together, frame by frame, in array operations.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hdnn_nnet.kaldi.lattice import COMPACT_ARC, CompactLattice, cumulative, ranges
 
 _SLACK = 1.0e-3  # float32 sums of the search against ours
+DEFAULT_MAX_MEM = 50_000_000  # as latgen-faster-mapped
+_TOKEN_BYTES = 16  # of a survivor's trace
 
 
 @dataclass
@@ -119,17 +121,38 @@ def _best_of(keys: tuple[np.ndarray, ...], score: np.ndarray) -> np.ndarray:
     return order[first]
 
 
-def word_lattices(frames: FrameLattice, beam: float, history: int) -> list[CompactLattice | None]:
+def word_lattices(
+    frames: FrameLattice, beam: float, history: int, max_mem: int = DEFAULT_MAX_MEM
+) -> tuple[list[CompactLattice | None], np.ndarray]:
     """Word lattice of every utterance, None where the search failed.
 
     Args:
         frames: what the search left.
         beam: arcs on paths worse than the best by more than this, in scaled scores, are dropped.
         history: number of words that tell paths apart.
+        max_mem: about this many bytes are kept for an utterance. Where more paths are in the beam, as with a network
+            that tells little apart, one word tells them apart; if they are still too many, those farthest behind the
+            best are dropped (Kaldi's pruned determinisation narrows its beam then). The best path always stays.
+
+    Returns:
+        the lattices, and (utterances,) bool where paths were dropped for `max_mem`.
     """
+    lattices, crowded = _advance(frames, beam, history, max_mem, give_up=history > 1)
+    if history == 1 or not crowded.any():
+        return lattices, crowded
+    again, cut = _advance(replace(frames, start=np.where(crowded, frames.start, -1)), beam, 1, max_mem, give_up=False)
+    return [new or old for new, old in zip(again, lattices, strict=True)], cut
+
+
+def _advance(
+    frames: FrameLattice, beam: float, history: int, max_mem: int, give_up: bool
+) -> tuple[list[CompactLattice | None], np.ndarray]:
+    """Lattices, and which utterances had too many paths: those are given up (None), or cut."""
     histories = _Histories(history, frames.sequences)
     degree = np.diff(frames.offsets)
     threshold = _thresholds(frames, beam)
+    most = _most_tokens(frames, max_mem)
+    cut = np.zeros(len(frames.start), bool)
     active = np.flatnonzero(frames.start >= 0)
     starts = frames.start[active]
     # Entering a word makes a node: node u of the word graph is the start of utterance u; node -1 is the end.
@@ -171,13 +194,34 @@ def word_lattices(frames: FrameLattice, beam: float, history: int) -> list[Compa
             node[emits] = num_nodes + which
             num_nodes += len(places)
         winners = _best_of((after, target), score)
+        if len(winners) > most.min():
+            total_score = score[winners] + frames.backward[target[winners]]
+            winners = winners[_within(frames.utterance[target[winners]], total_score, most, cut)]
+            if give_up and cut.any():
+                winners = winners[~cut[frames.utterance[target[winners]]]]
         starts_word = word[winners] > 0
         # Traces stop where a word begins: what lies before belongs to another arc.
         previous.append(np.where(starts_word, -1, tokens.number + origin[winners]))
         via.append(np.where(starts_word, -1, arc[winners]))
         tokens = _Tokens(total, target[winners], after[winners], score[winners], node[winners])
         total += len(winners)
-    return _assemble(frames, links, np.concatenate(node_states), np.concatenate(previous), np.concatenate(via))
+    return _assemble(frames, links, np.concatenate(node_states), np.concatenate(previous), np.concatenate(via)), cut
+
+
+def _most_tokens(frames: FrameLattice, max_mem: int) -> np.ndarray:
+    """(utterances,) tokens of an utterance that may survive a frame."""
+    length = np.zeros(len(frames.start), np.int64)
+    np.maximum.at(length, frames.utterance[frames.nextstate], frames.frame)
+    return np.maximum(max_mem // (_TOKEN_BYTES * np.maximum(length, 1)), 1)
+
+
+def _within(utterance: np.ndarray, score: np.ndarray, most: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """Indexes, ascending, of the `most[u]` entries of every utterance u with the best scores; marks `cut` where some go."""
+    order = np.lexsort((-score, utterance))
+    counts = np.bincount(utterance, minlength=len(most))
+    rank = np.arange(len(order)) - np.repeat(cumulative(counts)[:-1], counts)
+    cut |= counts > most
+    return np.sort(order[rank < most[utterance[order]]])
 
 
 def _thresholds(frames: FrameLattice, beam: float) -> np.ndarray:
