@@ -1,6 +1,7 @@
 """Paths that many tests need; each fixture skips with its reason where the thing is missing."""
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,12 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kaldi_fixture(shared_dir: Path) -> Path:
-    """Small files written by real Kaldi, with its numbers."""
-    path = shared_dir / "kaldi_fixture"
-    if not path.is_dir():
-        pytest.skip("../shared/kaldi_fixture is not here")
-    return path
+def kaldi_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small files written by real Kaldi, with its numbers (tests/data/README.md)."""
+    folder = tmp_path_factory.mktemp("kaldi")
+    with tarfile.open(REPOSITORY / "tests/data/kaldi_fixture.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "kaldi_fixture"
 
 
 @pytest.fixture(scope="session")
