@@ -12,7 +12,6 @@ from hdnn_nnet.atomic import write_text
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter
-from hdnn_nnet.nn.networks import splice
 from hdnn_nnet.precision import PRECISIONS, choose_device
 from hdnn_nnet.train.soft_labels import sparsify
 from hdnn_nnet.train.teacher import Teachers
@@ -51,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     with PosteriorWriter(args.wspecifier) as writer:
         for utt in lengths:
-            windows = [splice(torch.from_numpy(w.features).to(device), w.left, w.right) for w in teachers.windows(utt)]
-            log_posteriors = teachers.log_posteriors(windows).cpu()
+            log_posteriors = teachers.of_utterance(utt).cpu()
             if not torch.isfinite(log_posteriors).all():
                 raise HdnnError(f"a teacher gives NaN or infinity for utterance {utt}")
             posteriors, kept = sparsify(log_posteriors, args.mass, args.temperature)

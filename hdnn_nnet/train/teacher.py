@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.model_dir import Network, load_network, read_option_file
+from hdnn_nnet.nn.networks import splice
 from hdnn_nnet.precision import choose_dtype
 from hdnn_nnet.train.columns import Windows
 from hdnn_nnet.train.soft_labels import ensemble
@@ -88,6 +89,15 @@ class Teachers:
                 Windows(network.normalise(features).cpu().numpy(), network.left_context, network.right_context)
             )
         return tuple(result)
+
+    def of_utterance(self, utt: str) -> Tensor:
+        """(T, S) log-posteriors of one utterance."""
+        return self.log_posteriors(
+            [
+                splice(torch.from_numpy(w.features).to(n.device), w.left, w.right)
+                for n, w in zip(self.networks, self.windows(utt), strict=True)
+            ]
+        )
 
     @torch.no_grad()
     def log_posteriors(self, windows: Sequence[Tensor]) -> Tensor:
