@@ -5,6 +5,7 @@ Kaldi's part (`final.mdl`, `tree`, `phones.txt`, `ali_train_pdf.counts`, `cmvn_o
 scripts of Kaldi's nnet1 expect to find.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -93,6 +94,15 @@ def load_weights(model: AcousticModel, path: str | os.PathLike[str]) -> None:
         if not torch.isfinite(value).all():
             raise HdnnError(f"{path}: {key} holds NaN or infinity; train again with a lower rate")
     model.load_state_dict(tensors)
+
+
+def model_signature(model: AcousticModel) -> str:
+    """A checksum (SHA-256, hexadecimal) of the architecture and of all parameters and statistics, bit by bit."""
+    digest = hashlib.sha256(json.dumps(model.config.to_json(), sort_keys=True).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def copy_kaldi_files(source: str | os.PathLike[str], directory: str | os.PathLike[str]) -> None:

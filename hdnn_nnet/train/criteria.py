@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional
 
 from hdnn_nnet.nn.distillation import Distillation, SoftLabels
 from hdnn_nnet.nn.loss import SoftmaxCrossEntropy
@@ -14,6 +15,18 @@ class CrossEntropy:
 
     def __call__(self, logits: Tensor, targets: Sequence[Any]) -> tuple[Tensor, Tensor]:
         return SoftmaxCrossEntropy.apply(logits, targets[0])
+
+
+class WeightedCrossEntropy:
+    """Cross-entropy with a weight for every frame (targets: int64 (N,), float (N,)).
+
+    The loss is the weighted sum; frames classified right count their weight as well.
+    """
+
+    def __call__(self, logits: Tensor, targets: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        labels, weights = targets
+        losses = functional.cross_entropy(logits, labels, reduction="none")
+        return losses @ weights, weights[logits.argmax(1) == labels].sum()
 
 
 class KnowledgeDistillation:

@@ -1,0 +1,127 @@
+"""What the frames of a speaker are adapted to: first-pass hypotheses, a teacher's posteriors, or alignments of transcripts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.alignments import read_pdf_alignments
+from hdnn_nnet.kaldi.posteriors import PosteriorTable, SparsePosteriors
+from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.train.columns import Targets
+from hdnn_nnet.train.criteria import CrossEntropy, KnowledgeDistillation, WeightedCrossEntropy
+from hdnn_nnet.train.loop import Criterion
+from hdnn_nnet.train.soft_labels import sparsify, temper
+from hdnn_nnet.train.soft_sources import OnTheFly, Stored
+
+KINDS = ("hard", "soft", "supervised")
+
+
+class Labelled(NamedTuple):
+    """Targets of one utterance of T frames.
+
+    columns: what the criterion takes, each of T frames. weights: (T,) float32; frames of weight 0 are left out.
+    """
+
+    columns: tuple[Targets, ...]
+    weights: np.ndarray
+
+
+class Labels(Protocol):
+    """Targets by utterance, and the criterion that they are for."""
+
+    description: str
+    criterion: Criterion
+
+    def get(self, utt: str) -> Labelled | None:
+        """Targets of an utterance; None where there are none."""
+
+
+class HardLabels:
+    """Best paths of a first pass: one pdf a frame and, as its weight, how sure the lattice is of it.
+
+    Args:
+        table: posteriors with one pdf a frame (bin/best_path_labels.py).
+        num_pdfs: of the network.
+        min_confidence: frames below it are left out.
+        weighted: frames count by their confidence; otherwise all that are left count 1.
+    """
+
+    def __init__(
+        self, table: PosteriorTable, num_pdfs: int, min_confidence: float = 0.0, weighted: bool = False
+    ) -> None:
+        self.table, self.num_pdfs = table, num_pdfs
+        self.min_confidence, self.weighted = min_confidence, weighted
+        self.criterion: Criterion = WeightedCrossEntropy() if weighted else CrossEntropy()
+        self.description = "CE"
+
+    def get(self, utt: str) -> Labelled | None:
+        if utt not in self.table.lines:
+            return None
+        entry = self.table[utt]
+        if (np.diff(entry.offsets) != 1).any():
+            raise HdnnError(f"{self.table.path}: utterance {utt} has not one pdf a frame; are these soft labels?")
+        if len(entry) and entry.pdfs.max() >= self.num_pdfs:
+            raise HdnnError(
+                f"{self.table.path}: utterance {utt} has pdf {entry.pdfs.max()}, the network has {self.num_pdfs}; "
+                "decode with a network of the same tree"
+            )
+        labels = entry.pdfs.astype(np.int64)
+        kept = entry.weights >= self.min_confidence
+        if not self.weighted:
+            return Labelled((labels,), kept.astype(np.float32))
+        weights = np.where(kept, entry.weights, 0).astype(np.float32)
+        return Labelled((labels, weights), weights)
+
+
+class Supervised:
+    """Alignments of the true transcripts: the upper bound, or adaptation with enrolment data."""
+
+    def __init__(self, ali_dir: str, num_pdfs: int) -> None:
+        transitions = TransitionModel.read(Path(ali_dir) / "final.mdl")
+        if transitions.num_pdfs != num_pdfs:
+            raise HdnnError(
+                f"{ali_dir}/final.mdl has {transitions.num_pdfs} pdfs, the network {num_pdfs}; "
+                "align with a network of the same tree"
+            )
+        self.alignments: Mapping[str, np.ndarray] = read_pdf_alignments(ali_dir, transitions)
+        self.criterion: Criterion = CrossEntropy()
+        self.description = "CE, supervised"
+
+    def get(self, utt: str) -> Labelled | None:
+        labels = self.alignments.get(utt)
+        return None if labels is None else Labelled((labels.astype(np.int64),), np.ones(len(labels), np.float32))
+
+
+class SoftTargets:
+    """A teacher's posteriors, stored or computed once for every utterance.
+
+    Args:
+        source: as `open_source` gives it.
+        mass: share of each frame that is kept of what a teacher computes.
+    """
+
+    def __init__(self, source: OnTheFly | Stored, temperature: float = 1.0, mass: float = 0.999) -> None:
+        self.source, self.temperature, self.mass = source, temperature, mass
+        self.frames = source.num_frames()
+        self.criterion: Criterion = KnowledgeDistillation(lambda values: values[0], 0.0, temperature)
+        self.description = "KD" if temperature == 1.0 else f"KD T={temperature:g}"
+
+    def get(self, utt: str) -> Labelled | None:
+        if utt not in self.frames:
+            return None
+        if isinstance(self.source, Stored):
+            (soft,) = self.source.targets(utt)
+        else:
+            soft = self._compute(self.source, utt)
+        # The criterion's hard labels: no frame has one.
+        return Labelled((np.full(len(soft), -1, np.int64), soft), np.ones(len(soft), np.float32))
+
+    def _compute(self, source: OnTheFly, utt: str) -> SparsePosteriors:
+        log_posteriors = source.teachers.of_utterance(utt).cpu()
+        if not torch.isfinite(log_posteriors).all():
+            raise HdnnError(f"a teacher gives NaN or infinity for utterance {utt}")
+        return temper(sparsify(log_posteriors, self.mass, self.temperature)[0], self.temperature)
