@@ -16,6 +16,7 @@ max_active=7000
 max_mem=50000000    # of Kaldi's determinisation, in bytes
 num_threads=1       # more than 1: latgen-faster-mapped-parallel; only with Kaldi's decoder
 decoder=auto        # kaldi, k2, or auto: kaldi where it is on PATH
+adapt_dir=          # directory of steps_py/adapt.sh: each speaker is decoded with his own parameters
 forward_opts=       # options of the forward program
 latgen_opts=        # further options of the decoder
 max_missing=0       # share of utterances that may fail to decode
@@ -34,8 +35,8 @@ if [ $# -ne 3 ]; then
   echo "e.g.:  $0 --nj 8 --cmd run.py exp/ihm/tri4a/graph data/ihm/dev exp/ihm/hdnn_h128l10/decode_dev" >&2
   echo "The model directory is the one above <decode-dir>, or --srcdir." >&2
   echo "options: --nj, --cmd, --stage, --srcdir, --model, --acwt, --beam, --lattice-beam, --min-active, --max-active," >&2
-  echo "  --max-mem, --num-threads, --decoder auto|kaldi|k2, --forward-opts, --latgen-opts, --max-missing," >&2
-  echo "  --skip-scoring true|false, --scoring-opts '<options of local/score.sh>'" >&2
+  echo "  --max-mem, --num-threads, --decoder auto|kaldi|k2, --adapt-dir, --forward-opts, --latgen-opts," >&2
+  echo "  --max-missing, --skip-scoring true|false, --scoring-opts '<options of local/score.sh>'" >&2
   exit 1
 fi
 graphdir=$1
@@ -52,6 +53,13 @@ if [ "$stage" -le 0 ]; then
     fi
   done
 
+  if [ -n "$adapt_dir" ]; then
+    if [ ! -f "$adapt_dir/index.json" ]; then
+      echo "$0: $adapt_dir/index.json does not exist; adapt with steps_py/adapt.sh" >&2
+      exit 1
+    fi
+    forward_opts="--adapt-dir=$adapt_dir $forward_opts"
+  fi
   choose_decoder "$decoder" "$num_threads"
   nj=$(python3 -m hdnn_nnet.bin.split_data "$data" "$nj")
   sdata=$data/split$nj
@@ -66,6 +74,11 @@ if [ "$stage" -le 0 ]; then
     "--word-symbol-table=$graphdir/words.txt" $latgen_opts "$model" "$graphdir/HCLG.fst"
   counts=$(python3 -m hdnn_nnet.bin.check_lattices --max-missing "$max_missing" "$data" "$dir")
   partial=$(cat "$dir"/log/decode.*.log | grep -ciE 'partial (lattice|traceback)|no final state|no final-state' || true)
+  if [ -n "$adapt_dir" ]; then
+    independent=$(cat "$dir"/log/decode.*.log | grep -c 'uses the independent parameters' || true)
+    adapted=$(($(cut -d ' ' -f 2 "$data/utt2spk" | sort -u | wc -l) - independent))
+    counts="$counts, $adapted speakers adapted, $independent independent"
+  fi
   echo "$0: $counts ($decoder decoder, $nj jobs, $partial partial)"
 fi
 

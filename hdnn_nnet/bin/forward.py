@@ -1,20 +1,23 @@
 """Forward features through a network and write log-likelihoods (the counterpart of nnet-forward)."""
 
+import itertools
 import logging
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from hdnn_nnet.adapt.switch import SpeakerSwitch
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.archive import MatrixWriter
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.kaldi.tables import read_matrices
+from hdnn_nnet.kaldi.tables import read_matrices, read_scp
 from hdnn_nnet.model_dir import Network, load_network, read_option_file
+from hdnn_nnet.nn.networks import AcousticModel
 from hdnn_nnet.precision import PRECISIONS, choose_device, choose_dtype
 from hdnn_nnet.prior import counts_path, read_log_prior
 
@@ -31,6 +34,8 @@ def parser() -> OptionParser:
     options.add_argument("features", help="data directory (its CMVN and deltas as in training) or a feature rspecifier")
     options.add_argument("wspecifier", help="where the matrices go, for example ark:-")
     options.add_argument("--output", choices=OUTPUTS, default="loglikes", help="what is written")
+    options.add_argument("--adapt-dir", default="", help="parameters by speaker, of steps_py/adapt.sh")
+    options.add_argument("--utt2spk", default="", help="for --adapt-dir; default: that of the data directory")
     add_network_options(options)
     return options
 
@@ -133,15 +138,53 @@ def forward_all(
             row += len(matrix)
 
 
+def forward_adapted(
+    switch: SpeakerSwitch,
+    utterances: Iterable[tuple[str, np.ndarray]],
+    utt2spk: Mapping[str, str],
+    output: str,
+    log_prior: torch.Tensor | None,
+    batch_frames: int,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """As `forward_all`, with the parameters of each utterance's speaker.
+
+    Raises:
+        HdnnError: also for an utterance that is not in `utt2spk`.
+    """
+
+    def speaker_of(item: tuple[str, np.ndarray]) -> str:
+        if item[0] not in utt2spk:
+            raise HdnnError(f"utt2spk has no utterance {item[0]}, so its speaker's parameters cannot be found; add it")
+        return utt2spk[item[0]]
+
+    for speaker, items in itertools.groupby(utterances, key=speaker_of):
+        switch.use(speaker)
+        yield from forward_all(switch.model, items, output, log_prior, batch_frames)
+
+
+def open_switch(args: Namespace, model: Network, model_dir: Path) -> tuple[SpeakerSwitch, dict[str, str]]:
+    """The adapted parameters that the command line names, and the speaker of every utterance."""
+    if not isinstance(model, AcousticModel):
+        raise HdnnError(f"--adapt-dir: {model_dir} is a network of Kaldi's; only ours can be adapted")
+    if not args.utt2spk and not Path(args.features).is_dir():
+        raise HdnnError("--adapt-dir needs to know speakers: give --utt2spk where features come from a table")
+    return SpeakerSwitch(model, args.adapt_dir, model_dir), read_scp(args.utt2spk or Path(args.features) / "utt2spk")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     model_dir = Path(args.model_dir)
     model, log_prior = open_network(args, model_dir, args.output)
+    switch, utt2spk = open_switch(args, model, model_dir) if args.adapt_dir else (None, {})
     utts = frames = 0
     started = time.monotonic()
     source = open_features(args.features, model_dir)
+    if switch is None:
+        outputs = forward_all(model, source, args.output, log_prior, args.batch_frames)
+    else:
+        outputs = forward_adapted(switch, source, utt2spk, args.output, log_prior, args.batch_frames)
     with MatrixWriter(args.wspecifier) as writer:
-        for utt, values in forward_all(model, source, args.output, log_prior, args.batch_frames):
+        for utt, values in outputs:
             writer.write_matrix(utt, values)
             utts += 1
             frames += len(values)
@@ -149,6 +192,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise HdnnError(f"{args.features} holds no utterances")
     seconds = time.monotonic() - started
     log.info("Done %d utterances, %d frames in %.1f s (%.0f frames/s)", utts, frames, seconds, frames / seconds)
+    if switch is not None:
+        log.info("%d speakers adapted, %d independent", len(switch.adapted), len(switch.independent))
     return 0
 
 
