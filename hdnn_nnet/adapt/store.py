@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from hdnn_nnet.atomic import write_text
@@ -31,12 +32,15 @@ def file_name(speaker: str) -> str:
 def save_speaker(directory: str | os.PathLike[str], speaker: str, tensors: dict[str, Tensor], signature: str) -> str:
     """Write a speaker's parameters; returns the file's name."""
     name = file_name(speaker)
+    # One entry: with several their order, and so the file, would differ from run to run.
     save_tensors(
-        {k: v.contiguous() for k, v in tensors.items()},
-        Path(directory) / name,
-        {"speaker": speaker, "model": signature},
+        {k: v.contiguous() for k, v in tensors.items()}, Path(directory) / name, {"of": _owner(speaker, signature)}
     )
     return name
+
+
+def _owner(speaker: str, signature: str) -> str:
+    return f"speaker {speaker}, model {signature}"
 
 
 def write_index(directory: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
@@ -79,6 +83,10 @@ class AdaptDir:
         if name is None:
             return None
         tensors = load_tensors(self.path / name)
+        with safe_open(self.path / name, "pt") as stream:
+            owner = (stream.metadata() or {}).get("of")
+        if owner != _owner(speaker, self.signature):
+            raise HdnnError(f"{self.path / name} is not of the run that wrote {INDEX} ({owner}); adapt again")
         for key, value in tensors.items():
             if not torch.isfinite(value).all():
                 raise HdnnError(f"{self.path / name}: {key} holds NaN or infinity; adapt again")

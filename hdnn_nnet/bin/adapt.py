@@ -18,7 +18,7 @@ from hdnn_nnet.adapt.loop import AdaptOptions, adapt_speaker
 from hdnn_nnet.adapt.speaker import read_speaker
 from hdnn_nnet.adapt.store import save_speaker
 from hdnn_nnet.atomic import write_text
-from hdnn_nnet.cli import OptionParser, kaldi_bool, run
+from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.kaldi.posteriors import PosteriorTable
@@ -50,15 +50,11 @@ def parser() -> OptionParser:
         "--momentum", type=float, default=0.0, help="of the updates; the rate is scaled by 1 - momentum"
     )
     options.add_argument("--held-out", type=float, default=0.1, help="share of a speaker's frames that is held back")
-    options.add_argument(
-        "--guard", type=kaldi_bool, default=True, help="keep the independent network where the held-back loss rises"
-    )
-    options.add_argument(
-        "--early-stop", type=kaldi_bool, default=False, help="take the pass with the lowest held-back loss"
-    )
+    options.add_bool("--guard", True, "keep the independent network where the held-back loss rises")
+    options.add_bool("--early-stop", False, "take the pass with the lowest held-back loss")
     options.add_argument("--min-frames", type=int, default=100, help="speakers with fewer are not adapted")
     options.add_argument("--min-confidence", type=float, default=0.0, help="hard: leave out frames below")
-    options.add_argument("--weight-frames", type=kaldi_bool, default=False, help="hard: weight frames by confidence")
+    options.add_bool("--weight-frames", False, "hard: weight frames by confidence")
     options.add_argument("--temperature", type=float, default=1.0, help="soft: T of teacher and student")
     options.add_argument("--keep-mass", type=float, default=0.999, help="soft: share kept of a frame's posteriors")
     options.add_argument(
