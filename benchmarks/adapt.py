@@ -1,0 +1,179 @@
+"""Speaker adaptation: labels x what moves x iterations, as a table and a figure (the paper's table 5, in a recipe directory).
+
+    cd egs/ami/s5 && . ./path.sh
+    python3 ../../../benchmarks/adapt.py --teacher exp/mini/hdnn-h256l10 \\
+      --decode-opts "--beam 11.0 --lattice-beam 6.0 --max-active 2000" \\
+      data/mini/fbank exp/mini/mono/graph exp/mini/adapt exp/mini/hdnn-h128l10 exp/mini/hdnn-h128l10_kd
+
+Networks must have been decoded (decode_dev, decode_eval). Runs that are there are not repeated. --iters adds a figure of the
+first network's WER on dev after so many iterations; --lang adds adaptation to the true transcripts, the upper bound.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdnn_nnet.adapt.store import AdaptDir
+from hdnn_nnet.atomic import atomic_path
+from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.score.best import best, read_wer_file, read_wer_files
+
+PARTS = ("dev", "eval")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One adaptation of one network to both sets."""
+
+    model: Path
+    labels: str  # hard, soft or supervised
+    update: str
+    iters: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.name}_{self.labels}_{self.update}_{self.iters}"
+
+
+class Experiment:
+    """Runs the steps that are not done yet."""
+
+    def __init__(self, args) -> None:  # type: ignore[no-untyped-def]
+        self.args = args
+        self.work = Path(args.work)
+
+    def step(self, *words: str) -> None:
+        print("+", *words, file=sys.stderr, flush=True)
+        subprocess.run([f"steps_py/{words[0]}", *words[1:]], check=True, stdout=sys.stderr)
+
+    def source(self, setting: Setting, part: str) -> str:
+        """The labels of a set; alignments are made where they are missing."""
+        if setting.labels == "soft":
+            return self.args.teacher
+        if setting.labels == "hard":
+            return str(setting.model / f"decode_{part}")
+        ali = self.work / f"{setting.model.name}_ali_{part}"
+        if not (ali / "num_jobs").is_file():
+            data = f"{self.args.data}/{part}"
+            self.step("align.sh", "--nj", self.args.nj, data, self.args.lang, str(setting.model), str(ali))
+        return str(ali)
+
+    def adapt(self, setting: Setting, parts: Sequence[str]) -> Path:
+        """Adapt, decode and score; returns the directory with decode_dev (and decode_eval)."""
+        folder = self.work / setting.name
+        lmwt = str(best(read_wer_files(setting.model / "decode_dev")).lmwt)
+        for part in parts:
+            data, adapted, decoded = f"{self.args.data}/{part}", folder / part, folder / f"decode_{part}"
+            if not (adapted / "index.json").is_file():
+                self.step(
+                    "adapt.sh", "--nj", self.args.nj, "--labels", setting.labels, "--update", setting.update,
+                    "--iters", str(setting.iters), "--lmwt", lmwt, *self.args.adapt_opts.split(),
+                    data, str(setting.model), self.source(setting, part), str(adapted),
+                )  # fmt: skip
+            if not (decoded / "scoring_kaldi/best_wer").is_file():
+                self.step(
+                    "decode.sh", "--nj", self.args.nj, "--srcdir", str(setting.model), "--adapt-dir", str(adapted),
+                    *self.args.decode_opts.split(), self.args.graph, data, str(decoded),
+                )  # fmt: skip
+        return folder
+
+
+def wers(folder: Path) -> list[str]:
+    """Best dev WER and where, and eval's at dev's choice."""
+    dev = best(read_wer_files(folder / "decode_dev"))
+    evaluation = folder / "decode_eval" / dev.path.name
+    cells = [f"{dev.lmwt}, {dev.penalty}", f"{dev.wer:.2f}"]
+    return [*cells, f"{read_wer_file(evaluation).wer:.2f}" if evaluation.is_file() else "-"]
+
+
+def row(setting: Setting, folder: Path) -> list[str]:
+    stores = [AdaptDir(folder / part) for part in PARTS if (folder / part / "index.json").is_file()]
+    entries = [entry for store in stores for entry in store.speakers.values()]
+    adapted = sum("file" in entry for entry in entries)
+    seconds = sum(entry["seconds"] for entry in entries) / len(entries)
+    share = f"{adapted} of {len(entries)}"
+    return [
+        setting.model.name,
+        setting.labels,
+        setting.update,
+        str(setting.iters),
+        *wers(folder),
+        share,
+        f"{seconds:.2f}",
+    ]
+
+
+def draw(path: str, curves: dict[str, dict[int, float]], base: float) -> None:
+    """Dev WER after each number of iterations, one line for each kind of adaptation."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6.4, 4.4), layout="constrained")
+    for number, (name, points) in enumerate(curves.items()):
+        if len(points) > 1:
+            axes.plot([0, *points], [base, *points.values()], "o-", color=f"C{number}", label=name)
+        else:
+            axes.axhline(
+                *points.values(), color=f"C{number}", linestyle="--", label=f"{name}, {next(iter(points))} iterations"
+            )
+    axes.set(xlabel="iterations", ylabel="dev WER %")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = OptionParser("benchmarks/adapt.py", __doc__ or "")
+    parser.add_argument("--teacher", default="", help="for soft labels; empty: none")
+    parser.add_argument(
+        "--lang", default="", help="lang directory, to align the true transcripts; empty: no upper bound"
+    )
+    parser.add_argument("--updates", default="gates all", help="groups that move")
+    parser.add_argument("--iters", default="", help="numbers of iterations for the figure, such as '1 2 3 5 7 10'")
+    parser.add_argument("--nj", default="1", help="parallel jobs")
+    parser.add_argument("--adapt-opts", default="", help="further options of adapt.sh")
+    parser.add_argument("--decode-opts", default="", help="options of decode.sh, as the networks were decoded")
+    parser.add_argument("data", help="directory above dev and eval")
+    parser.add_argument("graph", help="decoding graph")
+    parser.add_argument("work", help="directory to write")
+    parser.add_argument("models", nargs="+", help="model directories")
+    args = parser.parse_args(argv)
+    experiment = Experiment(args)
+    kinds = ["hard", *(["soft"] if args.teacher else []), *(["supervised"] if args.lang else [])]
+    header = ["model", "labels", "update", "iters", "LMWT, WIP", "dev WER %", "eval WER %", "speakers", "s a speaker"]
+    rows = [header, ["---"] * len(header)]
+    for model in map(Path, args.models):
+        rows.append([model.name, "none", "-", "0", *wers(model), "-", "-"])
+        for labels in kinds:
+            for update in args.updates.split():
+                setting = Setting(model, labels, update, 5)
+                rows.append(row(setting, experiment.adapt(setting, PARTS)))
+    curves: dict[str, dict[int, float]] = {}
+    if args.iters:
+        model = Path(args.models[0])
+        for update in args.updates.split():
+            points = curves.setdefault(f"CE, {update}", {})
+            for iters in map(int, args.iters.split()):
+                setting = Setting(model, "hard", update, iters)
+                folder = experiment.adapt(setting, ["dev"])
+                points[iters] = best(read_wer_files(folder / "decode_dev")).wer
+                if iters != 5:
+                    rows.append(row(setting, folder))
+            if args.lang:
+                folder = experiment.work / Setting(model, "supervised", update, 5).name
+                curves[f"true transcripts, {update}"] = {5: best(read_wer_files(folder / "decode_dev")).wer}
+        base = best(read_wer_files(model / "decode_dev")).wer
+        draw(str(experiment.work / "iterations.png"), curves, base)
+        print(json.dumps({"base": base, "curves": curves}), file=sys.stderr)
+    print("\n".join("| " + " | ".join(cells) + " |" for cells in rows))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main, "benchmarks/adapt.py")
