@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdnn_nnet.adapt.store import AdaptDir
-from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.score.best import best, read_wer_file, read_wer_files
+from hdnn_nnet.score.figures import pyplot, save
 
 PARTS = ("dev", "eval")
 
@@ -108,12 +108,7 @@ def row(setting: Setting, folder: Path) -> list[str]:
 
 def draw(path: str, curves: dict[str, dict[int, float]], base: float) -> None:
     """Dev WER after each number of iterations, one line for each kind of adaptation."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6.4, 4.4), layout="constrained")
+    figure, axes = pyplot().subplots(figsize=(6.4, 4.4), layout="constrained")
     for number, (name, points) in enumerate(curves.items()):
         if len(points) > 1:
             axes.plot([0, *points], [base, *points.values()], "o-", color=f"C{number}", label=name)
@@ -124,8 +119,7 @@ def draw(path: str, curves: dict[str, dict[int, float]], base: float) -> None:
     axes.set(xlabel="iterations", ylabel="dev WER %")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save(figure, path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,28 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.nn.config import read_json
+from hdnn_nnet.score.figures import pyplot, save
 
 PROGRAM = "hdnn-plot-training"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser(PROGRAM, __doc__ or "")
-    parser.add_argument("png", help="file to write")
-    parser.add_argument("directories", nargs="+", help="model directories (their history.json is read)")
-    options = parser.parse_args(argv)
-
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (losses, accuracies) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+def draw(directories: Sequence[str | Path]) -> Any:
+    """A matplotlib figure with the losses and accuracies of every directory that has a history.json."""
+    figure, (losses, accuracies) = pyplot().subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     # Sequence training has no cross-validation and no curves here.
-    frame_level = [d for d in options.directories if (Path(d) / "history.json").is_file()]
+    frame_level = [d for d in directories if (Path(d) / "history.json").is_file()]
     for number, directory in enumerate(frame_level):
         history = read_json(Path(directory) / "history.json")
         epochs = [line["epoch"] for line in history]
@@ -45,9 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for axes in (losses, accuracies):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    losses.legend(fontsize="small")
-    with atomic_path(options.png) as temporary:
-        figure.savefig(temporary, dpi=120)
+    if frame_level:
+        losses.legend(fontsize="small")
+    return figure
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = OptionParser(PROGRAM, __doc__ or "")
+    parser.add_argument("png", help="file to write")
+    parser.add_argument("directories", nargs="+", help="model directories (their history.json is read)")
+    options = parser.parse_args(argv)
+    save(draw(options.directories), options.png)
     return 0
 
 

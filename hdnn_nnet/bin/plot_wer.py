@@ -6,29 +6,19 @@ Directories whose names differ in `_s<seed>` at the end are one point: mean, wit
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.cli import OptionParser, run
-from hdnn_nnet.score.summary import read_result, systems
+from hdnn_nnet.score.figures import pyplot, save
+from hdnn_nnet.score.summary import Result, read_result, systems
 
 PROGRAM = "hdnn-plot-wer"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser(PROGRAM, __doc__ or "")
-    parser.add_argument("--dev", default="decode_dev", help="decode directory of the development set in each model")
-    parser.add_argument("--eval", default="decode_eval", help="the same of the evaluation set; empty: none")
-    parser.add_argument("--title", default="", help="above the figure")
-    parser.add_argument("png", help="file to write")
-    parser.add_argument("directories", nargs="+", help="model directories")
-    options = parser.parse_args(argv)
+def draw(results: Sequence[Result], with_eval: bool, title: str = "") -> Any:
+    """A matplotlib figure, one panel for dev and one for eval."""
+    from matplotlib import ticker
 
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
-
-    results = [read_result(Path(d), options.dev, options.eval) for d in options.directories]
     # family and criterion -> (parameters, name, WERs of each set) of its systems
     families: dict[tuple[str, str], list[tuple[float, str, list[list[float]]]]] = {}
     for group in systems(results).values():
@@ -36,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         evaluation = [r.evaluation for r in group if r.evaluation is not None]
         point = (first.parameters / 1e6, first.config.name.split("-")[1], [[r.dev.wer for r in group], evaluation])
         families.setdefault((first.config.arch.upper(), first.criterion), []).append(point)
-    sets = ["dev", "eval"] if options.eval else ["dev"]
-    figure, axes = pyplot.subplots(1, len(sets), figsize=(6.2 * len(sets), 4.6), layout="constrained", squeeze=False)
+    sets = ["dev", "eval"] if with_eval else ["dev"]
+    figure, axes = pyplot().subplots(1, len(sets), figsize=(6.2 * len(sets), 4.6), layout="constrained", squeeze=False)
     criteria = list(dict.fromkeys(criterion for _, criterion in families))
     for column, part in enumerate(sets):
         panel = axes[0][column]
@@ -53,14 +43,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             )  # fmt: skip
             for (size, name, *_), mean in zip(points, means, strict=True):
                 panel.annotate(name, (size, mean), textcoords="offset points", xytext=(4, 4), fontsize="x-small")
-        panel.set(xscale="log", xlabel="parameters (millions)", ylabel="WER %", title=f"{options.title} {part}".strip())
+        panel.set(xscale="log", xlabel="parameters (millions)", ylabel="WER %", title=f"{title} {part}".strip())
         for axis_formatter in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
             axis_formatter(ticker.FormatStrFormatter("%.2g"))  # 0.3 rather than 3 x 10^-1
         panel.margins(x=0.15)
         panel.grid(alpha=0.3, which="both")
     axes[0][0].legend(fontsize="small")
-    with atomic_path(options.png) as temporary:
-        figure.savefig(temporary, dpi=120)
+    return figure
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = OptionParser(PROGRAM, __doc__ or "")
+    parser.add_argument("--dev", default="decode_dev", help="decode directory of the development set in each model")
+    parser.add_argument("--eval", default="decode_eval", help="the same of the evaluation set; empty: none")
+    parser.add_argument("--title", default="", help="above the figure")
+    parser.add_argument("png", help="file to write")
+    parser.add_argument("directories", nargs="+", help="model directories")
+    options = parser.parse_args(argv)
+    results = [read_result(Path(d), options.dev, options.eval) for d in options.directories]
+    save(draw(results, bool(options.eval), options.title), options.png)
     return 0
 
 

@@ -26,18 +26,22 @@ def row(name: str, results: Sequence[Result]) -> list[str]:
     return cells
 
 
+def table(results: Sequence[Result], with_eval: bool) -> list[list[str]]:
+    """The header and a row for every system."""
+    header = ["model", "criterion", "seeds", "M params", "CV loss", "CV frame acc. %", "LMWT, WIP", "dev WER %"]
+    if with_eval:
+        header.append("eval WER %")
+    return [header, *(row(name, group) for name, group in systems(results).items())]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = OptionParser(PROGRAM, __doc__ or "")
     parser.add_argument("--dev", default="decode_dev", help="decode directory of the development set in each model")
     parser.add_argument("--eval", default="decode_eval", help="the same of the evaluation set; empty: none")
     parser.add_argument("directories", nargs="+", help="model directories")
     options = parser.parse_args(argv)
-    header = ["model", "criterion", "seeds", "M params", "CV loss", "CV frame acc. %", "LMWT, WIP", "dev WER %"]
-    if options.eval:
-        header.append("eval WER %")
-    results = [read_result(Path(d), options.dev, options.eval) for d in options.directories]
-    rows = [header, *(row(name, group) for name, group in systems(results).items())]
-    widths = [max(len(r[i]) for r in rows) for i in range(len(header))]
+    rows = table([read_result(Path(d), options.dev, options.eval) for d in options.directories], bool(options.eval))
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     rows.insert(1, ["-" * w for w in widths])
     for cells in rows:
         print("| " + " | ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)) + " |")
