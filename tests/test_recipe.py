@@ -46,8 +46,10 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
         ["DNN-H64L2", "CE"],
         ["hdnn-h32l4_kd", "KD q=0 T=1"],
         ["hdnn-h32l4_kd_smbr", "KD q=0 T=1 + smbr p=0.2 (KD)"],
+        ["hdnn-h32l4_kd_smbr_adapt", "KD q=0 T=1 + smbr p=0.2 (KD) + adapted (CE, gates)"],
     ]
-    for directory, cells in zip(("dnn-h64l2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr"), table, strict=True):
+    chain = ("dnn-h64l2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt")
+    for directory, cells in zip(chain, table, strict=True):
         weight, penalty = cells[6].split(", ")
         for part, wer in zip(("dev", "eval"), map(float, cells[-2:]), strict=True):
             # Six minutes of training speech: far from good, and far from nothing recognised.
@@ -56,6 +58,7 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
             assert float(re.search(r"%WER ([0-9.]+)", text)[1]) == wer  # type: ignore[index]  # None fails the test too
     for figure in ("training.png", "wer.png"):
         assert (exp / figure).read_bytes().startswith(b"\x89PNG")
+    assert "hdnn-h32l4_kd_smbr_adapt" in (exp / "report.html").read_text()
     # A stage can be repeated, and what is there is not made again.
     trained = (exp / "hdnn-h32l4_kd/final.safetensors").stat().st_mtime_ns
     again = recipe(folder, "--stage", "13")

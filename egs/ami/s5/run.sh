@@ -8,7 +8,8 @@
 #   0 corpus   1 data directories   2 dictionary, lang, language model   3 features
 #   4 monophone GMM and alignment   5 decoding graph   6 teacher and students by cross-entropy
 #   7 soft labels of the teacher   8 students by distillation
-#   9 alignments and denominator lattices   10 sequence training (sMBR)   12 decoding   13 table and figures
+#   9 alignments and denominator lattices   10 sequence training (sMBR)   11 adaptation to the speakers of dev and eval
+#   12 decoding   13 table, figures and report
 
 # Begin configuration.
 corpus=mini            # mini or ami
@@ -27,6 +28,10 @@ temperatures="1"       # T of the distillation, one student for each
 smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; default: none (mini), all (ami)
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
 smbr_learn_rate=0.00001
+adapt=chain            # models to adapt to speakers: names as for smbr (with _smbr where that is meant), chain (the distilled
+                       # highway students, after sMBR where they had it), none
+adapt_labels=hard      # hard: hypotheses of a first pass (CE); soft: the teacher (KD)
+adapt_update=gates     # groups that move, or all
 train_jobs=            # networks trained at a time; default: 2 (mini), 1 (ami)
 feat_type=fbank        # features of the networks: fbank (40 log-mel) or mfcc
 cmvn_opts="--norm-means=true --norm-vars=true"
@@ -50,9 +55,11 @@ case $corpus in
   mini)
     nj=${nj:-$(env -u OMP_NUM_THREADS nproc)}; lm_prune=0; lm=lm
     teacher=${teacher:-hdnn-h256l10}; train_jobs=${train_jobs:-2}
+    note="Synthetic speech: these figures say that the recipe works, and nothing about AMI."
     beam=${beam:-11.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-2000}; den_max_active=1500
     ;;
   ami)
+    note=
     nj=${nj:-16}; lm_prune=1e-7; lm=lm_pruned
     teacher=${teacher:-dnn-h2048l6}; train_jobs=${train_jobs:-1}
     beam=${beam:-13.0}; lattice_beam=${lattice_beam:-8.0}; max_active=${max_active:-7000}; den_max_active=5000
@@ -231,17 +238,66 @@ if run_stage 10 "sequence training (sMBR)"; then
 fi
 model_dirs+=("${smbr_dirs[@]}")
 
-if run_stage 12 "decoding"; then
-  for dir in "${model_dirs[@]}"; do
-    for part in dev eval; do
-      steps_py/decode.sh --nj "$nj" --cmd "$decode_cmd" --beam "$beam" --lattice-beam "$lattice_beam" \
-        --max-active "$max_active" --decoder "$decoder" "$exp/mono/graph" "$netdata/$part" "$dir/decode_$part"
-    done
+if [ "$adapt" = none ]; then adapt=; fi
+if [ "$adapt" = chain ]; then
+  adapt=
+  for dir in "${kd_dirs[@]}"; do
+    name=$(basename "$dir")
+    case " $smbr " in *" $name "*) name=${name}_smbr ;; esac
+    case $name in hdnn-*) adapt="$adapt $name" ;; esac # plain networks have no gates
   done
 fi
 
-if run_stage 13 "table and figures"; then
+# decode <part> <model-dir> <directory of the results> [options]
+decode() {
+  local part=$1 src=$2 results=$3
+  shift 3
+  steps_py/decode.sh --nj "$nj" --cmd "$decode_cmd" --beam "$beam" --lattice-beam "$lattice_beam" \
+    --max-active "$max_active" --decoder "$decoder" --srcdir "$src" "$@" \
+    "$exp/mono/graph" "$netdata/$part" "$results/decode_$part"
+}
+
+decoded=" " # what the first pass of adaptation has decoded already
+adapt_dirs=()
+for name in $adapt; do adapt_dirs+=("$exp/${name}_adapt"); done
+if run_stage 11 "adaptation to the speakers of dev and eval"; then
+  for name in $adapt; do
+    for part in dev eval; do
+      labels=$exp/$teacher
+      lmwt=10
+      if [ "$adapt_labels" = hard ]; then
+        decode "$part" "$exp/$name" "$exp/$name"
+        decoded="$decoded$name "
+        labels=$exp/$name/decode_$part
+        lmwt=$(cat "$exp/$name/decode_dev/scoring_kaldi/wer_details/lmwt")
+      fi
+      steps_py/adapt.sh --nj "$nj" --cmd "$train_cmd" --labels "$adapt_labels" --update "$adapt_update" --lmwt "$lmwt" \
+        --seed "$seed" "$netdata/$part" "$exp/$name" "$labels" "$exp/${name}_adapt/$part"
+    done
+    criterion=CE
+    if [ "$adapt_labels" = soft ]; then criterion=KD; fi
+    # For the tables, which read directories of models.
+    cp "$exp/$name/model.json" "$exp/${name}_adapt/model.json"
+    echo "$(cat "$exp/$name/criterion") + adapted ($criterion, $adapt_update)" > "$exp/${name}_adapt/criterion"
+  done
+fi
+
+if run_stage 12 "decoding"; then
+  for dir in "${model_dirs[@]}"; do
+    case $decoded in *" $(basename "$dir") "*) continue ;; esac
+    for part in dev eval; do decode "$part" "$dir" "$dir"; done
+  done
+  for name in $adapt; do
+    for part in dev eval; do
+      decode "$part" "$exp/$name" "$exp/${name}_adapt" --adapt-dir "$exp/${name}_adapt/$part"
+    done
+  done
+fi
+model_dirs+=(${adapt_dirs[@]+"${adapt_dirs[@]}"})
+
+if run_stage 13 "table, figures and report"; then
   python3 -m hdnn_nnet.bin.plot_training "$exp/training.png" "${model_dirs[@]}"
   python3 -m hdnn_nnet.bin.plot_wer --title "$corpus" "$exp/wer.png" "${model_dirs[@]}"
+  python3 -m hdnn_nnet.bin.report --title "$corpus" --note "$note" "$exp/report.html" "${model_dirs[@]}"
   python3 -m hdnn_nnet.bin.wer_table "${model_dirs[@]}" | tee "$exp/wer.md"
 fi
