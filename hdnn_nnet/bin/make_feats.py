@@ -13,6 +13,7 @@ from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.archive import write_matrices
 from hdnn_nnet.feats.audio import Segment, read_audio, read_segments
+from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.feats.extract import FeatureExtractor, feature_options
 
 
@@ -31,14 +32,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--job", type=int, default=1, help="which slice, from 1")
     parser.add_bool("--compress", True, "compress as Kaldi's copy-feats does")
     names = feature_options(kind, parser)
-    parser.add_argument("data_dir", help="with wav.scp and, if there, segments")
+    parser.add_argument("data_dir", help="with wav.scp and, if there, segments; gets feat_opts")
     parser.add_argument("prefix", help="writes PREFIX.JOB.ark, PREFIX.JOB.scp, PREFIX.JOB.utt2num_frames and .utt2dur")
     args = parser.parse_args(words)
     if not 1 <= args.job <= args.num_jobs:
         raise HdnnError(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
 
     given = {name: getattr(args, name.replace("-", "_")) for name in names}
-    extractor = FeatureExtractor(kind, {name: value for name, value in given.items() if value is not None})
+    options = {name: value for name, value in given.items() if value is not None}
+    extractor = FeatureExtractor(kind, options)
+    if args.job == 1:
+        FeatureDescription.make(kind, options).write(args.data_dir)
     segments = job_slice(read_segments(args.data_dir), args.job, args.num_jobs)
     num_frames: dict[str, int] = {}
     durations: dict[str, float] = {}

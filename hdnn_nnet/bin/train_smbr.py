@@ -14,6 +14,7 @@ from hdnn_nnet.atomic import copy_file, write_text
 from hdnn_nnet.cli import OptionParser, kaldi_bool, run
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import read_alignments
+from hdnn_nnet.kaldi.data_dir import copy_feat_opts
 from hdnn_nnet.kaldi.symbols import read_integers
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.model_dir import copy_kaldi_files, load_model, read_option_file
@@ -198,6 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         copy_file(counts, directory / "ali_train_pdf.counts")
         write_text(directory / "cmvn_opts", cmvn_opts + "\n")
         write_text(directory / "delta_opts", delta_opts + "\n")
+        copy_feat_opts(source, directory)
         before = read_option_file(source / "criterion") or "CE"
         smoothing = f" p={args.smooth_ce:g} (CE)" if args.smooth_ce else ""
         smoothing += f" p={args.smooth_kd:g} (KD)" if args.smooth_kd else ""

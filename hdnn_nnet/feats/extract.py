@@ -36,7 +36,8 @@ _OWN: dict[str, dict[str, tuple[str, Callable]]] = {
     "mfcc": {"num-ceps": ("num_ceps", int), "cepstral-lifter": ("cepstral_lifter", float)},
     "fbank": {"use-log-fbank": ("use_log_fbank", kaldi_bool), "use-power": ("use_power", kaldi_bool)},
 }
-_DEFAULTS = {"mfcc": {"use-energy": "false"}, "fbank": {"num-mel-bins": "40"}}
+#: this project's defaults where they differ from those of Kaldi's programs, besides no dither
+DEFAULTS = {"mfcc": {"use-energy": "false"}, "fbank": {"num-mel-bins": "40"}}
 
 
 class FeatureExtractor:
@@ -60,7 +61,7 @@ class FeatureExtractor:
             (self.options.mel_opts, _MEL),
             (self.options, {**_COMMON, **_OWN[kind]}),
         )
-        for name, text in {**_DEFAULTS[kind], **(options or {})}.items():
+        for name, text in {**DEFAULTS[kind], **(options or {})}.items():
             if name == "dither":
                 self.dither = float(text)
                 continue
@@ -73,6 +74,16 @@ class FeatureExtractor:
             except Exception as error:  # argparse, ValueError and pybind's TypeError
                 raise HdnnError(f"--{name}={text}: bad value ({error})") from error
         self._class = kaldi_native_fbank.OnlineMfcc if kind == "mfcc" else kaldi_native_fbank.OnlineFbank
+
+    @property
+    def dim(self) -> int:
+        """Columns of the features."""
+        return self._class(self.options).dim
+
+    @property
+    def rate(self) -> float:
+        """Sample rate, per second, that the audio must have."""
+        return self.options.frame_opts.samp_freq
 
     @property
     def frame_shift(self) -> float:
@@ -96,13 +107,42 @@ class FeatureExtractor:
         if self.dither:
             noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(len(samples), dtype=np.float32)
             samples = samples + np.float32(self.dither) * noise
-        computer = self._class(self.options)
-        computer.accept_waveform(rate, samples)
-        computer.input_finished()
-        frames = [computer.get_frame(index) for index in range(computer.num_frames_ready)]
+        stream = FeatureStream(self)
+        frames = stream.accept(samples)
+        rest = stream.finish()
+        return np.concatenate([frames, rest]) if len(rest) else frames
+
+
+class FeatureStream:
+    """Features of audio that comes piece by piece: all rows together are those of the whole.
+
+    Dither is not added: it is drawn for whole utterances.
+    """
+
+    def __init__(self, extractor: FeatureExtractor) -> None:
+        self.rate = extractor.rate
+        self._computer = extractor._class(extractor.options)
+        self._done = 0
+
+    def accept(self, samples: np.ndarray) -> np.ndarray:
+        """The next samples, shape (n,), in the range of 16-bit integers; gives the frames now complete, (m, D) float32."""
+        self._computer.accept_waveform(self.rate, samples)
+        return self._new_frames()
+
+    def finish(self) -> np.ndarray:
+        """No more samples; gives the frames left, which there are only without `--snip-edges`."""
+        self._computer.input_finished()
+        return self._new_frames()
+
+    def _new_frames(self) -> np.ndarray:
+        frames = [self._computer.get_frame(index) for index in range(self._done, self._computer.num_frames_ready)]
         if not frames:
-            return np.empty((0, computer.dim), dtype=np.float32)
-        return np.stack(frames)
+            return np.empty((0, self._computer.dim), dtype=np.float32)
+        matrix = np.stack(frames)
+        # The frames are views of what `pop` frees: they are copied first.
+        self._done += len(frames)
+        self._computer.pop(len(frames))
+        return matrix
 
 
 def feature_options(kind: str, parser: OptionParser) -> list[str]:

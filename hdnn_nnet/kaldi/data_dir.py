@@ -11,6 +11,8 @@ from hdnn_nnet.kaldi.tables import read_scp
 BY_UTTERANCE = ("feats.scp", "text", "vad.scp", "utt2lang", "utt2dur", "utt2num_frames", "segments")
 BY_SPEAKER = ("cmvn.scp", "spk2gender", "spk2warp")
 BY_RECORDING = ("wav.scp", "reco2file_and_channel")
+# how the features were computed (hdnn_nnet.feats.description); the same for all utterances
+FEAT_OPTS = "feat_opts"
 
 
 class DataDir:
@@ -53,6 +55,18 @@ class DataDir:
         for name, table in self.tables.items():
             keys = speakers if name in BY_SPEAKER else recordings if name in BY_RECORDING else wanted
             _write(target / name, table, keys)
+        copy_feat_opts(self.path, target)
+
+
+def copy_feat_opts(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Copy the `feat_opts` of a data or model directory to another one; without any, an older one there goes."""
+    path, copy = Path(source) / FEAT_OPTS, Path(target) / FEAT_OPTS
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        if not copy.is_file() or copy.read_text(encoding="utf-8") != text:
+            write_text(copy, text)
+    else:
+        copy.unlink(missing_ok=True)
 
 
 def _write(path: Path, table: dict[str, str], keys: Iterable[str]) -> None:

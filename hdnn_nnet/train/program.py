@@ -12,6 +12,7 @@ import torch
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.cli import OptionParser, kaldi_bool
 from hdnn_nnet.kaldi.alignments import write_counts
+from hdnn_nnet.kaldi.data_dir import copy_feat_opts
 from hdnn_nnet.model_dir import copy_kaldi_files, load_weights
 from hdnn_nnet.nn.config import ACTIVATIONS, GATES, NetworkConfig, parse_name
 from hdnn_nnet.nn.networks import AcousticModel, build_network
@@ -159,6 +160,7 @@ class Training:
             write_counts(self.directory / "ali_train_pdf.counts", task.counts + 0.5)
             write_text(self.directory / "cmvn_opts", args.cmvn_opts + "\n")
             write_text(self.directory / "delta_opts", args.delta_opts + "\n")
+            copy_feat_opts(args.data_train, self.directory)
             write_text(self.directory / "criterion", description + "\n")
 
         rate = args.learn_rate

@@ -1,0 +1,80 @@
+"""How features were computed: their kind and the options of Kaldi's compute-KIND-feats, kept in a file `feat_opts`.
+
+Data directories get the file when their features are extracted, model directories when they are trained, so that audio can be
+given to a model later. The line in it is such as `--type=fbank --num-mel-bins=40 --window-type=hamming`.
+"""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdnn_nnet.atomic import write_text
+from hdnn_nnet.cli import read_config
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.extract import DEFAULTS, FeatureExtractor
+from hdnn_nnet.kaldi.data_dir import FEAT_OPTS
+
+
+@dataclass(frozen=True)
+class FeatureDescription:
+    """Kind (`mfcc` or `fbank`) and options, (name, value) pairs sorted by name and without `--`; no option twice.
+
+    Options at this project's defaults are spelled out, so that equal features have equal descriptions.
+    """
+
+    kind: str
+    options: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def make(cls, kind: str, options: Mapping[str, str]) -> "FeatureDescription":
+        """Build and check.
+
+        Raises:
+            HdnnError: a kind or an option that the extractor does not have.
+        """
+        FeatureExtractor(kind, dict(options))
+        return cls(kind, tuple(sorted({**DEFAULTS[kind], "dither": "0", **options}.items())))
+
+    @classmethod
+    def parse(cls, line: str, where: str | os.PathLike[str]) -> "FeatureDescription":
+        """From a line as `line()` gives it; `where` is named in errors."""
+        try:
+            return _from_words(shlex.split(line), "")
+        except (HdnnError, ValueError) as error:
+            raise HdnnError(f"{where}: {error}") from error
+
+    @classmethod
+    def from_config(cls, kind: str, path: str | os.PathLike[str]) -> "FeatureDescription":
+        """From a configuration file such as conf/fbank.conf."""
+        try:
+            return _from_words(read_config(path), kind)
+        except HdnnError as error:
+            raise HdnnError(f"{path}: {error}") from error
+
+    @classmethod
+    def read(cls, directory: str | os.PathLike[str]) -> "FeatureDescription | None":
+        """From the `feat_opts` of a data or model directory; None if it has none."""
+        path = Path(directory) / FEAT_OPTS
+        return cls.parse(path.read_text(encoding="utf-8"), path) if path.is_file() else None
+
+    def line(self) -> str:
+        return " ".join([f"--type={self.kind}", *(f"--{name}={shlex.quote(value)}" for name, value in self.options)])
+
+    def write(self, directory: str | os.PathLike[str]) -> None:
+        write_text(Path(directory) / FEAT_OPTS, self.line() + "\n")
+
+    def kaldi_config(self) -> str:
+        """The text of a configuration for compute-KIND-feats, or for Kaldi's on-line features; without dither."""
+        return "".join(f"--{name}={'0' if name == 'dither' else value}\n" for name, value in self.options)
+
+    def extractor(self) -> FeatureExtractor:
+        """Computes these features, without dither."""
+        return FeatureExtractor(self.kind, {**dict(self.options), "dither": "0"})
+
+
+def _from_words(words: Sequence[str], kind: str) -> FeatureDescription:
+    pairs = [word.removeprefix("--").partition("=")[::2] for word in words]
+    options = {name: value or "true" for name, value in pairs}
+    return FeatureDescription.make(options.pop("type", kind), options)
