@@ -1,0 +1,1 @@
+"""Acoustic models for other runtimes: Kaldi's nnet3 and Vosk, ONNX."""
