@@ -1,0 +1,95 @@
+"""Running exported ONNX models: whole utterances, and streams that carry context between chunks."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from hdnn_nnet.errors import HdnnError
+
+
+class OnnxModel:
+    """An exported model in ONNX Runtime, on the CPU.
+
+    Attributes:
+        feat_dim, num_pdfs: columns in and out.
+        left_context, right_context: frames that one output sees on either side.
+        is_stream: it takes chunks with context (`OnnxStream`), not whole utterances.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
+        """Load a model.
+
+        Raises:
+            HdnnError: missing or damaged file, or no model of `hdnn_nnet.export.onnx_graph`.
+        """
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise HdnnError("ONNX models need the package onnxruntime; install requirements.lock") from error
+        if not Path(path).is_file():
+            raise HdnnError(f"{path} does not exist; export the model again")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = num_threads
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a type for each kind of damage
+            first = str(error).splitlines()[0]
+            raise HdnnError(f"{path} is damaged or no ONNX model ({first}); export the model again") from error
+        properties = self.session.get_modelmeta().custom_metadata_map
+        try:
+            self.left_context, self.right_context = (int(properties[k]) for k in ("left_context", "right_context"))
+            self.is_stream = properties["stream"] == "true"
+        except (KeyError, ValueError) as error:
+            raise HdnnError(f"{path} is an ONNX model, but none of hdnn_nnet; export the model again") from error
+        self.feat_dim = int(self.session.get_inputs()[0].shape[1])
+        output = self.session.get_outputs()[0]
+        self.output_name, self.num_pdfs = output.name, int(output.shape[1])
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """(T, feat_dim) of an utterance to (T, num_pdfs) float32."""
+        if self.is_stream:
+            stream = OnnxStream(self)
+            return np.concatenate([stream.accept(features), stream.finish()])
+        return self.session.run(None, {"features": self.checked(features)})[0]
+
+    def checked(self, features: np.ndarray) -> np.ndarray:
+        """The features as the session wants them; HdnnError where their width is another."""
+        if features.ndim != 2 or features.shape[1] != self.feat_dim:
+            raise HdnnError(f"features of shape {features.shape}, but the model takes {self.feat_dim} a frame")
+        return np.ascontiguousarray(features, np.float32)
+
+
+class OnnxStream:
+    """One utterance through a `stream` model, chunk by chunk; the rows of all calls together are those of the whole utterance.
+
+    The start is preceded by copies of the first frame, the end followed by copies of the last, as for whole utterances.
+    """
+
+    def __init__(self, model: OnnxModel) -> None:
+        if not model.is_stream:
+            raise HdnnError("this ONNX model takes whole utterances; load stream.onnx")
+        self.model = model
+        self.context: np.ndarray | None = None
+        self.last = np.zeros((0, model.feat_dim), np.float32)
+
+    def accept(self, features: np.ndarray) -> np.ndarray:
+        """The next (n, feat_dim) frames; gives the rows that are ready, (m, num_pdfs): `right_context` fewer at first."""
+        features = self.model.checked(features)
+        if not len(features):
+            return np.zeros((0, self.model.num_pdfs), np.float32)
+        if self.context is None:
+            self.context = np.repeat(features[:1], self.model.left_context, axis=0)
+        self.last = features[-1:]
+        if len(self.context) + len(features) <= self.model.left_context + self.model.right_context:
+            self.context = np.concatenate([self.context, features])
+            return np.zeros((0, self.model.num_pdfs), np.float32)
+        rows, self.context = self.model.session.run(None, {"features": features, "context": self.context})
+        return rows
+
+    def finish(self) -> np.ndarray:
+        """The last rows, for which there are no later frames."""
+        if not self.model.right_context:
+            return np.zeros((0, self.model.num_pdfs), np.float32)
+        return self.accept(np.repeat(self.last, self.model.right_context, axis=0))
