@@ -17,7 +17,7 @@ from tests import nnet3_reference
 from tests.small_task import DIM, PDFS, transition_model
 
 COUNTS = np.array([40.0, 10.0, 25.0, 5.0, 20.0])
-VARIANTS = [
+VARIANTS: list[NetworkConfig] = [
     NetworkConfig("hdnn", DIM, PDFS, 7, 4, 2, 1, activation, gates, tied)
     for activation in ACTIVATIONS
     for gates in GATES
@@ -36,7 +36,7 @@ def network(config: NetworkConfig) -> AcousticModel:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():  # biases too
-            parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3)
     model.set_normalisation(torch.randn(DIM, generator=generator) * 3, torch.rand(DIM, generator=generator) + 0.5)
     return model.eval()
 
@@ -125,7 +125,13 @@ def test_kaldi_computes_our_posteriors(config: NetworkConfig, binary: bool, kald
     write_acoustic_model(convert(model, log_prior(COUNTS)), transition_model(), tmp_path / "final.mdl", binary)
     x = {"long": features(70), "short": features(1)}
     kaldiio.save_ark(str(tmp_path / "feats.ark"), x)
-    command = [program, "--use-gpu=no", tmp_path / "final.mdl", f"ark:{tmp_path}/feats.ark", f"ark:{tmp_path}/out.ark"]
+    command: list[str | Path] = [
+        program,
+        "--use-gpu=no",
+        tmp_path / "final.mdl",
+        f"ark:{tmp_path}/feats.ark",
+        f"ark:{tmp_path}/out.ark",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     for key, rows in kaldiio.load_ark(str(tmp_path / "out.ark")):
@@ -139,7 +145,7 @@ def test_kaldi_writes_what_we_wrote(binary: bool, kaldi_root: Path, tmp_path: Pa
     program = nnet3_program(kaldi_root, "nnet3-am-copy")
     nnet = convert(network(VARIANTS[0]), log_prior(COUNTS))
     write_acoustic_model(nnet, transition_model(), tmp_path / "ours.mdl", binary)
-    copy = [program, "--binary=false", tmp_path / "ours.mdl", tmp_path / "theirs.mdl"]
+    copy: list[str | Path] = [program, "--binary=false", tmp_path / "ours.mdl", tmp_path / "theirs.mdl"]
     subprocess.run(copy, check=True, capture_output=True)
     write_acoustic_model(nnet, transition_model(), tmp_path / "ours.txt.mdl", binary=False)
     ours, theirs = (nnet3_reference.read(tmp_path / name) for name in ("ours.txt.mdl", "theirs.mdl"))

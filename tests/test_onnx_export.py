@@ -1,5 +1,6 @@
 """ONNX models of our networks, whole and streaming, float and 8-bit."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ import onnx
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export.onnx_graph import build
-from hdnn_nnet.export.onnx_session import OnnxModel, OnnxStream
+from hdnn_nnet.export.onnx_session import OnnxModel
 from hdnn_nnet.export.quantise import quantise
 from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.networks import build_network
+from hdnn_nnet.nn.streaming import torch_stream
 from hdnn_nnet.prior import log_prior
 from tests.small_task import DIM, PDFS
 from tests.test_nnet3_export import COUNTS, VARIANTS, features, log_posteriors, network
@@ -48,7 +50,7 @@ def test_same_values_as_pytorch(config: NetworkConfig, stream: bool, tmp_path: P
 def test_chunks_give_the_rows_of_the_whole(lengths: list[int], chosen: NetworkConfig, tmp_path: Path) -> None:
     """Exactly, edges included, whatever the chunks are; and no row comes later than it must."""
     whole = save(chosen, tmp_path / "whole.onnx", False)
-    stream = OnnxStream(save(chosen, tmp_path / "stream.onnx", True))
+    stream = save(chosen, tmp_path / "stream.onnx", True).stream()
     x = features(sum(lengths))
     parts, seen = [], 0
     for length in lengths:
@@ -56,6 +58,10 @@ def test_chunks_give_the_rows_of_the_whole(lengths: list[int], chosen: NetworkCo
         seen += length
         assert sum(map(len, parts)) == max(0, seen - chosen.right_context)
     parts.append(stream.finish())
+    ours = torch_stream(network(chosen), log_prior(COUNTS))
+    cuts = np.cumsum([0, *lengths])
+    rows = [ours.accept(x[a:b]) for a, b in itertools.pairwise(cuts.tolist())]
+    np.testing.assert_allclose(np.concatenate([*rows, ours.finish()]), whole(x), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(np.concatenate(parts), whole(x), rtol=1e-6, atol=1e-6)
 
 
@@ -94,7 +100,7 @@ def test_eight_bit_streams(tmp_path: Path) -> None:
         quantise(tmp_path / "float.onnx", tmp_path / f"{stream}.onnx", speech)
     whole, stream_model = OnnxModel(tmp_path / "False.onnx"), OnnxModel(tmp_path / "True.onnx")
     x = features(30)
-    stream_ = OnnxStream(stream_model)
+    stream_ = stream_model.stream()
     rows = np.concatenate([*(stream_.accept(x[i : i + 4]) for i in range(0, 30, 4)), stream_.finish()])
     np.testing.assert_allclose(rows, whole(x), atol=1e-5)
 
@@ -109,7 +115,7 @@ def test_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(HdnnError, match=f"takes {DIM} a frame"):
         model(np.zeros((3, DIM + 1), np.float32))
     with pytest.raises(HdnnError, match="whole utterances"):
-        OnnxStream(model)
+        model.stream()
     with pytest.raises(HdnnError, match="no utterances to calibrate"):
         quantise(tmp_path / "model.onnx", tmp_path / "eight.onnx", [])
     assert not (tmp_path / "eight.onnx").exists()

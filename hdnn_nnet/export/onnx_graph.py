@@ -2,8 +2,10 @@
 
 Two forms. `whole` reads the features of an utterance and repeats its edge frames, as our own networks and Kaldi's decoders do.
 `stream` reads a chunk and the frames before it (`context`), and hands on the frames that the next chunk needs
-(`next_context`); an output comes `right_context` frames after its input. See `hdnn_nnet.export.onnx_session.OnnxStream`.
+(`next_context`); an output comes `right_context` frames after its input. See `hdnn_nnet.nn.streaming.ContextStream`.
 """
+
+from typing import Any
 
 import numpy as np
 import onnx
@@ -80,7 +82,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: list[onnx.TensorProto] = []
 
-    def add(self, operator: str, inputs: list[str], output: str, **attributes: int | str) -> str:
+    def add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 

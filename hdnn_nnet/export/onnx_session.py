@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.nn.streaming import ContextStream
 
 
 class OnnxModel:
@@ -14,7 +15,7 @@ class OnnxModel:
     Attributes:
         feat_dim, num_pdfs: columns in and out.
         left_context, right_context: frames that one output sees on either side.
-        is_stream: it takes chunks with context (`OnnxStream`), not whole utterances.
+        is_stream: it takes chunks with their context, not whole utterances.
     """
 
     def __init__(self, path: str | os.PathLike[str], num_threads: int = 1) -> None:
@@ -50,7 +51,7 @@ class OnnxModel:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """(T, feat_dim) of an utterance to (T, num_pdfs) float32."""
         if self.is_stream:
-            stream = OnnxStream(self)
+            stream = self.stream()
             return np.concatenate([stream.accept(features), stream.finish()])
         return self.session.run(None, {"features": self.checked(features)})[0]
 
@@ -60,36 +61,15 @@ class OnnxModel:
             raise HdnnError(f"features of shape {features.shape}, but the model takes {self.feat_dim} a frame")
         return np.ascontiguousarray(features, np.float32)
 
-
-class OnnxStream:
-    """One utterance through a `stream` model, chunk by chunk; the rows of all calls together are those of the whole utterance.
-
-    The start is preceded by copies of the first frame, the end followed by copies of the last, as for whole utterances.
-    """
-
-    def __init__(self, model: OnnxModel) -> None:
-        if not model.is_stream:
+    def stream(self) -> ContextStream:
+        """One utterance chunk by chunk; only of models of the form `stream`."""
+        if not self.is_stream:
             raise HdnnError("this ONNX model takes whole utterances; load stream.onnx")
-        self.model = model
-        self.context: np.ndarray | None = None
-        self.last = np.zeros((0, model.feat_dim), np.float32)
 
-    def accept(self, features: np.ndarray) -> np.ndarray:
-        """The next (n, feat_dim) frames; gives the rows that are ready, (m, num_pdfs): `right_context` fewer at first."""
-        features = self.model.checked(features)
-        if not len(features):
-            return np.zeros((0, self.model.num_pdfs), np.float32)
-        if self.context is None:
-            self.context = np.repeat(features[:1], self.model.left_context, axis=0)
-        self.last = features[-1:]
-        if len(self.context) + len(features) <= self.model.left_context + self.model.right_context:
-            self.context = np.concatenate([self.context, features])
-            return np.zeros((0, self.model.num_pdfs), np.float32)
-        rows, self.context = self.model.session.run(None, {"features": features, "context": self.context})
-        return rows
+        def step(context: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            rows, context = self.session.run(
+                None, {"features": self.checked(features), "context": self.checked(context)}
+            )
+            return rows, context
 
-    def finish(self) -> np.ndarray:
-        """The last rows, for which there are no later frames."""
-        if not self.model.right_context:
-            return np.zeros((0, self.model.num_pdfs), np.float32)
-        return self.accept(np.repeat(self.last, self.model.right_context, axis=0))
+        return ContextStream(step, self.left_context, self.right_context, self.num_pdfs)

@@ -32,8 +32,8 @@ def quantise(
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    session_inputs = {i.name for i in onnx.load(source).graph.input}
-    shape = _context_frames(source)
+    properties = {p.key: p.value for p in onnx.load(source).metadata_props}
+    context = int(properties["left_context"]) + int(properties["right_context"])
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # the package is untyped
         def __init__(self) -> None:
@@ -44,8 +44,8 @@ def quantise(
             for features in utterances:
                 self.count += 1
                 feed = {"features": np.ascontiguousarray(features, np.float32)}
-                if "context" in session_inputs:
-                    feed["context"] = np.repeat(feed["features"][:1], shape, axis=0)
+                if properties["stream"] == "true":
+                    feed["context"] = np.repeat(feed["features"][:1], context, axis=0)
                 yield feed
 
         def get_next(self) -> dict[str, Any] | None:
@@ -71,8 +71,3 @@ def quantise(
             if reader.count:
                 raise
             raise HdnnError(f"no utterances to calibrate {target} on; give a data directory with features") from error
-
-
-def _context_frames(path: str | os.PathLike[str]) -> int:
-    properties = {p.key: p.value for p in onnx.load(path).metadata_props}
-    return int(properties["left_context"]) + int(properties["right_context"])
