@@ -1,0 +1,185 @@
+"""What an export is made from: a model directory, opened and checked."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hdnn_nnet.cli import OptionParser
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.export.manifest import checksum
+from hdnn_nnet.feats.description import FeatureDescription
+from hdnn_nnet.kaldi.alignments import read_counts
+from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.model_dir import load_model, load_tensors, read_option_file
+from hdnn_nnet.nn.networks import AcousticModel
+from hdnn_nnet.prior import counts_path, log_prior
+from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
+
+
+@dataclass
+class Source:
+    """A model directory.
+
+    Attributes:
+        log_prior: (num_pdfs,).
+        features: how the features were computed.
+        description: what the model card and the list of files say about it; plain values.
+        dev: its best result on the development set, None without decoding results.
+    """
+
+    model: AcousticModel
+    log_prior: np.ndarray
+    transitions: TransitionModel
+    features: FeatureDescription
+    description: dict[str, Any]
+    dev: WerFile | None
+
+
+def add_source_options(options: OptionParser) -> None:
+    """The options of `open_source`."""
+    options.add_argument("--weights", default="final.safetensors", help="weights file in model_dir")
+    options.add_argument(
+        "--params", default="", help="safetensors file of tensors that replace the model's, such as one speaker's gates"
+    )
+    options.add_argument("--class-frame-counts", default="", help="counts for the prior; default: the model's own")
+    add_feature_options(options)
+    options.add_argument(
+        "--dev", default="decode_dev", help="decode directory in model_dir: WER, and the LM weight to use"
+    )
+    options.add_argument("--eval", default="decode_eval", help="decode directory in model_dir whose WER is told too")
+    options.add_argument("--trained-on", default="", help="for the model card: what the training data are")
+    options.add_argument("--licence", default="", help="for the model card: who may do what with the model")
+
+
+def add_feature_options(options: OptionParser) -> None:
+    """The options of `model_feature_description`."""
+    options.add_argument("--feat-type", choices=("", "mfcc", "fbank"), default="", help="for models without feat_opts")
+    options.add_argument(
+        "--feat-config", default="", help="configuration of the features, for models without feat_opts"
+    )
+
+
+def model_feature_description(model_dir: Path, kind: str, config: str) -> FeatureDescription:
+    """How the features of a model were computed: its `feat_opts`, or what the options say.
+
+    Raises:
+        HdnnError: neither is there, or they contradict each other.
+    """
+    known = FeatureDescription.read(model_dir)
+    if not kind and not config:
+        if known is None:
+            raise HdnnError(
+                f"{model_dir} does not say how its features were computed (no feat_opts; it was trained by an older version); "
+                "give --feat-type and --feat-config as in steps_py/make_feats.sh"
+            )
+        return known
+    kind = kind or (known.kind if known else "")
+    if not kind:
+        raise HdnnError("--feat-config needs --feat-type mfcc or fbank")
+    given = FeatureDescription.from_config(kind, config) if config else FeatureDescription.make(kind, {})
+    if (known is not None and known.kaldi_config() != given.kaldi_config()) or (
+        known is not None and known.kind != kind
+    ):
+        raise HdnnError(
+            f"{model_dir} was trained on features of {known.line()}, --feat-type and --feat-config say {given.line()}; "
+            "leave them out"
+        )
+    return given
+
+
+def open_source(
+    model_dir: str | os.PathLike[str],
+    *,
+    weights: str = "final.safetensors",
+    params: str = "",
+    class_frame_counts: str = "",
+    feat_type: str = "",
+    feat_config: str = "",
+    dev: str = "decode_dev",
+    eval: str = "decode_eval",
+    trained_on: str = "",
+    licence: str = "",
+) -> Source:
+    """Open a model directory for export.
+
+    Raises:
+        HdnnError: a file is missing or damaged, files do not belong together, or the model reads features that an exported
+            model cannot have: normalised by speaker, or with deltas.
+    """
+    directory = Path(model_dir)
+    model = load_model(directory, weights)
+    if params:
+        overlay(model, params)
+    cmvn_opts, delta_opts = (read_option_file(directory / name) for name in ("cmvn_opts", "delta_opts"))
+    if cmvn_opts:
+        raise HdnnError(
+            f"{directory} reads features normalised by speaker ({cmvn_opts}); a device does not know its speaker. Export a "
+            'student trained with --cmvn-opts "" (docs/deployment.md)'
+        )
+    if delta_opts:
+        raise HdnnError(f"{directory} reads deltas ({delta_opts}), which decoders cannot add; train on splicing alone")
+    features = model_feature_description(directory, feat_type, feat_config)
+    if (dim := features.extractor().dim) != model.feat_dim:
+        raise HdnnError(f"{features.line()} gives {dim} features a frame, {directory} takes {model.feat_dim}")
+    transitions = TransitionModel.read(directory / "final.mdl")
+    counts_file = Path(class_frame_counts) if class_frame_counts else counts_path(directory)
+    counts = read_counts(counts_file)
+    if not len(counts) == model.num_pdfs == transitions.num_pdfs:
+        raise HdnnError(
+            f"{directory}: the network has {model.num_pdfs} pdfs, {counts_file.name} {len(counts)}, final.mdl "
+            f"{transitions.num_pdfs}; take files of one training"
+        )
+    config = model.config
+    description: dict[str, Any] = {
+        "network": config.to_json(),
+        "parameters": model.num_parameters(),
+        "weights": checksum(directory / weights),
+        "adapted": checksum(params) if params else "",
+        "criterion": read_option_file(directory / "criterion") or "CE",
+        "features": features.line(),
+        # analyze-counts adds half a frame to each pdf
+        "training_hours": round(
+            float(read_counts(directory / "ali_train_pdf.counts").sum()) * features_shift(features) / 3600, 2
+        ),
+        "trained_on": trained_on,
+        "licence": licence,
+    }
+    chosen = None
+    if (directory / dev).is_dir():
+        chosen = best(read_wer_files(directory / dev))
+        description["wer"] = {
+            "dev": chosen.wer,
+            "lm_weight": chosen.lmwt,
+            "penalty": chosen.penalty,
+            "words": chosen.words,
+        }
+        on_eval = directory / eval / chosen.path.name
+        if on_eval.is_file():
+            description["wer"]["eval"] = read_wer_file(on_eval).wer
+    return Source(model, log_prior(counts), transitions, features, description, chosen)
+
+
+def features_shift(features: FeatureDescription) -> float:
+    """Seconds between frames."""
+    return features.extractor().frame_shift
+
+
+def overlay(model: AcousticModel, path: str | os.PathLike[str]) -> None:
+    """Replace tensors of a network by those of a safetensors file, by name, such as `gates` adapted to a speaker.
+
+    Raises:
+        HdnnError: a tensor that the network does not have, of another shape, or not finite.
+    """
+    tensors = load_tensors(path)
+    own = model.state_dict()
+    for name, tensor in tensors.items():
+        if name not in own or own[name].shape != tensor.shape:
+            wanted = f"of shape {tuple(own[name].shape)}" if name in own else f"one of {', '.join(own)}"
+            raise HdnnError(f"{path}: {name} of shape {tuple(tensor.shape)}; {model.name} wants {wanted}")
+        if not torch.isfinite(tensor).all():
+            raise HdnnError(f"{path}: {name} holds NaN or infinity; adapt again")
+    model.load_state_dict({**own, **{name: tensor.to(own[name].dtype) for name, tensor in tensors.items()}})

@@ -1,0 +1,1 @@
+"""From audio to words, by the network in several runtimes."""
