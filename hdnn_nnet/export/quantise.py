@@ -1,7 +1,9 @@
 """8-bit integer versions of exported ONNX models, by ONNX Runtime's static quantisation."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,18 @@ import onnx
 
 from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.errors import HdnnError
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The package advises a preparation that our graphs do not need, as a warning of the root logger."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def quantise(
@@ -53,7 +67,7 @@ def quantise(
 
     reader = Reader()
     products = ["MatMul"]
-    with atomic_path(target) as temporary:
+    with atomic_path(target) as temporary, _quiet():
         try:
             quantize_static(
                 Path(source),

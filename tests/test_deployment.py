@@ -1,0 +1,332 @@
+"""From a trained model to words in every runtime, and what is refused on the way."""
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import save_file
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("vosk")
+
+import itertools
+
+from hdnn_nnet.bin import export_nnet3, export_onnx, transcribe
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.export import manifest
+from hdnn_nnet.export.measure import measure
+from hdnn_nnet.export.source import overlay
+from hdnn_nnet.kaldi.fst import read_fst, write_fst
+from hdnn_nnet.model_dir import load_model
+from hdnn_nnet.recognise.audio import file_chunks, stdin_chunks
+from hdnn_nnet.recognise.load import Choices, find_graph, load_recogniser
+from tests import tone_task
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tones")
+    tone_task.make(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(task: Path) -> Path:
+    """All of an export, in one directory."""
+    out = task / "export"
+    export_nnet3.main(["--trained-on", "tones", str(task / "model"), str(task / "graph"), str(out)])
+    export_onnx.main(["--trained-on", "tones", str(task / "model"), str(task / "data"), str(out)])
+    return out
+
+
+@pytest.fixture
+def copy(exported: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(exported, tmp_path / "export")
+
+
+def test_every_runtime_hears_the_words(task: Path, exported: Path) -> None:
+    """Vosk, which is Kaldi, without a Kaldi: from audio through its own features, network and search."""
+    pytest.importorskip("k2")
+    for directory, runtime in ((task / "model", "torch"), *((exported, r) for r in ("onnx", "onnx-int8", "vosk"))):
+        found = measure(load_recogniser(directory, Choices(runtime=runtime)), task / "data")
+        assert found.wer.words > 30
+        assert found.wer.errors == 0, (runtime, found.hypotheses)
+        assert found.seconds > 10
+        assert found.processor > 0
+
+
+def test_vosk_alone(task: Path, exported: Path) -> None:
+    found = measure(load_recogniser(exported, Choices(runtime="vosk")), task / "data")
+    assert found.wer.errors == 0, found.hypotheses
+
+
+@pytest.mark.parametrize("arch", ["dnn"])
+def test_text_form_in_vosk(arch: str, tmp_path: Path) -> None:
+    model, graph, data = tone_task.make(tmp_path, arch)
+    export_nnet3.main(["--binary=false", str(model), str(graph), str(tmp_path / "out")])
+    assert (tmp_path / "out/am/final.mdl").read_bytes().startswith(b"<TransitionModel>")
+    assert measure(load_recogniser(tmp_path / "out", Choices()), data).wer.errors == 0
+
+
+def long_speech(words: list[str], pause: float) -> np.ndarray:
+    return tone_task.speak(words, np.random.default_rng(5), pause)[0]
+
+
+def test_pieces_of_a_stream(task: Path, exported: Path) -> None:
+    """Cut at pauses; the same words from files, chunks of any size and stdin."""
+    pytest.importorskip("k2")
+    words = list(tone_task.WORDS) * 4
+    samples = long_speech(words, pause=0.6)
+    for runtime in ("onnx", "onnx-int8"):
+        recogniser = load_recogniser(exported, Choices(runtime=runtime))
+        for size in (700, 3200, len(samples)):
+            pieces = list(recogniser.pieces(samples[i : i + size] for i in range(0, len(samples), size)))
+            assert [w for piece in pieces for w in piece.words] == words
+            assert len(pieces) > 3
+            assert all(a.end <= b.start for a, b in itertools.pairwise(pieces))
+            assert pieces[-1].end <= len(samples) / tone_task.RATE
+    vosk = load_recogniser(exported, Choices(runtime="vosk"))
+    assert [w for p in vosk.pieces(np.array_split(samples, 20)) for w in p.words] == words
+
+
+def test_program(
+    task: Path, exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("k2")
+    wavs = [str(task / f"data/u{i}.wav") for i in range(2)]
+    texts = [line.split()[1:] for line in (task / "data/text").read_text().splitlines()[:2]]
+    transcribe.main([str(task / "model"), *wavs])
+    assert capsys.readouterr().out == "".join(f"{wav} {' '.join(t)}\n" for wav, t in zip(wavs, texts, strict=True))
+    for runtime in ("onnx", "vosk"):
+        transcribe.main([f"--runtime={runtime}", str(exported), wavs[0]])
+        assert capsys.readouterr().out.split() == texts[0]
+    raw = soundfile.read(wavs[1], dtype="int16")[0].tobytes()
+    for data in (raw, Path(wavs[1]).read_bytes()):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        transcribe.main([str(exported), "-"])
+        assert capsys.readouterr().out.split() == texts[1]
+
+
+def test_models_that_normalise_by_speaker(task: Path, tmp_path: Path) -> None:
+    """Files can be transcribed, streams and devices not."""
+    pytest.importorskip("k2")
+    model = shutil.copytree(task / "model", tmp_path / "model")
+    (model / "cmvn_opts").write_text("--norm-means=true --norm-vars=true\n")
+    with pytest.raises(HdnnError, match="takes a whole recording"):
+        transcribe.main(["--graph-dir", str(task / "graph"), str(model), "-"])
+    with pytest.raises(HdnnError, match="does not know its speaker"):
+        export_nnet3.main([str(model), str(task / "graph"), str(tmp_path / "out")])
+    transcribe.main(["--graph-dir", str(task / "graph"), str(model), str(task / "data/u0.wav")])
+    (model / "cmvn_opts").unlink()
+    (model / "delta_opts").write_text("--delta-order=2\n")
+    with pytest.raises(HdnnError, match="deltas"):
+        export_nnet3.main([str(model), str(task / "graph"), str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def exchange(path: Path) -> None:
+    path.write_text(path.read_text().replace("=15", "=23"))
+
+
+DAMAGE: list[tuple[str, Callable[[Path], None], str]] = [
+    ("am/final.mdl", cut, "not the file that was exported"),
+    ("am/final.mdl", Path.unlink, "does not exist"),
+    ("graph/HCLG.fst", cut, "not the file that was exported"),
+    ("graph/words.txt", Path.unlink, "does not exist"),
+    ("conf/fbank.conf", exchange, "not the file that was exported"),
+    ("conf/fbank.conf", Path.unlink, "does not exist"),
+    ("conf/model.conf", Path.unlink, "does not exist"),
+    ("onnx/stream.onnx", cut, "not the file that was exported"),
+    ("export.json", cut, "not valid JSON"),
+    ("export.json", Path.unlink, "neither model.json"),
+]
+
+
+@pytest.mark.parametrize(("name", "damage", "message"), DAMAGE)
+def test_damaged_exports_are_refused(copy: Path, name: str, damage: Callable[[Path], None], message: str) -> None:
+    damage(copy / name)
+    runtime = "onnx" if name.startswith("onnx/") else "vosk"
+    with pytest.raises(HdnnError, match=message) as error:
+        load_recogniser(copy, Choices(runtime=runtime))
+    assert "\n" not in str(error.value)
+
+
+def relist(directory: Path, name: str) -> None:
+    """As if the file had been exported like this."""
+    manifest.update_manifest(directory, manifest.read_manifest(directory)["model"], [name])
+
+
+def test_mismatched_exports_are_refused(copy: Path) -> None:
+    """With right checksums, too: what is inside is compared."""
+    config = copy / "conf/fbank.conf"
+    original = config.read_text()
+    exchange(config)
+    relist(copy, "conf/fbank.conf")
+    for runtime in ("vosk", "onnx"):
+        with pytest.raises(HdnnError, match="23 columns, the network takes 15"):
+            load_recogniser(copy, Choices(runtime=runtime))
+    config.write_text(original)
+    relist(copy, "conf/fbank.conf")
+    fst = read_fst(copy / "graph/HCLG.fst")
+    first, second = (int(np.flatnonzero(fst.arcs["ilabel"] == tid)[0]) for tid in (1, 2))
+    arcs = fst.arcs.copy()
+    arcs["ilabel"][[first, second]] = arcs["ilabel"][[second, first]]  # a self-loop that leads elsewhere
+    fst.arcs = arcs
+    write_fst(copy / "graph/HCLG.fst", fst)
+    relist(copy, "graph/HCLG.fst")
+    with pytest.raises(HdnnError, match="graph of another tree"):
+        load_recogniser(copy, Choices(runtime="vosk"))
+
+
+def test_graphs_of_other_trees_are_refused_at_export(task: Path, tmp_path: Path) -> None:
+    graph = shutil.copytree(task / "graph", tmp_path / "graph")
+    (graph / "num_pdfs").write_text("7\n")
+    with pytest.raises(HdnnError, match="made for 7 pdfs"):
+        export_nnet3.main([str(task / "model"), str(graph), str(tmp_path / "out")])
+    (graph / "num_pdfs").unlink()
+    fst = read_fst(graph / "HCLG.fst")
+    fst.arcs = fst.arcs.copy()
+    fst.arcs["ilabel"][fst.arcs["ilabel"] == 10] = 11
+    write_fst(graph / "HCLG.fst", fst)
+    with pytest.raises(HdnnError, match="graph of another tree"):
+        export_nnet3.main([str(task / "model"), str(graph), str(tmp_path / "out")])
+    (graph / "words.txt").write_text("<eps> 0\nDO 1\n")
+    shutil.copy(task / "graph/HCLG.fst", graph / "HCLG.fst")
+    with pytest.raises(HdnnError, match="words that"):
+        export_nnet3.main([str(task / "model"), str(graph), str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_feature_options_must_agree(task: Path, tmp_path: Path) -> None:
+    config = tmp_path / "fbank.conf"
+    config.write_text("--num-mel-bins=15\n")
+    arguments = [str(task / "model"), str(task / "graph"), str(tmp_path / "out")]
+    with pytest.raises(HdnnError, match="was trained on features of"):
+        export_nnet3.main(["--feat-type=fbank", f"--feat-config={config}", *arguments])
+    model = shutil.copytree(task / "model", tmp_path / "model")
+    (model / "feat_opts").unlink()
+    with pytest.raises(HdnnError, match="does not say how its features were computed"):
+        export_nnet3.main([str(model), *arguments[1:]])
+    config.write_text("--num-mel-bins=16\n")
+    with pytest.raises(HdnnError, match="gives 16 features a frame"):
+        export_nnet3.main(["--feat-type=fbank", f"--feat-config={config}", str(model), *arguments[1:]])
+
+
+def test_parameters_of_a_speaker_are_baked_in(task: Path, tmp_path: Path) -> None:
+    model = load_model(task / "model")
+    gates = torch.zeros_like(model.state_dict()["gates"])
+    save_file({"gates": gates}, tmp_path / "speaker.safetensors")
+    out = tmp_path / "out"
+    export_nnet3.main(
+        [f"--params={tmp_path}/speaker.safetensors", "--binary=false", *map(str, (task / "model", task / "graph", out))]
+    )
+    from tests import nnet3_reference
+
+    read = nnet3_reference.read(out / "am/final.mdl")
+    assert not read.components["transform"][1]["LinearParams"].any()
+    assert "Adapted" in (out / "README.md").read_text()
+    overlay(model, tmp_path / "speaker.safetensors")
+    x = np.random.default_rng(0).standard_normal((6, 15)).astype(np.float32)
+    with torch.no_grad():
+        wanted = torch.log_softmax(model(torch.from_numpy(x)), 1).numpy()
+    np.testing.assert_allclose(nnet3_reference.compute(read, x), wanted, rtol=1e-4, atol=1e-4)
+    for tensors, message in (
+        ({"gate": gates}, "gate of shape"),
+        ({"gates": gates[:, :3]}, "wants of shape"),
+        ({"gates": gates / 0}, "NaN"),
+    ):
+        save_file({k: v.contiguous() for k, v in tensors.items()}, tmp_path / "bad.safetensors")
+        with pytest.raises(HdnnError, match=message):
+            overlay(model, tmp_path / "bad.safetensors")
+
+
+def snippets(card: str) -> dict[str, str]:
+    """Heading line of each block of code -> the code."""
+    return {m[1]: m[2] for m in re.finditer(r"^([^\n]+):\n\n```\w+\n(.*?)```", card, re.M | re.S)}
+
+
+def run(code: str, *words: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_the_cards_snippets_run(task: Path, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = (exported / "README.md").read_text()
+    assert "tones" in card
+    assert str((exported / "am/final.mdl").stat().st_size) in card
+    code = snippets(card)
+    text = (task / "data/text").read_text().split("\n")[0].split()[1:]
+    assert run(code["Vosk, Python (`pip install vosk`)"], str(task / "data/u0.wav")).split() == text
+    np.save(tmp_path / "x.npy", np.zeros((12, 15), np.float32))
+    shape = run(code["ONNX Runtime, Python (`pip install onnxruntime`)"], str(tmp_path / "x.npy"))
+    assert shape.strip() == f"(12, {tone_task.PHONES})"
+    pytest.importorskip("k2")
+    words = code["hdnn_nnet"].split()
+    assert words[0] == "hdnn-transcribe"
+    transcribe.main([*words[1:-1], str(task / "data/u0.wav")])
+    assert capsys.readouterr().out.split() == text
+
+
+@pytest.mark.kaldi
+def test_the_cards_kaldi_snippet_runs(task: Path, exported: Path, kaldi_root: Path, tmp_path: Path) -> None:
+    program = kaldi_root / "src/nnet3bin/nnet3-latgen-faster"
+    if not program.exists():
+        pytest.skip("nnet3-latgen-faster is not built")
+    code = snippets((exported / "README.md").read_text())["Kaldi"]
+    code = code.replace("nnet3-latgen-faster", str(program), 1).replace("scp:feats.scp", f"scp:{task}/data/feats.scp")
+    done = subprocess.run(["bash", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for line in (task / "data/text").read_text().splitlines():
+        assert f"\n{line} \n" in done.stderr, done.stderr[-2000:]
+
+
+def test_figures_of_a_trial_are_on_the_card(task: Path, tmp_path: Path) -> None:
+    arguments = ["--check-data", str(task / "data"), "--check-utterances", "2"]
+    export_nnet3.main([*arguments, str(task / "model"), str(task / "graph"), str(tmp_path / "out")])
+    assert re.search(r"\| vosk \| 2 \| 0\.00 \| \d", (tmp_path / "out/README.md").read_text())
+
+
+def test_audio_of_other_forms(task: Path, tmp_path: Path) -> None:
+    samples = soundfile.read(task / "data/u0.wav", dtype="int16")[0]
+    stereo = np.stack([samples, np.zeros_like(samples)], 1)
+    soundfile.write(tmp_path / "stereo.flac", stereo, 16000)
+    np.testing.assert_array_equal(np.concatenate(list(file_chunks(tmp_path / "stereo.flac", 16000))), samples)
+    time = np.arange(44100) / 44100
+    soundfile.write(tmp_path / "fast.wav", 0.5 * np.sin(2 * np.pi * 440 * time), 44100)
+    converted = np.concatenate(list(file_chunks(tmp_path / "fast.wav", 16000)))
+    assert len(converted) == 16000
+    wanted = 16384 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    assert np.abs(converted - wanted)[500:-500].max() < 60
+    with pytest.raises(HdnnError, match="cannot read"):
+        list(file_chunks(tmp_path / "none.wav", 16000))
+    soundfile.write(tmp_path / "stereo.wav", stereo, 16000)
+    with pytest.raises(HdnnError, match="2 channels"):
+        list(stdin_chunks(16000, source=io.BytesIO((tmp_path / "stereo.wav").read_bytes())))
+    odd = samples[:1001].tobytes()
+    assert len(np.concatenate(list(stdin_chunks(16000, 0.01, io.BytesIO(odd))))) == 1001
+
+
+def test_which_graph(task: Path, tmp_path: Path) -> None:
+    (tmp_path / "exp/net").mkdir(parents=True)
+    with pytest.raises(HdnnError, match="no graph beside"):
+        find_graph(tmp_path / "exp/net")
+    for name in ("mono", "tri"):
+        (tmp_path / f"exp/{name}/graph").mkdir(parents=True)
+        (tmp_path / f"exp/{name}/graph/HCLG.fst").touch()
+        if name == "mono":
+            assert find_graph(tmp_path / "exp/net") == tmp_path / "exp/mono/graph"
+    with pytest.raises(HdnnError, match="2 graphs"):
+        find_graph(tmp_path / "exp/net")
