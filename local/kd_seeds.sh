@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Cross-entropy against distillation for one student: every hard weight q at T = 1, every temperature T at q = 0, every seed.
+# <data-dir> has train_tr90, train_cv10 and the sets to decode. Prints the table, means and standard deviations over the seeds.
+# Models that are finished are not trained again, so that seeds can be added.
+
+# Begin configuration.
+network=hdnn-h128l10
+seeds="777 1 2"
+hard_weights="0 0.2 0.5 1"
+temperatures="1 2 3"
+parts="dev eval"      # sets to decode; the first chooses weight and penalty
+jobs=1                # models side by side
+cmd=run.py
+cmvn_opts=
+train_opts="--num-threads 1"
+decode_opts="--nj 1"  # options of steps_py/decode.sh
+# End configuration.
+
+echo "$0 $*" >&2
+if [ -f path.sh ]; then . ./path.sh; fi
+. parse_options.sh || exit 1
+set -euo pipefail
+
+if [ $# -ne 6 ]; then
+  echo "usage: $0 [options] <data-dir> <lang-dir> <ali-dir> <graph-dir> <teacher> <exp-dir>" >&2
+  echo "e.g.:  $0 data/mini/fbank data/mini/lang exp/mini/mono_ali exp/mini/mono/graph exp/mini/hdnn-h256l10/soft exp/kd" >&2
+  echo "options: --network, --seeds, --hard-weights, --temperatures, --parts, --jobs, --cmd, --cmvn-opts, --train-opts," >&2
+  echo "  --decode-opts" >&2
+  exit 1
+fi
+data=$1 lang=$2 ali=$3 graph=$4 teacher=$5 exp=$6
+for f in "$data/train_tr90/feats.scp" "$data/train_cv10/feats.scp" "$ali/ali.1.gz" "$graph/HCLG.fst"; do
+  if [ ! -f "$f" ]; then
+    echo "$0: $f does not exist" >&2
+    exit 1
+  fi
+done
+
+# one <name> <seed> [<q> <T>]: train (by cross-entropy without q and T) and decode.
+one() {
+  local dir=$exp/$1 seed=$2 part
+  local common=(--cmd "$cmd" --network "$network" --seed "$seed" --cmvn-opts "$cmvn_opts" --train-opts "$train_opts")
+  local inputs=("$data/train_tr90" "$data/train_cv10" "$lang" "$ali" "$ali")
+  if [ ! -s "$dir/final.safetensors" ]; then
+    if [ $# -eq 2 ]; then
+      steps_py/train_ce.sh "${common[@]}" "${inputs[@]}" "$dir" || return 1
+    else
+      steps_py/train_kd.sh "${common[@]}" --hard-weight "$3" --temperature "$4" "${inputs[@]}" "$teacher" "$dir" || return 1
+    fi
+  fi
+  for part in $parts; do
+    if ! ls "$dir/decode_$part"/wer_* > /dev/null 2>&1; then
+      # shellcheck disable=SC2086
+      steps_py/decode.sh --cmd "$cmd" $decode_opts "$graph" "$data/$part" "$dir/decode_$part" || return 1
+    fi
+  done
+}
+
+systems=("ce")
+for q in $hard_weights; do systems+=("kd_q${q}_t1 $q 1"); done
+for t in $temperatures; do
+  if [ "$t" != 1 ]; then systems+=("kd_q0_t$t 0 $t"); fi
+done
+mkdir -p "$exp"
+for seed in $seeds; do
+  for system in "${systems[@]}"; do
+    read -r name weights <<< "$system"
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
+    # shellcheck disable=SC2086
+    one "${network}_${name}_s$seed" "$seed" ${weights:-} >&2 &
+  done
+done
+wait
+
+dirs=()
+for system in "${systems[@]}"; do
+  for seed in $seeds; do
+    dir=$exp/${network}_${system%% *}_s$seed
+    for part in $parts; do
+      if ! ls "$dir/decode_$part"/wer_* > /dev/null 2>&1; then
+        echo "$0: $dir has no scored decode_$part; see $dir/log and run this again" >&2
+        exit 1
+      fi
+    done
+    dirs+=("$dir")
+  done
+done
+read -r dev evaluation <<< "$parts"
+python3 -m hdnn_nnet.bin.wer_table --dev "decode_$dev" --eval "${evaluation:+decode_$evaluation}" "${dirs[@]}"
