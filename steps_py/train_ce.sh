@@ -11,7 +11,7 @@ gates=both            # both, transform, carry or coupled
 tied_gates=true
 cmvn_opts=            # as for apply-cmvn, for example "--norm-means=true --norm-vars=true"; empty: no CMVN
 delta_opts=           # as for add-deltas; empty: none
-learn_rate=           # per frame; default 0.004 for hdnn, 0.008 for dnn
+learn_rate=           # per frame; default: 0.008 for dnn, 0.004 for hdnn, 0.003 from 256 units on
 minibatch_size=256
 momentum=0.9
 max_iters=20

@@ -15,7 +15,7 @@ teacher_data=         # data directories with the teacher's features, in quotes;
 splice=5              # frames of context on either side
 cmvn_opts=            # as for apply-cmvn, for example "--norm-means=true --norm-vars=true"; empty: no CMVN
 delta_opts=           # as for add-deltas; empty: none
-learn_rate=           # per frame; default 0.004 for hdnn, 0.008 for dnn
+learn_rate=           # per frame; default: 0.008 for dnn, 0.004 for hdnn, 0.003 from 256 units on
 minibatch_size=256
 max_iters=20
 init=                 # weights to start from, for example exp/hdnn_ce/final.safetensors; empty: random
