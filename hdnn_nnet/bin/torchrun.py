@@ -1,11 +1,31 @@
-"""torchrun that also works with torch 1.13 on Python 3.11: `python3 -m hdnn_nnet.bin.torchrun --nproc_per_node=2 -m MODULE ...`.
+"""torchrun for the recipe: `python3 -m hdnn_nnet.bin.torchrun --nproc_per_node=2 -m MODULE ...`.
 
-There the enumeration of output redirections lost its zero member when Python stopped iterating over it, so torchrun's own
-default ("0", no redirection) is not understood. Nothing else is changed.
+In a job of Slurm or GridEngine that has several machines, it starts itself on each of them; they meet at a free port of the
+first, from the scheduler's own list of hosts (see hdnn_nnet.train.hosts). On one machine it is `torchrun --standalone`.
+With --standalone, --nnodes, --node_rank, --master_addr or a rendezvous option it is torchrun as it stands.
+
+It also works with torch 1.13 on Python 3.11. There the enumeration of output redirections lost its zero member when Python
+stopped iterating over it, so torchrun's own default ("0", no redirection) is not understood.
 """
 
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
 from torch.distributed.elastic.multiprocessing.api import Std
-from torch.distributed.run import main
+from torch.distributed.run import main as run_agent
+
+from hdnn_nnet.cli import run
+from hdnn_nnet.train.hosts import Allocation, free_port, rank_of_host
+
+logger = logging.getLogger(__name__)
+PROGRAM = "hdnn-torchrun"
+_OWN_RENDEZVOUS = ("--standalone", "--nnodes", "--node_rank", "--master_addr", "--master_port", "--rdzv")
 
 _from_str = Std.from_str
 
@@ -14,6 +34,53 @@ def _with_zero(text: str) -> object:
     return Std.NONE if text == "0" else _from_str(text)
 
 
+def _agent(arguments: Sequence[str]) -> int:
+    """torchrun in this process."""
+    Std.from_str = staticmethod(_with_zero)  # type: ignore[method-assign, assignment]  # see above: torch 1.13
+    words = []
+    for word in arguments:
+        name, _, value = word.partition("=")
+        words.append(f"--node_rank={rank_of_host(value, os.environ)}" if name == "--node_rank" else word)
+    run_agent(words)
+    return 0
+
+
+def _everywhere(allocation: Allocation, arguments: Sequence[str]) -> int:
+    """An agent on every host; the first one that fails ends the others. Returns the first failure's status."""
+    options = [f"--nnodes={len(allocation.hosts)}", "--node_rank=RANK", f"--master_addr={allocation.hosts[0]}"]
+    options.append(f"--master_port={free_port()}")
+    program = [sys.executable, "-m", "hdnn_nnet.bin.torchrun", *options, *arguments]
+    logger.info("%d hosts of %s: %s", len(allocation.hosts), allocation.scheduler, " ".join(allocation.hosts))
+    agents = [subprocess.Popen(command) for command in allocation.commands(program, os.environ)]
+
+    def stop(number: int, _: object = None) -> None:
+        for agent in agents:
+            with contextlib.suppress(ProcessLookupError):
+                agent.send_signal(number)
+
+    for caught in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(caught, stop)
+    failed = 0
+    while None in [agent.poll() for agent in agents]:
+        status = next((agent.returncode for agent in agents if agent.returncode), 0)
+        if status and not failed:
+            failed = status
+            stop(signal.SIGTERM)
+        time.sleep(0.2)
+    failed = failed or next((agent.returncode for agent in agents if agent.returncode), 0)
+    return 128 - failed if failed < 0 else failed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    own = arguments[: arguments.index("-m")] if "-m" in arguments else arguments
+    if any(word.startswith(_OWN_RENDEZVOUS) for word in own):
+        return _agent(arguments)
+    allocation = Allocation.read(os.environ)
+    if len(allocation.hosts) > 1:
+        return _everywhere(allocation, arguments)
+    return _agent(["--standalone", *arguments])
+
+
 if __name__ == "__main__":
-    Std.from_str = staticmethod(_with_zero)  # type: ignore[method-assign, assignment]
-    main()
+    run(main, PROGRAM)

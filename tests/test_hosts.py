@@ -1,0 +1,110 @@
+"""Host lists of schedulers, and torchrun over several machines (stood in for by this one)."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.train.hosts import Allocation, expand_hosts, rank_of_host
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("gpu7", ["gpu7"]),
+        ("n[1-3]", ["n1", "n2", "n3"]),
+        ("n[08-11,20],m1,k[2]-ib", ["n08", "n09", "n10", "n11", "n20", "m1", "k2-ib"]),
+        ("r[1-2]c[0,2]", ["r1c0", "r1c2", "r2c0", "r2c2"]),
+    ],
+)
+def test_slurm_host_lists(text: str, hosts: list[str]) -> None:
+    assert expand_hosts(text) == hosts
+    if shutil.which("scontrol"):  # Slurm's own reading needs no running Slurm, where there is a configuration
+        done = subprocess.run(["scontrol", "show", "hostnames", text], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            assert done.stdout.split() == hosts
+
+
+@given(st.lists(st.integers(0, 120), min_size=1, max_size=6, unique=True), st.integers(1, 4))
+def test_any_list_of_numbers_comes_back(numbers: list[int], width: int) -> None:
+    names = [f"{number:0{width}d}" for number in numbers]
+    assert expand_hosts(f"node[{','.join(names)}]x") == [f"node{name}x" for name in names]
+
+
+@pytest.mark.parametrize("text", ["n[1-", "n[a-b]", "n1]"])
+def test_a_list_that_cannot_be_read_is_named(text: str) -> None:
+    with pytest.raises(HdnnError, match="host list"):
+        expand_hosts(text)
+
+
+def test_gridengine_s_file(tmp_path: Path) -> None:
+    file = tmp_path / "pe_hostfile"
+    file.write_text("n2 2 all.q@n2 UNDEFINED\nn2 1 gpu.q@n2 UNDEFINED\nn1 4 all.q@n1 <NULL>\n\n")
+    allocation = Allocation.read({"PE_HOSTFILE": str(file)})
+    assert allocation == Allocation("sge", ("n2", "n1"))
+    here, there = allocation.commands(["python3", "x", "--node_rank=RANK"], {"PATH": "/p", "HOME": "/root"})
+    assert here == ["python3", "x", "--node_rank=0"]
+    assert there[:4] == ["qrsh", "-inherit", "-nostdin", "n1"]
+    assert there[4:] == ["/usr/bin/env", "-C", os.getcwd(), "PATH=/p", "python3", "x", "--node_rank=1"]
+    with pytest.raises(HdnnError, match="gone"):
+        Allocation.read({"PE_HOSTFILE": str(tmp_path / "gone")})
+
+
+def test_slurm_s_ranks() -> None:
+    allocation = Allocation.read({"SLURM_JOB_NODELIST": "n[1-2]"})
+    (command,) = allocation.commands(["x", "--node_rank=RANK"], {"SLURM_CPUS_PER_TASK": "3"})
+    assert {"srun", "--nodes=2", "--ntasks=2", "--export=ALL", "--cpus-per-task=3"} <= set(command)
+    assert command[-2:] == ["x", "--node_rank=slurm"]
+    assert rank_of_host("slurm", {"SLURM_PROCID": "1"}) == "1"
+    assert rank_of_host("4", {}) == "4"
+    with pytest.raises(HdnnError, match="SLURM_PROCID"):
+        rank_of_host("slurm", {})
+    assert Allocation.read({}) == Allocation("", ())
+
+
+WORKER = """
+import os, sys
+from torch import distributed
+import torch
+distributed.init_process_group("gloo")
+total = torch.tensor([1.0 + distributed.get_rank()])
+distributed.all_reduce(total)
+sys.exit(7) if sys.argv[1:] == ["fail"] and distributed.get_rank() == 3 else None
+open(sys.argv[1] + "." + os.environ["RANK"], "w").write(f"{os.environ['WORLD_SIZE']} {total.item():g}")
+"""
+
+
+@pytest.fixture
+def two_hosts(tmp_path: Path) -> dict[str, str]:
+    """An environment as in a GridEngine job on two hosts, with a qrsh that runs the command here."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "hosts").write_text("127.0.0.1 1 q UNDEFINED\nother 1 q UNDEFINED\n")
+    qrsh = tmp_path / "bin/qrsh"
+    qrsh.parent.mkdir()
+    qrsh.write_text('#!/bin/bash\n[ "$1 $2 $3" = "-inherit -nostdin other" ] || exit 9\nshift 3\nexec "$@"\n')
+    qrsh.chmod(0o755)
+    environment = os.environ | {"PE_HOSTFILE": str(tmp_path / "hosts"), "OMP_NUM_THREADS": "1"}
+    environment["PATH"] = f"{qrsh.parent}:{environment['PATH']}"
+    environment["PYTHONPATH"] = f"{tmp_path}:{Path(__file__).resolve().parent.parent}"
+    return environment
+
+
+def torchrun(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hdnn_nnet.bin.torchrun", "--nproc_per_node=2", "-m", "worker", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_workers_on_two_hosts_meet(tmp_path: Path, two_hosts: dict[str, str]) -> None:
+    done = torchrun(two_hosts, str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert [(tmp_path / f"out.{rank}").read_text() for rank in range(4)] == ["4 10"] * 4
+
+
+def test_a_worker_that_fails_on_another_host_ends_all(two_hosts: dict[str, str]) -> None:
+    assert torchrun(two_hosts, "fail").returncode != 0
