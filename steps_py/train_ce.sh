@@ -19,20 +19,22 @@ init=                 # weights to start from, for example exp/other/final.safet
 seed=777
 device=auto           # auto, cpu, cuda
 precision=auto        # auto, fp32, bf16
-num_procs=1           # more: torchrun starts that many processes on this machine, one a GPU where there are GPUs
+num_procs=1           # processes on a machine, by torchrun; machines: cmd with --num-nodes, see docs/clusters.md
+retries=3             # how often a job that was killed is started again from its checkpoint
 train_opts=           # further options of the training program
 # End configuration.
 
 echo "$0 $*" >&2
 if [ -f path.sh ]; then . ./path.sh; fi
 . parse_options.sh || exit 1
+. train_job.sh || exit 1
 set -euo pipefail
 
 if [ $# -ne 6 ]; then
   echo "usage: $0 [options] <data-train> <data-cv> <lang-dir> <ali-train> <ali-cv> <exp-dir>" >&2
   echo "e.g.:  $0 --network hdnn-h128l10 data/train_tr90 data/train_cv10 data/lang exp/tri4a_ali exp/tri4a_ali exp/hdnn" >&2
   echo "options: --cmd, --network, --splice, --activation, --gates, --tied-gates, --cmvn-opts, --delta-opts, --learn-rate," >&2
-  echo "  --minibatch-size, --momentum, --max-iters, --init, --seed, --device, --precision, --num-procs, --train-opts" >&2
+  echo "  --minibatch-size, --momentum, --max-iters, --init, --seed, --device, --precision, --num-procs, --retries, --train-opts" >&2
   exit 1
 fi
 data_train=$1
@@ -50,14 +52,9 @@ for f in "$data_train/feats.scp" "$data_cv/feats.scp" "$lang/phones.txt" "$ali_t
   fi
 done
 
-program=(python3 -m hdnn_nnet.bin.train_ce)
-if [ "$num_procs" -gt 1 ]; then
-  program=(python3 -m hdnn_nnet.bin.torchrun --standalone "--nproc_per_node=$num_procs" -m hdnn_nnet.bin.train_ce)
-fi
-mkdir -p "$dir/log"
 # shellcheck disable=SC2086
-$cmd "$dir/log/train.log" \
-  "${program[@]}" "--network=$network" "--splice=$splice" "--activation=$activation" "--gates=$gates" \
+train_job "$dir" "$num_procs" hdnn_nnet.bin.train_ce \
+  "--network=$network" "--splice=$splice" "--activation=$activation" "--gates=$gates" \
   "--tied-gates=$tied_gates" "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" "--minibatch-size=$minibatch_size" "--momentum=$momentum" "--max-iters=$max_iters" "--init=$init" "--seed=$seed" \
   "--device=$device" "--precision=$precision" ${learn_rate:+"--learn-rate=$learn_rate"} $train_opts \
   "$data_train" "$data_cv" "$ali_train" "$ali_cv" "$dir"

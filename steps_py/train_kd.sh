@@ -22,13 +22,15 @@ init=                 # weights to start from, for example exp/hdnn_ce/final.saf
 seed=777
 device=auto           # auto, cpu, cuda
 precision=auto        # auto, fp32, bf16
-num_procs=1           # more: torchrun starts that many processes on this machine, one a GPU where there are GPUs
+num_procs=1           # processes on a machine, by torchrun; machines: cmd with --num-nodes, see docs/clusters.md
+retries=3             # how often a job that was killed is started again from its checkpoint
 train_opts=           # further options of the training program
 # End configuration.
 
 echo "$0 $*" >&2
 if [ -f path.sh ]; then . ./path.sh; fi
 . parse_options.sh || exit 1
+. train_job.sh || exit 1
 set -euo pipefail
 
 if [ $# -ne 7 ]; then
@@ -37,7 +39,7 @@ if [ $# -ne 7 ]; then
   echo "         exp/dnn_h2048l6/soft exp/hdnn_h128l10_kd" >&2
   echo "options: --cmd, --network, --temperature, --hard-weight, --square-temperature, --unlabelled-data, --teacher-data," >&2
   echo "  --splice, --cmvn-opts, --delta-opts, --learn-rate, --minibatch-size, --max-iters, --init, --seed, --device," >&2
-  echo "  --precision, --num-procs, --train-opts" >&2
+  echo "  --precision, --num-procs, --retries, --train-opts" >&2
   exit 1
 fi
 data_train=$1
@@ -56,14 +58,9 @@ for f in "$data_train/feats.scp" "$data_cv/feats.scp" "$lang/phones.txt" "$ali_t
   fi
 done
 
-program=(python3 -m hdnn_nnet.bin.train_kd)
-if [ "$num_procs" -gt 1 ]; then
-  program=(python3 -m hdnn_nnet.bin.torchrun --standalone "--nproc_per_node=$num_procs" -m hdnn_nnet.bin.train_kd)
-fi
-mkdir -p "$dir/log"
 # shellcheck disable=SC2086
-$cmd "$dir/log/train.log" \
-  "${program[@]}" "--network=$network" "--temperature=$temperature" "--hard-weight=$hard_weight" \
+train_job "$dir" "$num_procs" hdnn_nnet.bin.train_kd \
+  "--network=$network" "--temperature=$temperature" "--hard-weight=$hard_weight" \
   "--square-temperature=$square_temperature" "--unlabelled-data=$unlabelled_data" "--teacher-data=$teacher_data" \
   "--splice=$splice" "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" "--minibatch-size=$minibatch_size" \
   "--max-iters=$max_iters" "--init=$init" "--seed=$seed" "--device=$device" "--precision=$precision" \

@@ -21,7 +21,8 @@ decode=false          # true: lattices are made during training from the graph i
 seed=777
 device=auto
 precision=auto
-num_procs=1           # more: torchrun starts that many processes on this machine
+num_procs=1           # processes on a machine, by torchrun; machines: cmd with --num-nodes, see docs/clusters.md
+retries=3             # how often a job that was killed is started again from its checkpoint
 priors=true           # re-estimate prior_counts afterwards
 train_opts=           # further options of the training program
 # End configuration.
@@ -29,6 +30,7 @@ train_opts=           # further options of the training program
 echo "$0 $*" >&2
 if [ -f path.sh ]; then . ./path.sh; fi
 . parse_options.sh || exit 1
+. train_job.sh || exit 1
 set -euo pipefail
 
 if [ $# -ne 6 ]; then
@@ -36,7 +38,7 @@ if [ $# -ne 6 ]; then
   echo "e.g.:  $0 --smooth-ce 0.2 data/train data/lang exp/hdnn exp/hdnn_ali exp/hdnn_denlats exp/hdnn_smbr" >&2
   echo "options: --cmd, --criterion, --num-iters, --learn-rate, --batch-utts, --acwt, --lmwt, --one-silence-class, --boost," >&2
   echo "  --smooth-ce, --smooth-kd, --teacher, --teacher-data, --update, --decode, --seed, --device, --precision," >&2
-  echo "  --num-procs, --priors, --train-opts" >&2
+  echo "  --num-procs, --retries, --priors, --train-opts" >&2
   exit 1
 fi
 data=$1
@@ -53,14 +55,9 @@ for f in "$data/feats.scp" "$lang/phones/silence.csl" "$srcdir/model.json" "$ali
   fi
 done
 
-program=(python3 -m hdnn_nnet.bin.train_smbr)
-if [ "$num_procs" -gt 1 ]; then
-  program=(python3 -m hdnn_nnet.bin.torchrun --standalone "--nproc_per_node=$num_procs" -m hdnn_nnet.bin.train_smbr)
-fi
-mkdir -p "$dir/log"
 # shellcheck disable=SC2086
-$cmd "$dir/log/train.log" \
-  "${program[@]}" "--criterion=$criterion" "--num-iters=$num_iters" "--learn-rate=$learn_rate" "--batch-utts=$batch_utts" \
+train_job "$dir" "$num_procs" hdnn_nnet.bin.train_smbr \
+  "--criterion=$criterion" "--num-iters=$num_iters" "--learn-rate=$learn_rate" "--batch-utts=$batch_utts" \
   "--acoustic-scale=$acwt" "--lm-scale=$lmwt" "--one-silence-class=$one_silence_class" "--boost=$boost" \
   "--smooth-ce=$smooth_ce" "--smooth-kd=$smooth_kd" "--teacher=$teacher" "--teacher-data=$teacher_data" "--update=$update" \
   "--decode=$decode" "--seed=$seed" "--device=$device" "--precision=$precision" $train_opts \

@@ -268,9 +268,13 @@ def show_progress(items: Iterable[Any], what: str, total: int, done: int, visibl
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """A list that becomes non-empty when SIGTERM or SIGINT arrives, so that the loop can stop between two steps."""
+    """A list that becomes non-empty when a signal asks for an end, so that the loop can stop between two steps.
+
+    SIGTERM comes from Slurm before its time limit, SIGUSR1 (soft limit s_rt) and SIGUSR2 (qsub -notify) from GridEngine.
+    """
     received: list[int] = []
-    previous = {s: signal.signal(s, lambda number, _: received.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
+    caught = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+    previous = {s: signal.signal(s, lambda number, _: received.append(number)) for s in caught}
     try:
         yield received
     finally:
