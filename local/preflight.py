@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Look for what a run will lack before it starts: one line for each gap, with what mends it.
+
+Looked at are Python's packages, Kaldi's programs, free disk space, the GPU, the queue, the corpus and its annotations.
+A gap that would end the run makes the status 1; what only slows it down is a warning.
+"""
+
+import importlib.util
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdnn_nnet.cli import OptionParser, run
+
+PROGRAM = "preflight.py"
+
+#: What the Kaldi path calls, by the directory under KALDI_ROOT/src where it is built.
+KALDI_PROGRAMS = {
+    "bin": "acc-lda acc-tree-stats ali-to-pdf ali-to-post align-equal-compiled build-tree cluster-phones compile-questions "
+    "compile-train-graphs convert-ali copy-int-vector est-lda est-mllt latgen-faster-mapped sum-tree-stats tree-info "
+    "weight-silence-post make-h-transducer add-self-loops",
+    "featbin": "add-deltas apply-cmvn compose-transforms compute-cmvn-stats compute-mfcc-feats copy-feats extract-segments "
+    "feat-to-dim splice-feats transform-feats",
+    "fstbin": "fstaddselfloops fstcomposecontext fstdeterminizestar fstisstochastic fstminimizeencoded fstrmepslocal "
+    "fstrmsymbols fsttablecompose",
+    "gmmbin": "gmm-acc-mllt gmm-acc-stats-ali gmm-acc-stats-twofeats gmm-align-compiled gmm-boost-silence gmm-est "
+    "gmm-est-fmllr gmm-est-fmllr-gpost gmm-info gmm-init-model gmm-init-mono gmm-latgen-faster gmm-mixup "
+    "gmm-post-to-gpost gmm-rescore-lattice gmm-sum-accs gmm-transform-means",
+    "latbin": "lattice-determinize-pruned lattice-to-post",
+}
+OPENFST_PROGRAMS = ("fstcompile", "fstprint", "fstarcsort", "fstinfo")
+#: Packages that only the path without Kaldi needs, and what lacks them.
+WHEELS = {"k2": "the decoder", "kaldi_hmm_gmm": "the GMM", "kaldifst": "graphs"}
+QUEUES = {"queue.pl": ("qsub", "qstat"), "slurm.pl": ("sbatch", "squeue"), "pbs.pl": ("qsub",)}
+#: Gigabytes of features, alignments, soft labels and lattices of one run.
+DISK = {"mini": 1.5, "ami": 120.0}
+#: The AMI sets in meetings of the full-corpus-asr partition that have headset recordings.
+AMI_MEETINGS = {"audio": 170, "annotations": 171}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something missing: what, the command or step that mends it, and whether the run would end for it."""
+
+    what: str
+    remedy: str
+    fatal: bool = True
+
+
+def python_gaps(toolkit: str) -> Iterator[Gap]:
+    """Packages that are not installed."""
+    needed = ["torch", "numpy", "safetensors", "kaldiio", "lhotse"]
+    needed += list(WHEELS) if toolkit == "python" else []
+    for name in needed:
+        if importlib.util.find_spec(name) is None:
+            use = f" ({WHEELS[name]})" if name in WHEELS else ""
+            yield Gap(f"Python package {name}{use} is not installed", "make env, in the top directory of the checkout")
+
+
+def kaldi_gaps(root: str) -> Iterator[Gap]:
+    """Programs of Kaldi, OpenFst and SCTK that the Kaldi path calls and that are not there."""
+    source = Path(root) / "src"
+    if not root or not source.is_dir():
+        yield Gap(f"KALDI_ROOT={root} is no Kaldi", "export KALDI_ROOT=<directory with src, egs and tools>")
+        return
+    for folder, names in KALDI_PROGRAMS.items():
+        missing = [n for n in names.split() if not os.access(source / folder / n, os.X_OK) and shutil.which(n) is None]
+        if missing:
+            yield Gap(f"Kaldi's {' '.join(missing)} not built", f"make -j 4 -C {source}/{folder} {' '.join(missing)}")
+    lost = [name for name in OPENFST_PROGRAMS if shutil.which(name) is None]
+    if lost:
+        yield Gap(
+            f"OpenFst's {' '.join(lost)} not on PATH", f"make -C {root}/tools openfst, or: apt-get install libfst-tools"
+        )
+    if shutil.which("hubscr.pl") is None and shutil.which("sctk") is None:
+        yield Gap(
+            "sclite is not on PATH: WERs without it", f"make -C {root}/tools sclite, or: apt-get install sctk", False
+        )
+
+
+def disk_gaps(folder: Path, needed: float) -> Iterator[Gap]:
+    """Too little room where the run writes; `needed` in gigabytes."""
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < needed:
+        remedy = f"free {needed - free:.0f} GB, or make {folder}/data and {folder}/exp links to a larger disk"
+        yield Gap(f"{free:.1f} GB free in {folder}, about {needed:g} GB needed", remedy)
+
+
+def gpu_gaps(device: str, commands: Sequence[str], corpus: str) -> Iterator[Gap]:
+    """Training on this machine's CPU where that would take weeks, or a GPU asked for and not there."""
+    words = shlex.split(commands[-1]) if commands else []
+    if device == "cpu" or (words and words[0] in QUEUES):
+        return  # queued jobs see other machines
+    listed = ""
+    if shutil.which("nvidia-smi"):
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
+    if "GPU" in listed:
+        import torch
+
+        if not torch.cuda.is_available():
+            yield Gap(f"nvidia-smi shows a GPU, but torch {torch.__version__} cannot use it",
+                      "install a torch built for its CUDA, see requirements-torch2.in", device != "auto")  # fmt: skip
+    elif device != "auto":
+        yield Gap(f"--device {device}, but this machine shows no GPU", "leave --device out, or set cuda_cmd to a queue")
+    elif corpus == "ami":
+        yield Gap("no GPU here: training on AMI's 29 million frames takes weeks",
+                  'cuda_cmd="queue.pl --gpu 1" (cmd.sh), or a machine with a GPU', False)  # fmt: skip
+
+
+def queue_gaps(commands: Sequence[str]) -> Iterator[Gap]:
+    """Launchers of cmd.sh that are not there, or whose scheduler does not answer."""
+    for command in sorted(set(commands)):
+        words = shlex.split(command)
+        launcher = Path(words[0]).name if words else ""
+        if not words or shutil.which(words[0]) is None:
+            yield Gap(
+                f"launcher '{command}' is not on PATH", "run.py needs nothing; Kaldi's ones need KALDI_ROOT (cmd.sh)"
+            )
+            continue
+        for program in QUEUES.get(launcher, ()):
+            if shutil.which(program) is None:
+                yield Gap(f"{launcher} needs {program}", "run on a submit host of the cluster, or take run.py (cmd.sh)")
+                break
+        else:
+            if launcher in QUEUES:
+                status = QUEUES[launcher][-1]
+                answer = subprocess.run([status], capture_output=True, text=True, check=False)
+                if answer.returncode:
+                    line = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
+                    yield Gap(f"{status} fails: {line}", "start the scheduler, or ask the cluster's keepers")
+
+
+def corpus_gaps(corpus: str, audio: str, annotations: str) -> Iterator[Gap]:
+    """Recordings or annotations that are not where the options say."""
+    if corpus == "mini":
+        if importlib.util.find_spec("espeakng_loader") is None:
+            yield Gap("the speech synthesiser espeakng-loader is not installed", "make env")
+        return
+    home = "https://groups.inf.ed.ac.uk/ami/download"
+    recordings = {p.name.split(".")[0] for p in Path(audio).glob("*/audio/*.Headset-*.wav")} if audio else set()
+    if not recordings:
+        yield Gap(f"--amicorpus '{audio}' holds no <meeting>/audio/<meeting>.Headset-N.wav",
+                  f"fetch the headset recordings (individual headsets, 16 kHz) from {home}")  # fmt: skip
+    elif len(recordings) < AMI_MEETINGS["audio"]:
+        yield Gap(f"{len(recordings)} of AMI's {AMI_MEETINGS['audio']} meetings in {audio}; the others are left out",
+                  f"fetch the rest from {home}", False)  # fmt: skip
+    words = Path(annotations) / "words"
+    known = {p.name.split(".")[0] for p in words.glob("*.words.xml")} if annotations else set()
+    if not known:
+        yield Gap(f"--annotations '{annotations}' holds no words/*.words.xml",
+                  f"unpack ami_public_manual_1.6.2.zip of {home} and give its directory")  # fmt: skip
+    elif lost := sorted(recordings - known):
+        yield Gap(
+            f"{len(lost)} recorded meetings have no annotation ({lost[0]} ...)",
+            "take release 1.6.2 of the annotations",
+            False,
+        )
+
+
+def s5_gaps(folder: str) -> Iterator[Gap]:
+    """A Kaldi recipe that has not been run far enough."""
+    for name in ("data/ihm/train/feats.scp", "exp/ihm/tri4a/final.mdl", "exp/ihm/tri4a_ali/ali.1.gz"):
+        if not (Path(folder) / name).is_file():
+            yield Gap(f"{folder}/{name} does not exist", f"(cd {folder} && ./run_ihm.sh), up to its stage 8")
+            return
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = OptionParser(PROGRAM, __doc__ or "")
+    parser.add_argument("--corpus", choices=("mini", "ami"), default="mini", help="what will be run")
+    parser.add_argument("--toolkit", choices=("python", "kaldi"), default="python", help="as of run.sh")
+    parser.add_argument("--amicorpus", default="", help="as of run.sh")
+    parser.add_argument("--annotations", default="", help="as of run.sh")
+    parser.add_argument("--kaldi-s5-dir", default="", help="as of run.sh")
+    parser.add_argument("--device", default="auto", help="as of run.sh")
+    parser.add_argument("--cmd", action="append", default=[], help="a launcher; the last one is that of training")
+    args = parser.parse_args(argv)
+
+    gaps = [*python_gaps(args.toolkit), *queue_gaps(args.cmd), *gpu_gaps(args.device, args.cmd, args.corpus)]
+    gaps += disk_gaps(Path.cwd(), DISK[args.corpus])
+    if args.toolkit == "kaldi":
+        gaps += kaldi_gaps(os.environ.get("KALDI_ROOT", ""))
+    if args.kaldi_s5_dir:
+        gaps += s5_gaps(args.kaldi_s5_dir)
+    else:
+        gaps += corpus_gaps(args.corpus, args.amicorpus, args.annotations)
+    for gap in gaps:
+        print(f"{PROGRAM}: {'missing' if gap.fatal else 'warning'}: {gap.what}; {gap.remedy}", file=sys.stderr)
+    fatal = sum(gap.fatal for gap in gaps)
+    if fatal == 0:
+        logging.info("ready (%d warnings)", len(gaps))
+    return int(fatal > 0)
+
+
+if __name__ == "__main__":
+    run(main, PROGRAM)
