@@ -3,10 +3,12 @@
 #
 #   ./run.sh --corpus mini                          an embedded synthetic corpus: no Kaldi, no AMI, minutes on two cores
 #   ./run.sh --corpus ami --amicorpus DIR --annotations DIR
+#   KALDI_ROOT=... ./run.sh --toolkit kaldi ...     GMMs up to SAT, fMLLR features and decoders of Kaldi; see docs/kaldi.md
+#   KALDI_ROOT=... ./run.sh --corpus ami --kaldi-s5-dir DIR        on top of a Kaldi AMI recipe that has been run
 #
 # Every stage can be repeated; --stage N starts at stage N, --stop-stage N ends after it:
-#   0 corpus   1 data directories   2 dictionary, lang, language model   3 features
-#   4 monophone GMM and alignment   5 decoding graph   6 teacher and students by cross-entropy
+#   0 preflight, corpus   1 data directories   2 dictionary, lang, language model   3 features
+#   4 GMM and alignment   5 decoding graph, fMLLR features (Kaldi)   6 teacher and students by cross-entropy
 #   7 soft labels of the teacher   8 students by distillation
 #   9 alignments and denominator lattices   10 sequence training (sMBR)   11 adaptation to the speakers of dev and eval
 #   12 decoding   13 table, figures and report
@@ -15,9 +17,14 @@
 corpus=mini            # mini or ami
 stage=0
 stop_stage=13
+toolkit=auto           # python, kaldi (GMMs to tri4a and fMLLR features by Kaldi), or auto: kaldi where KALDI_ROOT is set
+kaldi_s5_dir=          # a Kaldi AMI s5 directory that has been run: its data, lang, graph and tri4a are taken as they are
+kaldi_lm=              # its language model; default: what its data/local/lm/final_lm says, or the only graph there is
+preflight=true         # look for gaps (programs, disk, GPU, queue, corpus) before the first stage
 nj=                    # parallel jobs; default: the cores of this machine (mini), 16 (ami)
 amicorpus=             # ami: directory with <meeting>/audio/<meeting>.Headset-N.wav
 annotations=           # ami: the manual annotations, release 1.6.2
+fisher=                # ami: a file named text of the Fisher transcripts for the language model; default: AMI's text alone
 hours_train=0.75       # mini: training speech to synthesise
 units=phones           # phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
 networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
@@ -33,8 +40,8 @@ adapt=chain            # models to adapt to speakers: names as for smbr (with _s
 adapt_labels=hard      # hard: hypotheses of a first pass (CE); soft: the teacher (KD)
 adapt_update=gates     # groups that move, or all
 train_jobs=            # networks trained at a time; default: 2 (mini), 1 (ami)
-feat_type=fbank        # features of the networks: fbank (40 log-mel) or mfcc
-cmvn_opts="--norm-means=true --norm-vars=true"
+feat_type=             # features of the networks: fbank (40 log-mel), mfcc, or fmllr (Kaldi only; the default there)
+cmvn_opts=auto         # normalisation of these; auto: means and variances of a speaker, none for fmllr
 seed=777
 device=auto
 num_procs=1            # training processes (torchrun)
@@ -72,9 +79,38 @@ if [ $# -ne 0 ]; then
   exit 1
 fi
 
-data=data/$corpus          # data/mini/ihm/train ...
-exp=exp/$corpus
+if [ "$toolkit" = auto ]; then toolkit=python; if [ -n "${KALDI_ROOT:-}" ]; then toolkit=kaldi; fi; fi
+tag=$corpus               # of the directories: what the toolkits make never mixes
+case $toolkit in
+  python) feat_type=${feat_type:-fbank}; gmm=mono ;;
+  kaldi)
+    ln -sfn "${KALDI_ROOT:?--toolkit kaldi needs KALDI_ROOT}/egs/wsj/s5/steps" steps
+    ln -sfn "$KALDI_ROOT/egs/wsj/s5/utils" utils
+    feat_type=${feat_type:-fmllr}; gmm=tri4a; tag=${corpus}_kaldi
+    ;;
+  *) echo "$0: --toolkit must be auto, python or kaldi, not $toolkit" >&2; exit 1 ;;
+esac
+if [ -n "$kaldi_s5_dir" ]; then
+  if [ $toolkit != kaldi ]; then echo "$0: --kaldi-s5-dir needs --toolkit kaldi and KALDI_ROOT" >&2; exit 1; fi
+  tag=${corpus}_s5
+fi
+if [ "$cmvn_opts" = auto ]; then
+  cmvn_opts="--norm-means=true --norm-vars=true"
+  if [ "$feat_type" = fmllr ]; then cmvn_opts=; fi
+fi
+# Kaldi's names for the language model: ami.o3g.kn, or ami_fsh.o3g.kn with Fisher, and how it was pruned.
+lm_name=$corpus${fisher:+_fsh}.o3g.kn
+if [ "$lm_prune" = 1e-7 ]; then lm_name=$lm_name.pr1-7; fi
+
+data=data/$tag            # data/mini/ihm/train ...
+exp=exp/$tag
 netdata=$data/$feat_type   # the data directories with the networks' features
+lang=$data/lang
+lang_test=$data/lang_tg
+graph=$exp/$gmm/graph
+if [ $toolkit = kaldi ]; then lang_test=${lang}_$lm_name; graph=${graph}_$lm_name; fi
+if [ -n "$kaldi_s5_dir" ]; then graph=$exp/$gmm/graph; fi # a link
+ali=$exp/${gmm}_ali
 stage_name=
 on_exit() {
   local status=$?
@@ -91,8 +127,14 @@ run_stage() {
   echo "=== stage $1: $2 ($(date +%H:%M:%S))" >&2
 }
 
-if run_stage 0 "corpus"; then
-  if [ "$corpus" = mini ]; then
+if run_stage 0 "preflight, corpus"; then
+  if [ "$preflight" = true ]; then
+    python3 local/preflight.py --corpus "$corpus" --toolkit "$toolkit" --amicorpus "$amicorpus" --annotations "$annotations" \
+      --kaldi-s5-dir "$kaldi_s5_dir" --device "$device" --cmd "$train_cmd" --cmd "$decode_cmd" --cmd "$cuda_cmd"
+  fi
+  if [ -n "$kaldi_s5_dir" ]; then
+    :
+  elif [ "$corpus" = mini ]; then
     local/make_mini_corpus.sh --hours-train "$hours_train" --nj "$nj" corpus/mini
   else
     for d in "$amicorpus" "$annotations/words"; do
@@ -108,38 +150,60 @@ if [ "$corpus" = mini ]; then
   annotations=corpus/mini/ami_public_manual_1.6.2
 fi
 
-if run_stage 1 "data directories"; then
-  local/prepare_ami.sh --nj "$nj" "$amicorpus" "$annotations" "$data"
-fi
+if [ -n "$kaldi_s5_dir" ]; then
+  if run_stage 1 "directories of $kaldi_s5_dir"; then
+    local/link_kaldi_s5.sh --lm "$kaldi_lm" "$kaldi_s5_dir" "$data" "$exp"
+  fi
+else
+  if run_stage 1 "data directories"; then
+    local/prepare_ami.sh --nj "$nj" "$amicorpus" "$annotations" "$data"
+  fi
 
-if run_stage 2 "dictionary, lang, language model"; then
-  python3 local/prepare_dict.py --units "$units" "$data/ihm/train/text" "$data/dict"
-  python3 local/prepare_lang.py "$data/dict" '<unk>' "$data/lang"
-  python3 local/train_lm.py --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
-    "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text"
-  python3 local/format_lm.py "$data/lang" "$data/lm/$lm.arpa.gz" "$data/lang_tg"
-fi
+  if run_stage 2 "dictionary, lang, language model"; then
+    python3 local/prepare_dict.py --units "$units" "$data/ihm/train/text" "$data/dict"
+    python3 local/prepare_lang.py "$data/dict" '<unk>' "$lang"
+    python3 local/train_lm.py --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
+      "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text" ${fisher:+"$fisher"}
+    python3 local/format_lm.py "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
+  fi
 
-if run_stage 3 "features"; then
-  for part in train dev eval; do
-    for type in mfcc "$feat_type"; do
-      mkdir -p "$data/$type/$part"
-      for f in wav.scp segments text utt2spk spk2utt reco2file_and_channel stm glm; do
-        if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$data/$type/$part/"; fi
+  if run_stage 3 "features"; then
+    for part in train dev eval; do
+      if [ $toolkit = kaldi ]; then
+        local/kaldi_mfcc.sh --nj "$nj" --cmd "$train_cmd" "$data/ihm/$part" "$data/mfcc/$part"
+      fi
+      for type in mfcc "$feat_type"; do
+        if [ "$type" = fmllr ] || { [ $toolkit = kaldi ] && [ "$type" = mfcc ]; }; then continue; fi
+        mkdir -p "$data/$type/$part"
+        for f in wav.scp segments text utt2spk spk2utt reco2file_and_channel stm glm; do
+          if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$data/$type/$part/"; fi
+        done
+        steps_py/make_feats.sh --type "$type" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
       done
-      steps_py/make_feats.sh --type "$type" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
     done
-  done
+  fi
+
+  if run_stage 4 "GMM and alignment"; then
+    if [ $toolkit = kaldi ]; then
+      local/kaldi_gmm.sh --config "conf/gmm_$corpus.conf" --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp"
+    else
+      steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
+      steps_py/align_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
+    fi
+  fi
+fi
+
+if run_stage 5 "decoding graph, fMLLR features"; then
+  if [ -z "$kaldi_s5_dir" ]; then
+    use_kaldi=false
+    if [ $toolkit = kaldi ]; then use_kaldi=true; fi
+    steps_py/mkgraph.sh --cmd "$decode_cmd" --use-kaldi $use_kaldi "$lang_test" "$exp/$gmm" "$graph"
+  fi
+  if [ "$feat_type" = fmllr ]; then
+    local/kaldi_fmllr.sh --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" "$data/mfcc" "$exp/$gmm" "$ali" "$graph" \
+      "$netdata"
+  fi
   python3 -m hdnn_nnet.bin.split_tr_cv "$netdata/train" "$netdata/train_tr90" "$netdata/train_cv10"
-fi
-
-if run_stage 4 "monophone GMM and alignment"; then
-  steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$data/lang" "$exp/mono"
-  steps_py/align_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$data/lang" "$exp/mono" "$exp/mono_ali"
-fi
-
-if run_stage 5 "decoding graph"; then
-  steps_py/mkgraph.sh "$data/lang_tg" "$exp/mono" "$exp/mono/graph"
 fi
 
 # Run a command in the background, at most $train_jobs at a time; wait_jobs waits for all. A failed one ends the stage when
@@ -164,7 +228,7 @@ threads=0
 if [ "$train_jobs" -gt 1 ]; then threads=1; fi
 train_options=(--cmd "$cuda_cmd" --cmvn-opts "$cmvn_opts" --seed "$seed" --device "$device" --num-procs "$num_procs"
   --max-iters "$max_iters" --train-opts "--num-threads $threads")
-train_dirs=("$netdata/train_tr90" "$netdata/train_cv10" "$data/lang" "$exp/mono_ali" "$exp/mono_ali")
+train_dirs=("$netdata/train_tr90" "$netdata/train_cv10" "$lang" "$ali" "$ali")
 
 ce_networks=$networks
 if [ -n "$kd_networks" ]; then
@@ -216,9 +280,9 @@ fi
 
 if run_stage 9 "alignments and denominator lattices"; then
   for name in $smbr; do
-    steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$data/lang" "$exp/$name" "$exp/${name}_ali"
+    steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$lang" "$exp/$name" "$exp/${name}_ali"
     steps_py/make_denlats.sh --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --max-active "$den_max_active" \
-      "$netdata/train" "$data/lang" "$exp/$name" "$exp/${name}_denlats"
+      "$netdata/train" "$lang" "$exp/$name" "$exp/${name}_denlats"
   done
 fi
 
@@ -232,7 +296,7 @@ if run_stage 10 "sequence training (sMBR)"; then
     esac
     in_background steps_py/train_smbr.sh --cmd "$cuda_cmd" --seed "$seed" --device "$device" --num-procs "$num_procs" \
       --learn-rate "$smbr_learn_rate" --train-opts "--num-threads $threads" "${smoothing[@]}" \
-      "$netdata/train" "$data/lang" "$exp/$name" "$exp/${name}_ali" "$exp/${name}_denlats" "$exp/${name}_smbr"
+      "$netdata/train" "$lang" "$exp/$name" "$exp/${name}_ali" "$exp/${name}_denlats" "$exp/${name}_smbr"
   done
   wait_jobs
 fi
@@ -254,7 +318,7 @@ decode() {
   shift 3
   steps_py/decode.sh --nj "$nj" --cmd "$decode_cmd" --beam "$beam" --lattice-beam "$lattice_beam" \
     --max-active "$max_active" --decoder "$decoder" --srcdir "$src" "$@" \
-    "$exp/mono/graph" "$netdata/$part" "$results/decode_$part"
+    "$graph" "$netdata/$part" "$results/decode_$part"
 }
 
 decoded=" " # what the first pass of adaptation has decoded already
