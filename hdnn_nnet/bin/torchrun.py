@@ -21,7 +21,7 @@ from torch.distributed.elastic.multiprocessing.api import Std
 from torch.distributed.run import main as run_agent
 
 from hdnn_nnet.cli import run
-from hdnn_nnet.train.hosts import Allocation, free_port, rank_of_host
+from hdnn_nnet.train.hosts import Allocation, address_of, free_port, rank_of_host
 
 logger = logging.getLogger(__name__)
 PROGRAM = "hdnn-torchrun"
@@ -47,8 +47,8 @@ def _agent(arguments: Sequence[str]) -> int:
 
 def _everywhere(allocation: Allocation, arguments: Sequence[str]) -> int:
     """An agent on every host; the first one that fails ends the others. Returns the first failure's status."""
-    options = [f"--nnodes={len(allocation.hosts)}", "--node_rank=RANK", f"--master_addr={allocation.hosts[0]}"]
-    options.append(f"--master_port={free_port()}")
+    options = [f"--nnodes={len(allocation.hosts)}", "--node_rank=RANK"]
+    options += [f"--master_addr={address_of(allocation.hosts[0])}", f"--master_port={free_port()}"]
     program = [sys.executable, "-m", "hdnn_nnet.bin.torchrun", *options, *arguments]
     logger.info("%d hosts of %s: %s", len(allocation.hosts), allocation.scheduler, " ".join(allocation.hosts))
     agents = [subprocess.Popen(command) for command in allocation.commands(program, os.environ)]

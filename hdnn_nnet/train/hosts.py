@@ -100,6 +100,15 @@ def rank_of_host(text: str, environment: Mapping[str, str]) -> str:
     return environment["SLURM_PROCID"]
 
 
+def address_of(host: str) -> str:
+    """The name `host` of this machine in the scheduler's list if it resolves, else the machine's own name."""
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return socket.gethostname()
+    return host
+
+
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on."""
     with socket.socket() as server:
