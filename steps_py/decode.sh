@@ -67,12 +67,18 @@ if [ "$stage" -le 0 ]; then
   # What an earlier run left would hide missing lattices, or pass for the result of this one.
   rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi
   echo "$nj" > "$dir/num_jobs"
+  died=false
   # shellcheck disable=SC2086
   decode_jobs "$nj" "$dir/log/decode.JOB.log" "$forward_opts" "$srcdir" "$sdata" "ark:|gzip -c > $dir/lat.JOB.gz" \
     "--min-active=$min_active" "--max-active=$max_active" "--max-mem=$max_mem" "--beam=$beam" \
     "--lattice-beam=$lattice_beam" "--acoustic-scale=$acwt" --allow-partial=true \
-    "--word-symbol-table=$graphdir/words.txt" $latgen_opts "$model" "$graphdir/HCLG.fst"
+    "--word-symbol-table=$graphdir/words.txt" $latgen_opts "$model" "$graphdir/HCLG.fst" || died=true
+  # After a job that died too: it names the utterances that are missing.
   counts=$(python3 -m hdnn_nnet.bin.check_lattices --max-missing "$max_missing" "$data" "$dir")
+  if $died; then
+    echo "$0: a decoding job died (see above), $counts; decode again" >&2
+    exit 1
+  fi
   partial=$(cat "$dir"/log/decode.*.log | grep -ciE 'partial (lattice|traceback)|no final state|no final-state' || true)
   if [ -n "$adapt_dir" ]; then
     independent=$(cat "$dir"/log/decode.*.log | grep -c 'uses the independent parameters' || true)

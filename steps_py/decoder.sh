@@ -35,5 +35,5 @@ decode_jobs() {
   # shellcheck disable=SC2086
   ${cmd:?} ${decoder_threads[@]+"${decoder_threads[@]}"} "JOB=1:$jobs" "$log" \
     set -o pipefail \; python3 -m hdnn_nnet.bin.forward $forward_options "$model_dir" "$split/JOB" ark:- \| \
-    "${latgen[@]}" "$@" ark:- "$lattices"
+    "${latgen[@]}" "$@" ark:- "$lattices" \|\| exit 1 # for queue.pl, which never ends where a command was killed (137)
 }

@@ -71,11 +71,18 @@ nj=$(python3 -m hdnn_nnet.bin.split_data "$data" "$nj")
 rm -f "$dir"/lat.scp "$dir"/lat.*.scp "$dir"/lat.*.ark
 echo "$nj" > "$dir/num_jobs"
 # As in Kaldi's step, an utterance whose search ends in no final state gets no lattice.
+died=false
 # shellcheck disable=SC2086
 decode_jobs "$nj" "$dir/log/decode_den.JOB.log" "$forward_opts" "$src" "$data/split$nj" \
   "ark,scp:$dir/lat.JOB.ark,$dir/lat.JOB.scp" \
   "--min-active=$min_active" "--max-active=$max_active" "--max-mem=$max_mem" "--beam=$beam" \
   "--lattice-beam=$lattice_beam" "--acoustic-scale=$acwt" "--word-symbol-table=$lang/words.txt" $latgen_opts \
-  "$src/final.mdl" "$dengraph/HCLG.fst"
+  "$src/final.mdl" "$dengraph/HCLG.fst" || died=true
+if $died; then max_missing=0; fi # the utterances of a job that died are named, and none of them may be missing
 counts=$(python3 -m hdnn_nnet.bin.collect_lattices --max-missing "$max_missing" "$nj" "$data" "$src" "$dir")
+if $died; then
+  rm -f "$dir/lat.scp"
+  echo "$0: a job died (see above), $counts; make the lattices again" >&2
+  exit 1
+fi
 echo "$0: $counts in $dir/lat.scp ($decoder decoder, $nj jobs)"

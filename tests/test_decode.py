@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -360,6 +361,54 @@ def test_decoding_step(recipe: Path, kaldi_fixture: Path) -> None:
     for weight in range(7, 13):
         kaldi = (kaldi_fixture / f"exp/decode/wer_{weight}").read_text()
         assert (folder / f"wer_{weight}_0.0").read_text() == kaldi
+
+
+KILLED_FORWARD = """#!{python}
+import io, os, signal, sys
+if sys.argv[2] != "hdnn_nnet.bin.forward":
+    os.execv("{python}", ["{python}", *sys.argv[1:]])
+import kaldiio
+matrices = dict(kaldiio.load_ark("{loglikes}"))
+keys = [line.split()[0] for line in open(sys.argv[4] + "/feats.scp")]
+stream = io.BytesIO()
+for key in keys:
+    whole = stream.tell()
+    kaldiio.save_ark(stream, {{key: matrices[key]}})
+if "{last}" in keys:  # in the middle of its matrix
+    sys.stdout.buffer.write(stream.getvalue()[: (whole + stream.tell()) // 2])
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.stdout.buffer.write(stream.getvalue())
+"""
+
+
+@pytest.mark.parametrize("decoder", ["k2", pytest.param("kaldi", marks=pytest.mark.kaldi)])
+@pytest.mark.parametrize("step", ["decode", "make_denlats"])
+def test_a_forward_pass_killed_in_its_stream_fails_the_step(
+    recipe: Path, kaldi_fixture: Path, step: str, decoder: str, request: pytest.FixtureRequest
+) -> None:
+    if decoder == "kaldi":
+        (recipe / "bin/latgen-faster-mapped").unlink()
+        program = request.getfixturevalue("kaldi_root") / "src/bin/latgen-faster-mapped"
+        (recipe / "bin/latgen-faster-mapped").symlink_to(program)
+    loglikes = kaldi_fixture / "exp/nnet/loglikes_test.ark"
+    text = KILLED_FORWARD.format(python=sys.executable, loglikes=loglikes, last="spkC-test2")
+    (recipe / "bin/python3").write_text(text)
+    common = ["--nj", "2", "--decoder", decoder]
+    if step == "decode":
+        words = ["--skip-scoring", "true", *common, f"{kaldi_fixture}/graph", "data/test", "exp/net/decode_test"]
+    else:  # a share that may be missing is for searches that end nowhere, not for a job that died
+        words = ["--max-missing", "0.9", "--dengraph", f"{kaldi_fixture}/graph", *common]
+        words += ["data/test", f"{kaldi_fixture}/lang", "exp/net", "exp/net/denlats"]
+    done = run_step(recipe, f"steps_py/{step}.sh", *words)
+    assert done.returncode == 1, done.stderr
+    # What the decoder had not written yet when its input broke off is missing too.
+    named = re.search(r"(\d) of 4 utterances have no lattice: ([^;]*);", done.stderr)
+    assert named is not None, done.stderr
+    names = named[2].split()
+    assert len(names) == int(named[1])
+    assert set(names) in ({"spkC-test2"}, {"spkC-test1", "spkC-test2"})
+    assert not list(recipe.glob("exp/net/*/wer_*")) + list(recipe.glob("exp/net/*/lat.scp"))
 
 
 def test_decoding_step_counts_lattices(recipe: Path, kaldi_fixture: Path) -> None:

@@ -13,6 +13,7 @@ from hdnn_nnet.kaldi.tables import read_scp
 from hdnn_nnet.score.sweep import read_directory
 
 logger = logging.getLogger(__name__)
+MOST_NAMED = 100
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,14 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = read_scp(Path(options.data) / "feats.scp")
     found: set[str] = set()
     arcs = 0
-    for key, lattice in read_directory(options.directory):
+    problems: list[str] = []
+    for key, lattice in read_directory(options.directory, problems):
         best_paths(lattice, np.array([0.1]), np.zeros(1), f"{options.directory}, key {key}")
         found.add(key)
         arcs += lattice.num_arcs
     missing = [key for key in wanted if key not in found]
-    if missing:
-        text = f"{len(missing)} of {len(wanted)} utterances have no lattice: {' '.join(missing[:10])}"
-        if len(missing) > options.max_missing * len(wanted):
+    if missing or problems:
+        text = f"{len(missing)} of {len(wanted)} utterances have no lattice"
+        if missing:
+            text += f": {' '.join(missing[:MOST_NAMED])}{' ...' if len(missing) > MOST_NAMED else ''}"
+        if problems or len(missing) > options.max_missing * len(wanted):
+            text = "; ".join([text, *problems])
             raise HdnnError(f"{options.directory}: {text}; see {options.directory}/log/decode.*.log")
         logger.warning("%s", text)
     number = max(len(found), 1)

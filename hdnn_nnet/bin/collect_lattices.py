@@ -16,6 +16,7 @@ from hdnn_nnet.kaldi.tables import read_scp
 
 logger = logging.getLogger(__name__)
 PROGRAM = "hdnn-collect-lattices"
+MOST_NAMED = 100
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,19 +29,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     folder = Path(args.lat_dir)
     lines: dict[str, str] = {}
+    problems: list[str] = []
     for job in range(1, args.num_jobs + 1):
         script = folder / f"lat.{job}.scp"
         if not script.is_file():
-            raise HdnnError(f"{script} does not exist; its job failed, see its log in {folder}/log")
+            problems.append(f"{script} does not exist; its job failed")
+            continue
         part = read_scp(script)
-        if part:
-            read_lattice(list(part.values())[-1])  # the archive is whole
+        try:
+            if part:
+                read_lattice(list(part.values())[-1])  # the archive is whole
+        except HdnnError as error:
+            problems.append(str(error))
+            part.popitem()
         lines.update(part)
     wanted = read_scp(Path(args.data_dir) / "feats.scp")
     missing = [utterance for utterance in wanted if utterance not in lines]
-    if missing:
-        text = f"{len(missing)} of {len(wanted)} utterances have no lattice: {' '.join(missing[:10])}"
-        if len(missing) > args.max_missing * len(wanted):
+    if missing or problems:
+        text = f"{len(missing)} of {len(wanted)} utterances have no lattice"
+        if missing:
+            text += f": {' '.join(missing[:MOST_NAMED])}{' ...' if len(missing) > MOST_NAMED else ''}"
+        if problems or len(missing) > args.max_missing * len(wanted):
+            text = "; ".join([text, *problems])
             raise HdnnError(f"{folder}: {text}; see {folder}/log, widen --beam, or allow more by --max-missing")
         logger.warning("%s", text)
     copy_files(Path(args.src_dir), folder, ["final.mdl", "tree", "phones.txt"])

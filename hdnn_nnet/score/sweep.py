@@ -35,15 +35,37 @@ def lattice_files(directory: str | os.PathLike[str]) -> list[Path]:
     return files
 
 
-def read_directory(directory: str | os.PathLike[str]) -> Iterator[tuple[str, AnyLattice]]:
+def read_directory(
+    directory: str | os.PathLike[str], problems: list[str] | None = None
+) -> Iterator[tuple[str, AnyLattice]]:
     """All lattices of a decode directory, with `lat.N.gz` in the order of the jobs.
+
+    Args:
+        problems: where given, a missing or damaged file is described there instead of raised, and the others are read.
 
     Raises:
         HdnnError: an utterance stands there twice, or what `lattice_files` and `read_lattices` raise.
     """
     seen: set[str] = set()
-    for path in lattice_files(directory):
-        for key, lattice in read_lattices(path):
+    try:
+        files = lattice_files(directory)
+    except HdnnError as error:
+        if problems is None:
+            raise
+        problems.append(str(error))
+        files = sorted(Path(directory).glob("lat.*.gz"))
+    for path in files:
+        lattices = read_lattices(path)
+        while True:
+            try:
+                key, lattice = next(lattices)
+            except StopIteration:
+                break
+            except HdnnError as error:
+                if problems is None:
+                    raise
+                problems.append(str(error))
+                break
             if key in seen:
                 raise HdnnError(f"{path}: utterance {key} was decoded twice; remove {directory} and decode again")
             seen.add(key)
