@@ -12,8 +12,8 @@ from hdnn_nnet.score.summary import Result, mean_and_spread, read_result, system
 PROGRAM = "hdnn-wer-table"
 
 
-def row(name: str, results: Sequence[Result]) -> list[str]:
-    """Cells of one system."""
+def row(name: str, results: Sequence[Result], sclite: bool) -> list[str]:
+    """Cells of one system; `sclite` adds one with its WERs of both sets."""
     first = results[0]
     shown = first.config.name if name.lower() == first.config.name.lower() else name
     cells = [shown, first.criterion, str(len(results)), f"{first.parameters / 1e6:.2f}"]
@@ -23,6 +23,13 @@ def row(name: str, results: Sequence[Result]) -> list[str]:
     cells.append(mean_and_spread([r.dev.wer for r in results]))
     if first.evaluation is not None:
         cells.append(mean_and_spread([r.evaluation for r in results if r.evaluation is not None]))
+    if sclite:
+        scores = [r.sclite for r in results if r.sclite is not None]
+        both = (
+            mean_and_spread([s[0] for s in scores], 1),
+            mean_and_spread([s[1] for s in scores if s[1] is not None], 1),
+        )
+        cells.append(", ".join(both))
     return cells
 
 
@@ -31,7 +38,10 @@ def table(results: Sequence[Result], with_eval: bool) -> list[list[str]]:
     header = ["model", "criterion", "seeds", "M params", "CV loss", "CV frame acc. %", "LMWT, WIP", "dev WER %"]
     if with_eval:
         header.append("eval WER %")
-    return [header, *(row(name, group) for name, group in systems(results).items())]
+    sclite = any(result.sclite is not None for result in results)
+    if sclite:
+        header.append("sclite dev, eval %")
+    return [header, *(row(name, group, sclite) for name, group in systems(results).items())]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

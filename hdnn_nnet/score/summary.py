@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.model_dir import load_config
 from hdnn_nnet.nn.config import NetworkConfig, read_json
 from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
@@ -22,6 +23,7 @@ class Result:
         cv_loss, cv_accuracy: of the last accepted epoch; None after sequence training.
         dev: the best of the development set's WER files; weight and penalty are chosen there.
         evaluation: WER of the evaluation set at that weight and penalty; None without such a set.
+        sclite: sclite's WERs of both sets at the weight that is best on the development set; None where it did not score.
     """
 
     directory: Path
@@ -32,6 +34,31 @@ class Result:
     cv_accuracy: float | None
     dev: WerFile
     evaluation: float | None
+    sclite: tuple[float, float | None] | None = None
+
+
+def read_sclite(decode_dir: Path) -> dict[int, float]:
+    """LM weight -> WER of sclite (the file `ascore_wer` of local/score_sclite.sh); empty without the file.
+
+    Raises:
+        HdnnError: a line that holds no WER and weight.
+    """
+    path = decode_dir / "ascore_wer"
+    if not path.is_file():
+        return {}
+    try:
+        cells = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+        return {int(weight): float(wer) for wer, weight, *_ in cells}
+    except ValueError as error:
+        raise HdnnError(f"{path}: expected lines `WER LMWT FILE` ({error}); score again") from error
+
+
+def _sclite(directory: Path, dev: str, evaluation: str) -> tuple[float, float | None] | None:
+    on_dev = read_sclite(directory / dev)
+    if not on_dev:
+        return None
+    weight = min(on_dev, key=lambda w: (on_dev[w], w))
+    return on_dev[weight], read_sclite(directory / evaluation).get(weight) if evaluation else None
 
 
 def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "decode_eval") -> Result:
@@ -56,6 +83,7 @@ def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "dec
         history[-1]["cv_accuracy"] if history else None,
         chosen,
         read_wer_file(directory / evaluation / chosen.path.name).wer if evaluation else None,
+        _sclite(directory, dev, evaluation),
     )
 
 
