@@ -312,12 +312,18 @@ if [ "$adapt" = chain ]; then
   done
 fi
 
+scoring_opts="--min-lmwt 4 --max-lmwt 15"
+if [ $toolkit = kaldi ] && [ -f "$netdata/dev/stm" ] && [ -f "$netdata/dev/glm" ] &&
+  { command -v hubscr.pl || command -v sctk; } > /dev/null; then
+  scoring_opts="$scoring_opts --sclite true"
+fi
+
 # decode <part> <model-dir> <directory of the results> [options]
 decode() {
   local part=$1 src=$2 results=$3
   shift 3
   steps_py/decode.sh --nj "$nj" --cmd "$decode_cmd" --beam "$beam" --lattice-beam "$lattice_beam" \
-    --max-active "$max_active" --decoder "$decoder" --srcdir "$src" "$@" \
+    --max-active "$max_active" --decoder "$decoder" --scoring-opts "$scoring_opts" --srcdir "$src" "$@" \
     "$graph" "$netdata/$part" "$results/decode_$part"
 }
 
@@ -364,4 +370,7 @@ if run_stage 13 "table, figures and report"; then
   python3 -m hdnn_nnet.bin.plot_wer --title "$corpus" "$exp/wer.png" "${model_dirs[@]}"
   python3 -m hdnn_nnet.bin.report --title "$corpus" --note "$note" "$exp/report.html" "${model_dirs[@]}"
   python3 -m hdnn_nnet.bin.wer_table "${model_dirs[@]}" | tee "$exp/wer.md"
+  if [ $gmm = tri4a ] && [ -d "$exp/$gmm/decode_dev/scoring_kaldi" ]; then # of its own decodings, for comparison
+    python3 -m hdnn_nnet.bin.best_wer --dev "$exp/$gmm/decode_dev" --eval "$exp/$gmm/decode_eval" | tee -a "$exp/wer.md"
+  fi
 fi
