@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.gpus import pick_gpu
 
 PRECISIONS = ("auto", "fp32", "bf16")
 #: CPU flags that mean bfloat16 products faster than float32 ones
@@ -13,13 +14,19 @@ _FAST_BF16 = {"avx512_bf16", "amx_bf16"}
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """`auto` (a GPU if torch sees one), `cpu`, `cuda` or `cuda:N`."""
+    """`auto` (a GPU if torch sees one), `cpu`, `cuda` or `cuda:N`.
+
+    Which GPU: that of the `local_rank` under torchrun, else a free one (see `hdnn_nnet.gpus`).
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda"):
         if not torch.cuda.is_available():
             raise HdnnError(f"--device {name}: torch {torch.__version__} sees no GPU; use --device cpu")
-        return torch.device(f"cuda:{local_rank}" if name == "cuda" else name)
+        if name != "cuda":
+            return torch.device(name)
+        alone = "LOCAL_RANK" not in os.environ
+        return torch.device("cuda", pick_gpu(torch.cuda.device_count()) if alone else local_rank)
     return torch.device("cpu")
 
 

@@ -95,16 +95,18 @@ def two_hosts(tmp_path: Path) -> dict[str, str]:
     return environment
 
 
-def torchrun(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def torchrun(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hdnn_nnet.bin.torchrun", "--nproc_per_node=2", "-m", "worker", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_workers_on_two_hosts_meet(tmp_path: Path, two_hosts: dict[str, str]) -> None:
-    done = torchrun(two_hosts, str(tmp_path / "out"))
+    done = torchrun(tmp_path, two_hosts, str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert [(tmp_path / f"out.{rank}").read_text() for rank in range(4)] == ["4 10"] * 4
 
 
-def test_a_worker_that_fails_on_another_host_ends_all(two_hosts: dict[str, str]) -> None:
-    assert torchrun(two_hosts, "fail").returncode != 0
+def test_a_worker_that_fails_on_another_host_ends_all(tmp_path: Path, two_hosts: dict[str, str]) -> None:
+    assert torchrun(tmp_path, two_hosts, "fail").returncode != 0
