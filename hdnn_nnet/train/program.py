@@ -46,7 +46,9 @@ def add_training_options(options: OptionParser) -> None:
     options.add_argument("--tied-gates", type=kaldi_bool, default=True, help="share the gates among layers")
     options.add_argument("--cmvn-opts", default="", help="as for apply-cmvn; empty: no CMVN")
     options.add_argument("--delta-opts", default="", help="as for add-deltas; empty: none")
-    options.add_argument("--learn-rate", type=float, help="per frame; default: 0.008 for dnn, 0.004 for hdnn, 0.003 from 256 units on")
+    options.add_argument(
+        "--learn-rate", type=float, help="per frame; default: 0.008 (dnn), 0.004 (hdnn), 0.003 (from 256 units)"
+    )
     options.add_argument("--minibatch-size", type=int, default=256, help="frames, over all processes together")
     options.add_argument("--momentum", type=float, default=0.9, help="0: none")
     options.add_argument("--momentum-from-epoch", type=int, default=1, help="the paper sets in after the first: 2")
