@@ -44,23 +44,15 @@ ali_train=$4
 ali_cv=$5
 dir=$6
 
-for f in "$data_train/feats.scp" "$data_cv/feats.scp" "$lang/phones.txt" "$ali_train/final.mdl" \
-  "$ali_train/ali.1.gz" "$ali_cv/ali.1.gz"; do
-  if [ ! -f "$f" ]; then
-    echo "$0: $f does not exist" >&2
-    exit 1
-  fi
-done
+need_files "$data_train/feats.scp" "$data_cv/feats.scp" "$lang/phones.txt" "$ali_train/final.mdl" \
+  "$ali_train/ali.1.gz" "$ali_cv/ali.1.gz"
 
 # shellcheck disable=SC2086
 train_job "$dir" "$num_procs" hdnn_nnet.bin.train_ce \
-  "--network=$network" "--splice=$splice" "--activation=$activation" "--gates=$gates" \
-  "--tied-gates=$tied_gates" "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" "--minibatch-size=$minibatch_size" "--momentum=$momentum" "--max-iters=$max_iters" "--init=$init" "--seed=$seed" \
+  "--network=$network" "--splice=$splice" "--activation=$activation" "--gates=$gates" "--tied-gates=$tied_gates" \
+  "--cmvn-opts=$cmvn_opts" "--delta-opts=$delta_opts" "--minibatch-size=$minibatch_size" "--momentum=$momentum" \
+  "--max-iters=$max_iters" "--init=$init" "--seed=$seed" \
   "--device=$device" "--precision=$precision" ${learn_rate:+"--learn-rate=$learn_rate"} $train_opts \
   "$data_train" "$data_cv" "$ali_train" "$ali_cv" "$dir"
 
-if [ ! -s "$dir/final.safetensors" ]; then
-  echo "$0: training ended without $dir/final.safetensors; see $dir/log/train.log" >&2
-  exit 1
-fi
-grep -E 'ITERATION|done:' "$dir/log/train.log" | sed 's/^INFO ([^)]*) //'
+show_training "$dir"

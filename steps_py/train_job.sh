@@ -32,6 +32,26 @@ train_job() {
   done
 }
 
+# need_files <file>...: end unless all are there.
+need_files() {
+  local f
+  for f in "$@"; do
+    if [ ! -f "$f" ]; then
+      echo "${0##*/}: $f does not exist" >&2
+      exit 1
+    fi
+  done
+}
+
+# show_training <model-dir>: the epochs of a finished training, from its log; end if it left no network.
+show_training() {
+  if [ ! -s "$1/final.safetensors" ]; then
+    echo "${0##*/}: training ended without $1/final.safetensors; see $1/log/train.log" >&2
+    exit 1
+  fi
+  grep -E 'ITERATION|done:' "$1/log/train.log" | sed 's/^INFO ([^)]*) //'
+}
+
 # When the checkpoint was written; empty if there is none.
 checkpoint_time() {
   stat -c %y "$1/checkpoint.safetensors" 2> /dev/null || true

@@ -50,13 +50,8 @@ ali_cv=$5
 teacher=$6
 dir=$7
 
-for f in "$data_train/feats.scp" "$data_cv/feats.scp" "$lang/phones.txt" "$ali_train/final.mdl" \
-  "$ali_train/ali.1.gz" "$ali_cv/ali.1.gz"; do
-  if [ ! -f "$f" ]; then
-    echo "$0: $f does not exist" >&2
-    exit 1
-  fi
-done
+need_files "$data_train/feats.scp" "$data_cv/feats.scp" "$lang/phones.txt" "$ali_train/final.mdl" \
+  "$ali_train/ali.1.gz" "$ali_cv/ali.1.gz"
 
 # shellcheck disable=SC2086
 train_job "$dir" "$num_procs" hdnn_nnet.bin.train_kd \
@@ -66,8 +61,4 @@ train_job "$dir" "$num_procs" hdnn_nnet.bin.train_kd \
   "--max-iters=$max_iters" "--init=$init" "--seed=$seed" "--device=$device" "--precision=$precision" \
   ${learn_rate:+"--learn-rate=$learn_rate"} $train_opts "$teacher" "$data_train" "$data_cv" "$ali_train" "$ali_cv" "$dir"
 
-if [ ! -s "$dir/final.safetensors" ]; then
-  echo "$0: training ended without $dir/final.safetensors; see $dir/log/train.log" >&2
-  exit 1
-fi
-grep -E 'ITERATION|done:' "$dir/log/train.log" | sed 's/^INFO ([^)]*) //'
+show_training "$dir"

@@ -48,12 +48,7 @@ alidir=$4
 denlatdir=$5
 dir=$6
 
-for f in "$data/feats.scp" "$lang/phones/silence.csl" "$srcdir/model.json" "$alidir/final.mdl" "$alidir/ali.1.gz"; do
-  if [ ! -f "$f" ]; then
-    echo "$0: $f does not exist" >&2
-    exit 1
-  fi
-done
+need_files "$data/feats.scp" "$lang/phones/silence.csl" "$srcdir/model.json" "$alidir/final.mdl" "$alidir/ali.1.gz"
 
 # shellcheck disable=SC2086
 train_job "$dir" "$num_procs" hdnn_nnet.bin.train_smbr \
@@ -63,11 +58,7 @@ train_job "$dir" "$num_procs" hdnn_nnet.bin.train_smbr \
   "--decode=$decode" "--seed=$seed" "--device=$device" "--precision=$precision" $train_opts \
   "$data" "$lang" "$srcdir" "$alidir" "$denlatdir" "$dir"
 
-if [ ! -s "$dir/final.safetensors" ]; then
-  echo "$0: training ended without $dir/final.safetensors; see $dir/log/train.log" >&2
-  exit 1
-fi
 if [ "$priors" = true ]; then
   steps_py/make_priors.sh --cmd "$cmd" "$data" "$dir"
 fi
-grep -E 'ITERATION|done:' "$dir/log/train.log" | sed 's/^INFO ([^)]*) //'
+show_training "$dir"
