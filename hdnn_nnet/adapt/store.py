@@ -64,7 +64,8 @@ class AdaptDir:
         if not (self.path / INDEX).is_file():
             raise HdnnError(f"{self.path}/{INDEX} does not exist; adapt with steps_py/adapt.sh (again, if it failed)")
         self.content: dict[str, Any] = read_json(self.path / INDEX)
-        if not isinstance(self.content, dict) or self.content.get("format") != FORMAT:
+        wanted = {"signature", "speakers"}
+        if not isinstance(self.content, dict) or self.content.get("format") != FORMAT or wanted - self.content.keys():
             raise HdnnError(f"{self.path}/{INDEX}: not an index of format {FORMAT}; adapt again")
         self.signature: str = self.content["signature"]
         self.speakers: dict[str, dict[str, Any]] = self.content["speakers"]

@@ -6,6 +6,7 @@ Writes a file for every adapted speaker, and `part.JOB.json` with what became of
 import json
 import logging
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ def _summary(entry: dict[str, Any]) -> str:
     return text + (f"; not adapted: {entry['reason']}" if "reason" in entry else "")
 
 
-def open_labels(args: Any, num_pdfs: int, device: torch.device) -> Labels:
+def open_labels(args: Namespace, num_pdfs: int, device: torch.device) -> Labels:
     """The labels that the command line names."""
     if args.labels == "hard":
         return HardLabels(PosteriorTable(args.source), num_pdfs, args.min_confidence, args.weight_frames)
