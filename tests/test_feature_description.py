@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.feats.extract import FeatureExtractor, FeatureStream
 from hdnn_nnet.kaldi.data_dir import DataDir, copy_feat_opts
+from hdnn_nnet.kaldi.tables import read_matrices
 
 CONFIG = "--window-type=hamming  # a comment\n--num-mel-bins=23\n--dither=1.0\n"
 
@@ -83,3 +85,20 @@ def test_pieces_give_the_frames_of_the_whole(pieces: list[int], kind: str, snip:
     edges = np.cumsum([0, *pieces])
     parts = [stream.accept(samples[a:b]) for a, b in itertools.pairwise(edges)]
     np.testing.assert_array_equal(np.concatenate([*parts, stream.finish()]), extractor(samples, 16000))
+
+
+@pytest.mark.kaldi
+@pytest.mark.parametrize("kind", ["mfcc", "fbank"])
+def test_kaldi_computes_the_same_from_an_exported_configuration(kind: str, kaldi_root: Path, tmp_path: Path) -> None:
+    program = kaldi_root / f"src/featbin/compute-{kind}-feats"
+    if not program.exists():
+        pytest.skip(f"{program.name} is not built")
+    made = FeatureDescription.make(kind, {"window-type": "hamming", "htk-compat": "true", "dither": "1.0"})
+    (tmp_path / "x.conf").write_text(made.kaldi_config())
+    samples = np.random.default_rng(0).integers(-3000, 3000, 20000).astype(np.int16)
+    soundfile.write(tmp_path / "x.wav", samples, 16000)
+    (tmp_path / "wav.scp").write_text(f"x {tmp_path}/x.wav\n")
+    command = [program, f"--config={tmp_path}/x.conf", f"scp:{tmp_path}/wav.scp", f"ark:{tmp_path}/x.ark"]
+    subprocess.run(command, check=True, capture_output=True)
+    ((_, theirs),) = read_matrices(f"{tmp_path}/x.ark")
+    np.testing.assert_allclose(made.extractor()(samples.astype(np.float32), 16000), theirs, atol=2e-3)
