@@ -12,11 +12,12 @@
 #   7 soft labels of the teacher   8 students by distillation
 #   9 alignments and denominator lattices   10 sequence training (sMBR)   11 adaptation to the speakers of dev and eval
 #   12 decoding   13 table, figures and report
+#   14 students for on-line use, exported for Vosk and ONNX (where --online-networks names any)
 
 # Begin configuration.
 corpus=mini            # mini or ami
 stage=0
-stop_stage=13
+stop_stage=14
 toolkit=auto           # python, kaldi (GMMs to tri4a and fMLLR features by Kaldi), or auto: kaldi where KALDI_ROOT is set
 kaldi_s5_dir=          # a Kaldi AMI s5 directory that has been run: its data, lang, graph and tri4a are taken as they are
 kaldi_lm=              # its language model; default: what its data/local/lm/final_lm says, or the only graph there is
@@ -33,6 +34,7 @@ kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
 smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; default: none (mini), all (ami)
+online_networks=       # students without normalisation by speaker, distilled, decoded and exported; default: none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
 smbr_learn_rate=0.00001
 adapt=chain            # models to adapt to speakers: names as for smbr (with _smbr where that is meant), chain (the distilled
@@ -373,4 +375,21 @@ if run_stage 13 "table, figures and report"; then
   if [ $gmm = tri4a ] && [ -d "$exp/$gmm/decode_dev/scoring_kaldi" ]; then # of its own decodings, for comparison
     python3 -m hdnn_nnet.bin.best_wer --dev "$exp/$gmm/decode_dev" --eval "$exp/$gmm/decode_eval" | tee -a "$exp/wer.md"
   fi
+fi
+
+# A device knows no speaker: these students read plain features, the teacher's soft labels come from normalised ones.
+if run_stage 14 "students for on-line use" && [ -n "$online_networks" ]; then
+  for network in $online_networks; do
+    dir=$exp/${network}_online
+    if [ -n "$kd_networks" ]; then
+      steps_py/train_kd.sh "${train_options[@]}" --cmvn-opts "" --network "$network" "${train_dirs[@]}" "$soft" "$dir"
+    else
+      steps_py/train_ce.sh "${train_options[@]}" --cmvn-opts "" --network "$network" "${train_dirs[@]}" "$dir"
+    fi
+    for part in dev eval; do decode "$part" "$dir" "$dir"; done
+    card=(--trained-on "$data/ihm/train ($corpus)" --check-data "$netdata/dev")
+    steps_py/export_nnet3.sh --cmd "$train_cmd" --beam "$beam" --lattice-beam "$lattice_beam" --max-active "$max_active" \
+      "${card[@]}" "$dir" "$graph" "$dir/export"
+    steps_py/export_onnx.sh --cmd "$train_cmd" "${card[@]}" "$dir" "$netdata/train" "$dir/export"
+  done
 fi
