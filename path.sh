@@ -8,12 +8,14 @@
 #             results. In queued jobs the Kaldi programs come along with PATH.
 # Threads:    left as the caller set them (OMP_NUM_THREADS and the like).
 
-_hdnn_root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# Kaldi's perl scripts source this file by sh, which may be no bash: nothing that only bash knows, and the name ./path.sh.
+# shellcheck disable=SC3028,SC2128
+_hdnn_root=$(dirname "$(readlink -f "${BASH_SOURCE:-./path.sh}")")
 
 # Put a directory at the front or at the back of PATH, where it occurs once only.
 _hdnn_path() {
   local rest=":$PATH:"
-  while [[ $rest == *":$2:"* ]]; do rest=${rest/":$2:"/:}; done
+  while case $rest in *":$2:"*) true ;; *) false ;; esac; do rest="${rest%%":$2:"*}:${rest#*":$2:"}"; done
   rest=${rest#:} rest=${rest%:}
   if [ "$1" = front ]; then PATH=$2${rest:+:$rest}; else PATH=${rest:+$rest:}$2; fi
 }

@@ -169,6 +169,14 @@ def test_path_sh_works_from_anywhere_and_more_than_once(tmp_path):
     assert (python_path, locale) == (str(REPOSITORY), "C")
 
 
+def test_path_sh_is_understood_by_a_plain_sh():
+    """Kaldi's validate_lang.pl sources it by system(), that is by sh."""
+    path = f"{sys.prefix}/bin:/usr/bin:/x y:/bin:/usr/bin"
+    by_sh = bash("sh -euc '. ./path.sh; echo \"$PATH|$PYTHONPATH|$LC_ALL\"'", PATH=path)
+    assert by_sh.stderr == ""
+    assert by_sh.stdout == bash('. ./path.sh; echo "$PATH|$PYTHONPATH|$LC_ALL"', PATH=path).stdout
+
+
 def test_path_sh_leaves_threads_and_a_pythonpath_alone():
     result = bash('. ./path.sh; echo "$PYTHONPATH ${OMP_NUM_THREADS-}"', PYTHONPATH="/own", OMP_NUM_THREADS="3")
     assert result.stdout == f"{REPOSITORY}:/own 3\n"
