@@ -195,7 +195,7 @@ else
   fi
 fi
 
-if run_stage 5 "decoding graph, fMLLR features"; then
+if run_stage 5 "decoding graph, features of the networks"; then
   if [ -z "$kaldi_s5_dir" ]; then
     use_kaldi=false
     if [ $toolkit = kaldi ]; then use_kaldi=true; fi
