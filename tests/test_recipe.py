@@ -13,8 +13,10 @@ OPTIONS = ["--corpus", "mini", "--hours-train", "0.1", "--networks", "", "--max-
 OPTIONS += ["--teacher", "dnn-h64l2", "--kd-networks", "hdnn-h32l4", "--smbr", "hdnn-h32l4_kd"]
 
 
-def recipe(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def recipe(folder: Path, *options: str, kaldi_root: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "KALDI_ROOT"}
+    if kaldi_root is not None:
+        environment["KALDI_ROOT"] = str(kaldi_root)
     return subprocess.run(
         ["./run.sh", *OPTIONS, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -71,6 +73,41 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     assert broken.returncode != 0
     assert "feats.scp" in broken.stderr
     assert "stage 12" in broken.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.kaldi
+def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> None:
+    """GMMs to SAT, fMLLR features, lattices and scores by real Kaldi."""
+    if not (kaldi_root / "src/gmmbin/gmm-est-fmllr").exists():
+        pytest.skip("Kaldi's gmmbin is not built")
+    done = recipe(folder, kaldi_root=kaldi_root)
+    assert done.returncode == 0, done.stderr[-3000:]
+    exp = folder / "exp/mini_kaldi"
+    lines = (exp / "wer.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in lines[:5]]
+    table = [dict(zip(rows[0], cells, strict=True)) for cells in rows[2:]]
+    assert [row["model"] for row in table] == ["DNN-H64L2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr"]
+    gmm = [float(line.split()[1]) for line in lines[5:]]
+    assert len(gmm) == 2
+    for row in table:
+        wers = [float(row["dev WER %"]), float(row["eval WER %"])]
+        assert all(0 < wer < 85 for wer in wers)
+        if shutil.which("sctk"):  # sclite leaves fillers out: near, not equal
+            assert float(row["sclite dev, eval %"].split(",")[0]) == pytest.approx(wers[0], abs=10)
+    assert all(0 < wer < 85 for wer in gmm)
+    # A GMM that is there is kept.
+    made = (exp / "tri4a/final.mdl").stat().st_mtime_ns
+    again = recipe(folder, "--stage", "4", "--stop-stage", "4", kaldi_root=kaldi_root)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "exp/mini_kaldi/tri4a_ali is up to date" in again.stderr
+    assert (exp / "tri4a/final.mdl").stat().st_mtime_ns == made
+
+
+def test_kaldi_without_kaldi_root_is_refused(folder: Path) -> None:
+    done = recipe(folder, "--toolkit", "kaldi")
+    assert done.returncode == 1
+    assert "--toolkit kaldi needs KALDI_ROOT" in done.stderr
 
 
 @pytest.mark.parametrize("options", [["--corpus", "timit"], ["--no-such-option", "1"], ["surplus"]])
