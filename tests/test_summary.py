@@ -46,6 +46,22 @@ def test_seeds_share_a_row(models: list[str], capsys: pytest.CaptureFixture[str]
     assert rows[3][-2:] == ["40.00", "42.00"]
 
 
+def test_sclite_has_a_column_where_it_scored(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its weight is chosen on dev, too."""
+    (tmp_path / "dnn/decode_dev/ascore_wer").write_text("30.5 9 x.sys\n30.1 11 y.sys\n")
+    (tmp_path / "dnn/decode_eval/ascore_wer").write_text("28.0 9 x.sys\n29.5 11 y.sys\n")
+    assert wer_table.main(models) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
+    assert rows[0][-1] == "sclite dev, eval %"
+    assert (rows[2][-1], rows[3][-1]) == ("-, -", "30.1, 29.5")
+    (tmp_path / "dnn/decode_dev/ascore_wer").write_text("no score\n")
+    with pytest.raises(HdnnError, match="ascore_wer: expected lines"):
+        wer_table.main(models)
+
+
 def test_figure(models: list[str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert plot_wer.main([str(tmp_path / "wer.png"), *models]) == 0

@@ -1,0 +1,67 @@
+"""Training jobs that die: started again while they make progress, an error otherwise. The launcher is a stand-in."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+# Fails `failures` times with `status`, each time leaving a newer checkpoint if `progress` is true.
+LAUNCHER = """#!/bin/bash
+calls=$(($(cat calls 2> /dev/null || echo 0) + 1))
+echo $calls > calls
+echo "$*" > command
+mkdir -p "$(dirname "$LOG")"
+echo "attempt $calls" > "$LOG"
+if [ "$calls" -le "$FAILURES" ]; then
+  if [ "$PROGRESS" = true ]; then echo $calls > model/checkpoint.safetensors; fi
+  exit "$STATUS"
+fi
+"""
+
+
+def train(folder: Path, failures: int, status: int = 1, progress: bool = True, cmd: str = "") -> tuple[int, int, str]:
+    """Status of the step, number of jobs, messages."""
+    program = folder / "launch"
+    program.write_text(LAUNCHER)
+    program.chmod(0o755)
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / "calls").unlink(missing_ok=True)
+    environment = {"FAILURES": str(failures), "STATUS": str(status), "PROGRESS": str(progress).lower()}
+    environment |= {"LOG": "model/log/train.log"}
+    settings = f'set -euo pipefail; cmd="./launch{cmd}"; retries=3'
+    script = f". {REPOSITORY}/steps_py/train_job.sh; {settings}; train_job model 1 a.module --x"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    return done.returncode, int((folder / "calls").read_text()), done.stderr
+
+
+def test_a_job_that_died_is_started_again(tmp_path: Path) -> None:
+    status, jobs, messages = train(tmp_path, failures=2)
+    assert (status, jobs) == (0, 3)
+    assert "started again from its checkpoint (2 of at most 3 times)" in messages
+    logs = {path.name: path.read_text() for path in (tmp_path / "model/log").iterdir()}
+    assert logs == {"train.1.log": "attempt 1\n", "train.2.log": "attempt 2\n", "train.log": "attempt 3\n"}
+    assert train(tmp_path, failures=0)[:2] == (0, 1)
+    assert [path.name for path in (tmp_path / "model/log").iterdir()] == ["train.log"]
+
+
+@pytest.mark.parametrize(
+    ("case", "jobs"),
+    [({"failures": 9}, 4), ({"failures": 1, "progress": False}, 1), ({"failures": 1, "status": 143}, 1)],
+    ids=["always", "without progress", "launcher stopped"],
+)
+def test_when_it_is_an_error(tmp_path: Path, case: dict, jobs: int) -> None:
+    status, count, messages = train(tmp_path, **case)
+    assert (status, count) == (1, jobs)
+    assert "training failed; see model/log/train.log" in messages
+
+
+def test_several_machines_go_through_torchrun(tmp_path: Path) -> None:
+    train(tmp_path, 0)
+    assert (tmp_path / "command").read_text() == "model/log/train.log python3 -m a.module --x || exit 1\n"
+    train(tmp_path, 0, cmd=" --num-nodes 2")
+    words = "--num-nodes 2 model/log/train.log python3 -m hdnn_nnet.bin.torchrun --nproc_per_node=1 -m a.module --x || exit 1\n"
+    assert (tmp_path / "command").read_text() == words
