@@ -84,7 +84,10 @@ fi
 if [ "$toolkit" = auto ]; then toolkit=python; if [ -n "${KALDI_ROOT:-}" ]; then toolkit=kaldi; fi; fi
 tag=$corpus               # of the directories: what the toolkits make never mixes
 case $toolkit in
-  python) feat_type=${feat_type:-fbank}; gmm=mono ;;
+  python)
+    feat_type=${feat_type:-fbank}; gmm=mono
+    if [ "$feat_type" = fmllr ]; then echo "$0: --feat-type fmllr needs --toolkit kaldi" >&2; exit 1; fi
+    ;;
   kaldi)
     ln -sfn "${KALDI_ROOT:?--toolkit kaldi needs KALDI_ROOT}/egs/wsj/s5/steps" steps
     ln -sfn "$KALDI_ROOT/egs/wsj/s5/utils" utils
@@ -94,6 +97,7 @@ case $toolkit in
 esac
 if [ -n "$kaldi_s5_dir" ]; then
   if [ $toolkit != kaldi ]; then echo "$0: --kaldi-s5-dir needs --toolkit kaldi and KALDI_ROOT" >&2; exit 1; fi
+  if [ "$feat_type" = fbank ]; then echo "$0: --kaldi-s5-dir has no fbank features; take --feat-type fmllr or mfcc" >&2; exit 1; fi
   tag=${corpus}_s5
 fi
 if [ "$cmvn_opts" = auto ]; then
