@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--lm-weight", type=float, help="that Vosk shall choose words with; default: best of --dev, else 10"
     )
     options.add_argument("--beam", type=float, default=11.0, help="search beam")
-    options.add_argument("--lattice-beam", type=float, default=6.0, help="lattice beam")
+    options.add_argument("--lattice-beam", type=float, default=4.0, help="lattice beam")
     options.add_argument("--min-active", type=int, default=200, help="states alive at least")
     options.add_argument("--max-active", type=int, default=2000, help="states alive at most")
     add_trial_options(options)

@@ -26,10 +26,10 @@ _PHONE_FILES = ("silence.csl", "optional_silence.csl", "disambig.int", "word_bou
 class SearchOptions:
     """Options of the search, named as latgen-faster-mapped's; `acoustic_scale` also decides among words in Vosk."""
 
-    beam: float = 13.0
-    lattice_beam: float = 8.0
+    beam: float = 11.0
+    lattice_beam: float = 4.0
     min_active: int = 200
-    max_active: int = 7000
+    max_active: int = 2000
     acoustic_scale: float = 0.1
 
 
