@@ -391,9 +391,9 @@ if run_stage 14 "students for on-line use" && [ -n "$online_networks" ]; then
       steps_py/train_ce.sh "${train_options[@]}" --cmvn-opts "" --network "$network" "${train_dirs[@]}" "$dir"
     fi
     for part in dev eval; do decode "$part" "$dir" "$dir"; done
-    card=(--trained-on "$data/ihm/train ($corpus)" --check-data "$netdata/dev")
-    steps_py/export_nnet3.sh --cmd "$train_cmd" --beam "$beam" --lattice-beam "$lattice_beam" --max-active "$max_active" \
-      "${card[@]}" "$dir" "$graph" "$dir/export"
+    card=(--trained-on "$data/ihm/train ($corpus)" --check-data "$netdata/dev" --check-utterances 20)
+    steps_py/export_nnet3.sh --cmd "$train_cmd" --beam "$beam" --max-active "$max_active" "${card[@]}" \
+      "$dir" "$graph" "$dir/export"
     steps_py/export_onnx.sh --cmd "$train_cmd" "${card[@]}" "$dir" "$netdata/train" "$dir/export"
   done
 fi
