@@ -3,7 +3,7 @@
     python3 benchmarks/int8.py [options] MODEL-DIR GRAPH-DIR TRAIN-DATA TEST-DATA
 
 From stored features, so that it also takes models whose features no device has (fMLLR, normalised by speaker). Each form's
-log-likelihoods go through the k2 decoder once. LM weight and penalty are the best of the PyTorch model's, for all forms.
+log-likelihoods go through the k2 decoder once. LM weight and penalty are the best of the first form's, for all.
 """
 
 import tempfile
@@ -65,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--beam", type=float, default=11.0, help="search beam")
     parser.add_argument("--lattice-beam", type=float, default=6.0, help="lattice beam")
     parser.add_argument("--max-active", type=int, default=2000, help="limit of active states")
+    parser.add_argument(
+        "--forms", default="PyTorch,ONNX float,ONNX 8-bit", help="which, with commas; the first one chooses"
+    )
     parser.add_argument("--max-lmwt", type=int, default=15, help="highest LM weight")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -97,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen: Combination | None = None
     print(f"{model.name}, {model.num_parameters()} parameters, {len(utts)} utterances of {args.test_data}")
     for (name, forward), size in zip(forms.items(), sizes, strict=True):
+        if name not in args.forms.split(","):
+            continue
         numbers = sweep(lattices(test, utts, forward, decoder), wanted)
         texts = {c: {u: [symbols.symbol(w) for w in ids] for u, ids in found.items()} for c, found in numbers.items()}
         wers = {c: compute_wer(reference, text, mode="all").wer for c, text in texts.items()}

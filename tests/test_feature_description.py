@@ -98,7 +98,12 @@ def test_kaldi_computes_the_same_from_an_exported_configuration(kind: str, kaldi
     samples = np.random.default_rng(0).integers(-3000, 3000, 20000).astype(np.int16)
     soundfile.write(tmp_path / "x.wav", samples, 16000)
     (tmp_path / "wav.scp").write_text(f"x {tmp_path}/x.wav\n")
-    command: list[str | Path] = [program, f"--config={tmp_path}/x.conf", f"scp:{tmp_path}/wav.scp", f"ark:{tmp_path}/x.ark"]
+    command: list[str | Path] = [
+        program,
+        f"--config={tmp_path}/x.conf",
+        f"scp:{tmp_path}/wav.scp",
+        f"ark:{tmp_path}/x.ark",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     ((_, theirs),) = read_matrices(f"{tmp_path}/x.ark")
     np.testing.assert_allclose(made.extractor()(samples.astype(np.float32), 16000), theirs, atol=2e-3)

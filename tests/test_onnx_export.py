@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 import onnx
+import onnxruntime
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export.onnx_graph import build
@@ -77,8 +78,16 @@ def test_eight_bits_are_close_and_small(tmp_path: Path) -> None:
     assert (tmp_path / "float.onnx").stat().st_size > 2_900_000
     # Not equal, or nothing was quantised; and close.
     assert 1e-6 < np.abs(np.exp(exact) - np.exp(eight)).max() < 0.05
-    products = [n for n in onnx.load(tmp_path / "eight.onnx").graph.node if n.op_type == "MatMul"]
-    assert len(products) == 1 + 9 * 3 + 1
+    kinds = [n.op_type for n in onnx.load(tmp_path / "eight.onnx").graph.node]
+    assert (kinds.count("Gemm"), kinds.count("MatMul")) == (11, 18)
+    # The session really multiplies integers: no product is left in float.
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(tmp_path / "eight.onnx"), options, providers=["CPUExecutionProvider"])
+    kinds = [n.op_type for n in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert (kinds.count("QGemm"), kinds.count("MatMulIntegerToFloat")) == (11, 18)
+    assert not {"Gemm", "FusedGemm", "MatMul"} & set(kinds)
     weights = [i for i in onnx.load(tmp_path / "eight.onnx").graph.initializer if i.data_type == onnx.TensorProto.INT8]
     assert sum(int(np.prod(i.dims)) for i in weights if len(i.dims) == 2) == 128 * (440 + 9 * 128 + 2 * 128 + 3927)
 

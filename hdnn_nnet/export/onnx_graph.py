@@ -110,11 +110,10 @@ class _Graph:
             parts.append(self.rows(frames, first, last if last else _END, f"frame {first}"))
         return self.add("Concat", parts, "spliced", axis=1)
 
-    def linear(self, x: str, name: str, weight: torch.Tensor, bias: torch.Tensor | None = None) -> str:
-        product = self.add("MatMul", [x, self.weight(f"{name}.weight", weight.t())], f"{name}.product")
-        if bias is None:
-            return product
-        return self.add("Add", [product, self.weight(f"{name}.bias", bias)], f"{name}.affine")
+    def linear(self, x: str, name: str, weight: torch.Tensor, bias: torch.Tensor) -> str:
+        inputs = [x, self.weight(f"{name}.weight", weight.t()), self.weight(f"{name}.bias", bias)]
+        # Not MatMul and Add: ONNX Runtime would join these before it looks for 8-bit products.
+        return self.add("Gemm", inputs, f"{name}.affine")
 
     def add_hidden(self, windows: str) -> str:
         config, model = self.config, self.model

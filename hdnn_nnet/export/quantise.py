@@ -66,7 +66,7 @@ def quantise(
             return next(self.feeds, None)
 
     reader = Reader()
-    products = ["MatMul"]
+    products = ["Gemm", "MatMul"]
     with atomic_path(target) as temporary, _quiet():
         try:
             quantize_static(
