@@ -29,6 +29,7 @@ from hdnn_nnet.model_dir import load_model
 from hdnn_nnet.recognise.audio import file_chunks, stdin_chunks
 from hdnn_nnet.recognise.load import Choices, find_graph, load_recogniser
 from tests import tone_task
+from tests.fixture_recipe import step
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,26 @@ def test_text_form_in_vosk(arch: str, tmp_path: Path) -> None:
     export_nnet3.main(["--binary=false", str(model), str(graph), str(tmp_path / "out")])
     assert (tmp_path / "out/am/final.mdl").read_bytes().startswith(b"<TransitionModel>")
     assert measure(load_recogniser(tmp_path / "out", Choices()), data).wer.errors == 0
+
+
+def test_steps(task: Path, tmp_path: Path) -> None:
+    """The shell steps leave a whole directory, say what they did, and name what is missing."""
+    done = step(
+        tmp_path, "export_nnet3.sh", "--licence", "free for all", *map(str, (task / "model", task / "graph", "out"))
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(r"Done: \d+ files in out, \d+ bytes", done.stdout)
+    done = step(
+        tmp_path, "export_onnx.sh", "--licence", "free for all", *map(str, (task / "model", task / "data", "out"))
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    listed = manifest.check_files(tmp_path / "out", "am/", "graph/", "conf/", "onnx/")
+    assert {"am/final.mdl", "graph/HCLG.fst", "conf/model.conf", "onnx/stream.int8.onnx"} <= set(listed)
+    assert "free for all" in (tmp_path / "out/README.md").read_text()
+    done = step(tmp_path, "export_nnet3.sh", str(task / "model"), str(task / "data"), "out2")
+    assert done.returncode == 1
+    assert f"{task}/data/HCLG.fst does not exist" in done.stderr
+    assert step(tmp_path, "export_onnx.sh", "x").returncode == 1
 
 
 def long_speech(words: list[str], pause: float) -> np.ndarray:
