@@ -31,18 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--max-active", type=int, default=2000, help="states alive at most")
     add_trial_options(options)
     args = options.parse_args(argv)
-    source = open_source(
-        args.model_dir,
-        weights=args.weights,
-        params=args.params,
-        class_frame_counts=args.class_frame_counts,
-        feat_type=args.feat_type,
-        feat_config=args.feat_config,
-        dev=args.dev,
-        eval=args.eval,
-        trained_on=args.trained_on,
-        licence=args.licence,
-    )
+    source = open_source(args)
     check_graph(args.graph_dir, source.transitions, args.model_dir)
     out = Path(args.out_dir)
     weight = args.lm_weight or (source.dev.lmwt if source.dev else 10.0)

@@ -43,18 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_args(argv)
     if args.calibration_utterances < 1:
         raise HdnnError("--calibration-utterances must be at least 1")
-    source = open_source(
-        args.model_dir,
-        weights=args.weights,
-        params=args.params,
-        class_frame_counts=args.class_frame_counts,
-        feat_type=args.feat_type,
-        feat_config=args.feat_config,
-        dev=args.dev,
-        eval=args.eval,
-        trained_on=args.trained_on,
-        licence=args.licence,
-    )
+    source = open_source(args)
     utterances = calibration(args.calibration_data, source, args.calibration_utterances)
     out = Path(args.out_dir)
     files = write_config(out, source.features)

@@ -12,6 +12,8 @@ from hdnn_nnet.nn.config import read_json
 
 FILE = "export.json"
 FORMAT = 1
+#: entries that tell one model from another; the others (licence, WER ...) may be added later
+IDENTITY = ("network", "weights", "adapted", "features")
 
 
 def checksum(path: str | os.PathLike[str]) -> str:
@@ -41,14 +43,15 @@ def update_manifest(directory: str | os.PathLike[str], model: dict[str, Any], fi
     """Add `files` (paths in `directory`) to its list; an export of another model there is forgotten.
 
     Args:
-        model: what the files are of; the same for all files of a directory.
+        model: what the files are of; entries that are empty leave what an earlier export of the same model said.
     """
     directory = Path(directory)
     listed: dict[str, Any] = {}
     measured: dict[str, Any] = {}
     if (directory / FILE).is_file():
         before = read_manifest(directory)
-        if before["model"] == model:
+        if all(before["model"].get(key) == model.get(key) for key in IDENTITY):
+            model = {**before["model"], **{key: value for key, value in model.items() if value}}
             listed = {name: entry for name, entry in before["files"].items() if (directory / name).is_file()}
             measured = before["measured"]
     for name in files:

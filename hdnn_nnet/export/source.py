@@ -1,6 +1,7 @@
 """What an export is made from: a model directory, opened and checked."""
 
 import os
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,29 +92,17 @@ def model_feature_description(model_dir: Path, kind: str, config: str) -> Featur
     return given
 
 
-def open_source(
-    model_dir: str | os.PathLike[str],
-    *,
-    weights: str = "final.safetensors",
-    params: str = "",
-    class_frame_counts: str = "",
-    feat_type: str = "",
-    feat_config: str = "",
-    dev: str = "decode_dev",
-    eval: str = "decode_eval",
-    trained_on: str = "",
-    licence: str = "",
-) -> Source:
-    """Open a model directory for export.
+def open_source(args: Namespace) -> Source:
+    """Open the model directory `args.model_dir` for export, with the options of `add_source_options`.
 
     Raises:
         HdnnError: a file is missing or damaged, files do not belong together, or the model reads features that an exported
             model cannot have: normalised by speaker, or with deltas.
     """
-    directory = Path(model_dir)
-    model = load_model(directory, weights)
-    if params:
-        overlay(model, params)
+    directory = Path(args.model_dir)
+    model = load_model(directory, args.weights)
+    if args.params:
+        overlay(model, args.params)
     cmvn_opts, delta_opts = (read_option_file(directory / name) for name in ("cmvn_opts", "delta_opts"))
     if cmvn_opts:
         raise HdnnError(
@@ -122,11 +111,11 @@ def open_source(
         )
     if delta_opts:
         raise HdnnError(f"{directory} reads deltas ({delta_opts}), which decoders cannot add; train on splicing alone")
-    features = model_feature_description(directory, feat_type, feat_config)
+    features = model_feature_description(directory, args.feat_type, args.feat_config)
     if (dim := features.extractor().dim) != model.feat_dim:
         raise HdnnError(f"{features.line()} gives {dim} features a frame, {directory} takes {model.feat_dim}")
     transitions = TransitionModel.read(directory / "final.mdl")
-    counts_file = Path(class_frame_counts) if class_frame_counts else counts_path(directory)
+    counts_file = Path(args.class_frame_counts) if args.class_frame_counts else counts_path(directory)
     counts = read_counts(counts_file)
     if not len(counts) == model.num_pdfs == transitions.num_pdfs:
         raise HdnnError(
@@ -137,27 +126,27 @@ def open_source(
     description: dict[str, Any] = {
         "network": config.to_json(),
         "parameters": model.num_parameters(),
-        "weights": checksum(directory / weights),
-        "adapted": checksum(params) if params else "",
+        "weights": checksum(directory / args.weights),
+        "adapted": checksum(args.params) if args.params else "",
         "criterion": read_option_file(directory / "criterion") or "CE",
         "features": features.line(),
         # analyze-counts adds half a frame to each pdf
         "training_hours": round(
             float(read_counts(directory / "ali_train_pdf.counts").sum()) * features_shift(features) / 3600, 2
         ),
-        "trained_on": trained_on,
-        "licence": licence,
+        "trained_on": args.trained_on,
+        "licence": args.licence,
     }
     chosen = None
-    if (directory / dev).is_dir():
-        chosen = best(read_wer_files(directory / dev))
+    if (directory / args.dev).is_dir():
+        chosen = best(read_wer_files(directory / args.dev))
         description["wer"] = {
             "dev": chosen.wer,
             "lm_weight": chosen.lmwt,
             "penalty": chosen.penalty,
             "words": chosen.words,
         }
-        on_eval = directory / eval / chosen.path.name
+        on_eval = directory / args.eval / chosen.path.name
         if on_eval.is_file():
             description["wer"]["eval"] = read_wer_file(on_eval).wer
     return Source(model, log_prior(counts), transitions, features, description, chosen)
