@@ -29,7 +29,8 @@ fisher=                # ami: a file named text of the Fisher transcripts for th
 hours_train=0.75       # mini: training speech to synthesise
 units=phones           # phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
 networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
-teacher=               # network of the teacher; default: hdnn-h256l10 (mini), dnn-h2048l6 (ami)
+teacher=               # network of the teacher, or several in quotes, which are averaged; default: "hdnn-h256l10 hdnn-h128l10" (mini:
+                       # the second is trained anyway), dnn-h2048l6 (ami)
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
@@ -63,7 +64,7 @@ set -euo pipefail
 case $corpus in
   mini)
     nj=${nj:-$(env -u OMP_NUM_THREADS nproc)}; lm_prune=0; lm=lm
-    teacher=${teacher:-hdnn-h256l10}; train_jobs=${train_jobs:-2}
+    teacher=${teacher:-hdnn-h256l10 hdnn-h128l10}; train_jobs=${train_jobs:-2}
     note="Synthetic speech: these figures say that the recipe works, and nothing about AMI."
     beam=${beam:-11.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-2000}; den_max_active=1500
     ;;
@@ -240,7 +241,7 @@ ce_networks=$networks
 if [ -n "$kd_networks" ]; then
   ce_networks=$teacher
   for network in $networks; do
-    if [ "$network" != "$teacher" ]; then ce_networks="$ce_networks $network"; fi
+    case " $teacher " in *" $network "*) ;; *) ce_networks="$ce_networks $network" ;; esac
   done
 fi
 if run_stage 6 "teacher and students by cross-entropy"; then
@@ -250,11 +251,14 @@ if run_stage 6 "teacher and students by cross-entropy"; then
   wait_jobs
 fi
 
-soft=$exp/$teacher/soft_train
+teacher_dirs=
+for network in $teacher; do teacher_dirs="$teacher_dirs $exp/$network"; done
+teacher_dirs=${teacher_dirs# }
+soft=$exp/soft_${teacher// /+}
 if run_stage 7 "soft labels of the teacher" && [ -n "$kd_networks" ]; then
   highest=$(printf '%s\n' $temperatures | sort -g | tail -n 1)
   steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" --temperature "$highest" \
-    "$netdata/train" "$exp/$teacher" "$soft"
+    "$netdata/train" "$teacher_dirs" "$soft"
 fi
 
 # The students' directories: <network>_kd, and with _q<q> and _t<T> where these are not 0 and 1.
@@ -339,7 +343,7 @@ for name in $adapt; do adapt_dirs+=("$exp/${name}_adapt"); done
 if run_stage 11 "adaptation to the speakers of dev and eval"; then
   for name in $adapt; do
     for part in dev eval; do
-      labels=$exp/$teacher
+      labels=$teacher_dirs
       lmwt=10
       if [ "$adapt_labels" = hard ]; then
         decode "$part" "$exp/$name" "$exp/$name"
