@@ -160,6 +160,34 @@ def test_one_step_against_float64(task: tuple[Path, Path, Path], kind: str, tmp_
         assert store.speakers[speaker]["frames"] == count
 
 
+@pytest.mark.parametrize("labels", ["hard", "supervised"])
+def test_frames_of_unseen_pdfs_are_left_out(task: tuple[Path, Path, Path], labels: str, tmp_path: Path) -> None:
+    data, ali, model_dir = task
+    model = tmp_path / "model"
+    shutil.copytree(model_dir, model)
+    source = write_labels(task, tmp_path / "labels") if labels == "hard" else ali
+    table = PosteriorTable(tmp_path / "labels.scp") if labels == "hard" else None
+    pdfs = read_pdf_alignments(ali, TransitionModel.read(model / "final.mdl"))
+    reader = FeatureReader(data)
+    of = {u: table[u].pdfs if table else pdfs[u] for u in reader.utts}
+    (model / "ali_train_pdf.counts").write_text(" [ 90 90 0.5 90 90 ]\n")
+    options = [f"--labels={labels}", "--update=softmax", "--held-out=0", "--rate=0.005"]
+    changed = (data, ali, model)
+    store = run_adapt(changed, source, tmp_path / "adapted", *options)
+    everything = run_adapt(changed, source, tmp_path / "all", *options, "--skip-unseen=false")
+    base = load_tensors(model / "final.safetensors")["output.bias"]
+    for speaker in ("s0", "s4"):
+        labelled = np.concatenate([of[u] for u in reader.utts if reader.utt2spk[u] == speaker])
+        assert store.speakers[speaker]["frames"] == int((labelled != 2).sum()) < len(labelled)
+        assert everything.speakers[speaker]["frames"] == len(labelled)
+        tensors = store.load(speaker)
+        assert tensors is not None
+        assert tensors["output.bias"][2] < base[2]  # no frame speaks for it
+    (model / "ali_train_pdf.counts").write_text(" [ 90 90 ]\n")
+    with pytest.raises(HdnnError, match="has 2 pdfs but the network has 5"):
+        run_adapt(changed, source, tmp_path / "wrong", *options)
+
+
 @pytest.mark.parametrize("update", GROUPS)
 def test_only_the_named_group_moves(task: tuple[Path, Path, Path], update: str, tmp_path: Path) -> None:
     model_dir = task[2]

@@ -48,12 +48,19 @@ class HardLabels:
         num_pdfs: of the network.
         min_confidence: frames below it are left out.
         weighted: frames count by their confidence; otherwise all that are left count 1.
+        usable: (num_pdfs,) bool; frames of other pdfs are left out; None: all are usable.
     """
 
     def __init__(
-        self, table: PosteriorTable, num_pdfs: int, min_confidence: float = 0.0, weighted: bool = False
+        self,
+        table: PosteriorTable,
+        num_pdfs: int,
+        min_confidence: float = 0.0,
+        weighted: bool = False,
+        usable: np.ndarray | None = None,
     ) -> None:
         self.table, self.num_pdfs = table, num_pdfs
+        self.usable = np.ones(num_pdfs, bool) if usable is None else usable
         self.min_confidence, self.weighted = min_confidence, weighted
         self.criterion: Criterion = WeightedCrossEntropy() if weighted else CrossEntropy()
         self.description = "CE"
@@ -70,7 +77,7 @@ class HardLabels:
                 "decode with a network of the same tree"
             )
         labels = entry.pdfs.astype(np.int64)
-        kept = entry.weights >= self.min_confidence
+        kept = (entry.weights >= self.min_confidence) & self.usable[labels]
         if not self.weighted:
             return Labelled((labels,), kept.astype(np.float32))
         weights = np.where(kept, entry.weights, 0).astype(np.float32)
@@ -78,9 +85,14 @@ class HardLabels:
 
 
 class Supervised:
-    """Alignments of the true transcripts: the upper bound, or adaptation with enrolment data."""
+    """Alignments of the true transcripts: the upper bound, or adaptation with enrolment data.
 
-    def __init__(self, ali_dir: str, num_pdfs: int) -> None:
+    Args:
+        usable: as for HardLabels.
+    """
+
+    def __init__(self, ali_dir: str, num_pdfs: int, usable: np.ndarray | None = None) -> None:
+        self.usable = np.ones(num_pdfs, bool) if usable is None else usable
         transitions = TransitionModel.read(Path(ali_dir) / "final.mdl")
         if transitions.num_pdfs != num_pdfs:
             raise HdnnError(
@@ -93,7 +105,7 @@ class Supervised:
 
     def get(self, utt: str) -> Labelled | None:
         labels = self.alignments.get(utt)
-        return None if labels is None else Labelled((labels.astype(np.int64),), np.ones(len(labels), np.float32))
+        return None if labels is None else Labelled((labels.astype(np.int64),), self.usable[labels].astype(np.float32))
 
 
 class SoftTargets:

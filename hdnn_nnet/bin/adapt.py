@@ -21,6 +21,7 @@ from hdnn_nnet.adapt.store import save_speaker
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.alignments import read_counts
 from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.kaldi.posteriors import PosteriorTable
 from hdnn_nnet.model_dir import load_model, model_signature, read_option_file
@@ -34,7 +35,7 @@ PROGRAM = "hdnn-adapt"
 #: options that the index tells
 _RECORDED = (
     "iters", "rate", "minibatch_size", "momentum", "held_out", "guard", "early_stop", "seed", "min_frames", "min_confidence",
-    "weight_frames", "temperature", "keep_mass", "weights", "precision",
+    "weight_frames", "skip_unseen", "temperature", "keep_mass", "weights", "precision",
 )  # fmt: skip
 
 
@@ -56,6 +57,7 @@ def parser() -> OptionParser:
     options.add_argument("--min-frames", type=int, default=100, help="speakers with fewer are not adapted")
     options.add_argument("--min-confidence", type=float, default=0.0, help="hard: leave out frames below")
     options.add_bool("--weight-frames", False, "hard: weight frames by confidence")
+    options.add_bool("--skip-unseen", True, "hard, supervised: leave out frames of pdfs that training has not seen")
     options.add_argument("--temperature", type=float, default=1.0, help="soft: T of teacher and student")
     options.add_argument("--keep-mass", type=float, default=0.999, help="soft: share kept of a frame's posteriors")
     options.add_argument(
@@ -159,12 +161,30 @@ def _summary(entry: dict[str, Any]) -> str:
     return text + (f"; not adapted: {entry['reason']}" if "reason" in entry else "")
 
 
+def seen_pdfs(model_dir: Path, num_pdfs: int) -> np.ndarray:
+    """(num_pdfs,) bool: which pdfs the training alignment has; all where the model directory does not tell.
+
+    The log-likelihood of a pdf without training frames contains a huge -log prior, which only its small posterior holds down.
+    A few frames of it (an out-of-vocabulary word in a true transcript) would teach the softmax layer to give it to everything.
+    """
+    path = model_dir / "ali_train_pdf.counts"
+    if not path.is_file():
+        return np.ones(num_pdfs, bool)
+    counts = read_counts(path)
+    if len(counts) != num_pdfs:
+        raise HdnnError(
+            f"{path} has {len(counts)} pdfs but the network has {num_pdfs}; take the counts of its alignment"
+        )
+    return counts >= 1  # analyze-counts and our training add half a frame to each
+
+
 def open_labels(args: Namespace, num_pdfs: int, device: torch.device) -> Labels:
     """The labels that the command line names."""
+    usable = seen_pdfs(Path(args.model_dir), num_pdfs) if args.skip_unseen else None
     if args.labels == "hard":
-        return HardLabels(PosteriorTable(args.source), num_pdfs, args.min_confidence, args.weight_frames)
+        return HardLabels(PosteriorTable(args.source), num_pdfs, args.min_confidence, args.weight_frames, usable)
     if args.labels == "supervised":
-        return Supervised(args.source, num_pdfs)
+        return Supervised(args.source, num_pdfs, usable)
     data = [args.teacher_data or args.data_dir]
     source = open_source(args.source, data, num_pdfs, args.temperature, args.keep_mass, device, args.precision)
     assert isinstance(source, OnTheFly | Stored)
