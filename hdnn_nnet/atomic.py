@@ -13,8 +13,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary file is flushed to disk before the rename, and removed if the block raises, so a job that
     is killed or runs out of disk never leaves a half-written file under the final name.
+
+    What is there and no regular file (/dev/null, a named pipe) is written to directly: a rename would put a file in its place.
     """
     final = Path(path)
+    if final.exists() and not final.is_file():
+        yield final
+        return
     final.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept: writers such as numpy and gzip look at it.
     temporary = final.with_name(f".{final.stem}.{os.getpid()}.tmp{final.suffix}")
