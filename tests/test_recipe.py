@@ -37,6 +37,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def wer_of_first(per_utt: Path, number: int) -> float:
+    """WER of the first utterances in a file of Kaldi's form, which the recipe's decoder had."""
+    rows = [line.split() for line in per_utt.read_text().splitlines()]
+    counts = [[int(n) for n in row[2:]] for row in rows if row[1] == "#csid"][:number]
+    correct, substituted, inserted, deleted = map(sum, zip(*counts, strict=True))
+    return 100 * (substituted + inserted + deleted) / (correct + substituted + deleted)
+
+
 @pytest.mark.slow
 def test_from_nothing_to_a_table(folder: Path) -> None:
     pytest.importorskip("k2")
@@ -65,7 +73,7 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     for figure in ("training.png", "wer.png"):
         assert (exp / figure).read_bytes().startswith(b"\x89PNG")
     assert "hdnn-h32l4_kd_smbr_adapt" in (exp / "report.html").read_text()
-    # The student for on-line use was exported, and Vosk hears with it what our decoder hears. A word is half a point of
+    # The student for on-line use was exported, and the exports hear what our decoder hears. A word is half a point of
     # these few, and such a poor model's close calls differ; tests/test_mini_export.py has the whole mini corpus.
     online = exp / "hdnn-h32l4_online"
     assert not (online / "cmvn_opts").read_text().strip()
@@ -75,7 +83,11 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     assert f"{chosen.wer:.2f} % on the development set" in card
     wers = {m[1]: float(m[2]) for m in re.finditer(r"^\| (vosk|onnx|onnx-int8) \| \d+ \| ([0-9.]+) \|", card, re.M)}
     assert wers.keys() == {"vosk", "onnx", "onnx-int8"}
-    assert all(abs(wer - chosen.wer) < 6 for wer in wers.values()), (wers, chosen)
+    heard = float(re.search(r"^\| onnx \| (\d+)", card, re.M)[1])  # type: ignore[index]  # None fails the test too
+    same = wer_of_first(online / "decode_dev/scoring_kaldi/wer_details/per_utt", int(heard))
+    assert abs(wers["onnx"] - same) < 2
+    assert abs(wers["onnx-int8"] - same) < 4
+    assert abs(wers["vosk"] - same) < 12  # its own beams and scale: much, for a model that knows so little
     # A stage can be repeated, and what is there is not made again.
     trained = (exp / "hdnn-h32l4_kd/final.safetensors").stat().st_mtime_ns
     again = recipe(folder, "--stage", "13", "--stop-stage", "13")
@@ -96,14 +108,15 @@ def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> Non
     """GMMs to SAT, fMLLR features, lattices and scores by real Kaldi."""
     if not (kaldi_root / "src/gmmbin/gmm-est-fmllr").exists():
         pytest.skip("Kaldi's gmmbin is not built")
-    done = recipe(folder, kaldi_root=kaldi_root)
+    done = recipe(folder, "--online-networks", "", kaldi_root=kaldi_root)
     assert done.returncode == 0, done.stderr[-3000:]
     exp = folder / "exp/mini_kaldi"
     lines = (exp / "wer.md").read_text().splitlines()
-    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in lines[:5]]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in lines[:6]]
     table = [dict(zip(rows[0], cells, strict=True)) for cells in rows[2:]]
-    assert [row["model"] for row in table] == ["DNN-H64L2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr"]
-    gmm = [float(line.split()[1]) for line in lines[5:]]
+    chain = ["DNN-H64L2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt"]
+    assert [row["model"] for row in table] == chain
+    gmm = [float(line.split()[1]) for line in lines[6:]]
     assert len(gmm) == 2
     for row in table:
         wers = [float(row["dev WER %"]), float(row["eval WER %"])]
@@ -113,7 +126,7 @@ def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> Non
     assert all(0 < wer < 85 for wer in gmm)
     # A GMM that is there is kept.
     made = (exp / "tri4a/final.mdl").stat().st_mtime_ns
-    again = recipe(folder, "--stage", "4", "--stop-stage", "4", kaldi_root=kaldi_root)
+    again = recipe(folder, "--stage", "4", "--stop-stage", "4", "--online-networks", "", kaldi_root=kaldi_root)
     assert again.returncode == 0, again.stderr[-3000:]
     assert "exp/mini_kaldi/tri4a_ali is up to date" in again.stderr
     assert (exp / "tri4a/final.mdl").stat().st_mtime_ns == made

@@ -96,6 +96,10 @@ case $toolkit in
     ;;
   *) echo "$0: --toolkit must be auto, python or kaldi, not $toolkit" >&2; exit 1 ;;
 esac
+if [ $toolkit = kaldi ] && [ -n "$online_networks" ]; then
+  echo "$0: --online-networks needs --toolkit python: Kaldi's path has no plain features of which an export knows the options" >&2
+  exit 1
+fi
 if [ -n "$kaldi_s5_dir" ]; then
   if [ $toolkit != kaldi ]; then echo "$0: --kaldi-s5-dir needs --toolkit kaldi and KALDI_ROOT" >&2; exit 1; fi
   if [ "$feat_type" = fbank ]; then echo "$0: --kaldi-s5-dir has no fbank features; take --feat-type fmllr or mfcc" >&2; exit 1; fi
