@@ -360,8 +360,8 @@ if run_stage 11 "adaptation to the speakers of dev and eval"; then
     done
     criterion=CE
     if [ "$adapt_labels" = soft ]; then criterion=KD; fi
-    # For the tables, which read directories of models.
-    cp "$exp/$name/model.json" "$exp/${name}_adapt/model.json"
+    # For the tables and sclite's step, which read directories of models.
+    cp "$exp/$name/model.json" "$exp/$name/final.mdl" "$exp/${name}_adapt/"
     echo "$(cat "$exp/$name/criterion") + adapted ($criterion, $adapt_update)" > "$exp/${name}_adapt/criterion"
   done
 fi
