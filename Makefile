@@ -53,7 +53,7 @@ $(READY2): requirements-torch2.in requirements-torch2.lock
 	@touch $@
 
 mini: $(READY)
-	cd egs/ami/s5 && $(call in_venv,$(VENV)) ./run.sh --corpus mini $(MINI_ARGS)
+	cd egs/ami/s5 && $(call in_venv,$(VENV)) ./run.sh --corpus mini --toolkit python $(MINI_ARGS)
 
 test: $(READY)
 	$(call in_venv,$(VENV)) python -m pytest -m "not slow" $(TEST_ARGS)
