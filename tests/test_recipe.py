@@ -66,8 +66,8 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     for directory, cells in zip(chain, table, strict=True):
         weight, penalty = cells[6].split(", ")
         for part, wer in zip(("dev", "eval"), map(float, cells[-2:]), strict=True):
-            # Six minutes of training speech: far from good, and something recognised.
-            assert 0 < wer < 95
+            # Six minutes of training speech: far from good, and far from nothing recognised.
+            assert 0 < wer < 85
             text = (exp / f"{directory}/decode_{part}/wer_{weight}_{penalty}").read_text()
             assert float(re.search(r"%WER ([0-9.]+)", text)[1]) == wer  # type: ignore[index]  # None fails the test too
     for figure in ("training.png", "wer.png"):
@@ -87,7 +87,7 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     same = wer_of_first(online / "decode_dev/scoring_kaldi/wer_details/per_utt", int(heard))
     assert abs(wers["onnx"] - same) < 2
     assert abs(wers["onnx-int8"] - same) < 4
-    assert abs(wers["vosk"] - same) < 12  # its own beams and scale: much, for a model that knows so little
+    assert -12 < wers["vosk"] - same < 6  # its own beams and scale, which such a poor model may gain by
     # A stage can be repeated, and what is there is not made again.
     trained = (exp / "hdnn-h32l4_kd/final.safetensors").stat().st_mtime_ns
     again = recipe(folder, "--stage", "13", "--stop-stage", "13")
@@ -122,10 +122,10 @@ def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> Non
     assert len(gmm) == 2
     for row in table:
         wers = [float(row["dev WER %"]), float(row["eval WER %"])]
-        assert all(0 < wer < 95 for wer in wers)
+        assert all(0 < wer < 85 for wer in wers)
         if shutil.which("sctk"):  # sclite leaves fillers out: near, not equal
             assert float(row["sclite dev, eval %"].split(",")[0]) == pytest.approx(wers[0], abs=10)
-    assert all(0 < wer < 95 for wer in gmm)
+    assert all(0 < wer < 85 for wer in gmm)
     # A GMM that is there is kept.
     made = (exp / "tri4a/final.mdl").stat().st_mtime_ns
     again = recipe(folder, *options, "--stage", "4", "--stop-stage", "4", kaldi_root=kaldi_root)
