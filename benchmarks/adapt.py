@@ -9,6 +9,7 @@ Networks must have been decoded (decode_dev, decode_eval). Runs that are there a
 first network's WER on dev after so many iterations; --lang adds adaptation to the true transcripts, the upper bound.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -41,7 +42,7 @@ class Setting:
 class Experiment:
     """Runs the steps that are not done yet."""
 
-    def __init__(self, args) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.work = Path(args.work)
 

@@ -37,7 +37,7 @@ def ours(name: str, pdfs: int, frames: int, minibatch: int, precision: str) -> t
     from hdnn_nnet.nn.networks import build_network
     from hdnn_nnet.precision import choose_dtype
     from hdnn_nnet.train.criteria import CrossEntropy
-    from hdnn_nnet.train.frames import FrameShuffler
+    from hdnn_nnet.train.frames import FrameShuffler, Minibatch
     from hdnn_nnet.train.sgd import Sgd
 
     arch, width, depth = parse_name(name)
@@ -50,7 +50,7 @@ def ours(name: str, pdfs: int, frames: int, minibatch: int, precision: str) -> t
     batches = FrameShuffler(utts, features.__getitem__, labels.__getitem__, SPLICE, SPLICE, minibatch)
     criterion, sgd = CrossEntropy(), Sgd(list(network.parameters()))
 
-    def step(batch) -> None:  # type: ignore[no-untyped-def]
+    def step(batch: Minibatch) -> None:
         loss, _ = criterion(network.logits(batch.windows), batch.targets)
         loss.backward()
         sgd.step(1e-6, 0.9)

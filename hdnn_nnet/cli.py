@@ -58,7 +58,9 @@ class OptionParser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(1, f"{self.prog}: error: {message}\n")
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+    def parse_args(  # type: ignore[override]  # one signature instead of argparse's overloads
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
         arguments = list(sys.argv[1:] if args is None else args)
         # Options of the files come first, so that the later command line overrides them.
         expanded = [option for path in _config_paths(arguments) for option in read_config(path)] + arguments

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backoff_lm import read_arpa
-
 from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError

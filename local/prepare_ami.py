@@ -13,11 +13,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from ami_annotations import Segment, meeting_agents, read_meeting
-from kaldi_data import Recording, Utterance, write_data_dir
-
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
+from kaldi_data import Recording, Utterance, write_data_dir
 
 SETS = {"train": "train", "dev": "dev", "eval": "test"}  # our name to lhotse's
 SAMPLE_RATE = 16000

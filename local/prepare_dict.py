@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kaldi_data import byte_order
-from letter_to_sound import Pron, guess
-
 from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
+from kaldi_data import byte_order
+from letter_to_sound import Pron, guess
 
 SILENCE_PHONES = ("sil", "laughter", "noise", "oov")
 # What CMUdict lacks and AMI is full of; British spellings and the project's own talk (remote controls).

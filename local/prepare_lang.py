@@ -11,11 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kaldi_data import byte_order
-
 from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
+from kaldi_data import byte_order
 
 POSITIONS = ("B", "E", "I", "S")  # begin, end, inside and singleton of a word
 WORD_BOUNDARY = {"_B": "begin", "_E": "end", "_I": "internal", "_S": "singleton"}

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kaldi_data import Recording, Utterance, write_data_dir
-
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
+from kaldi_data import Recording, Utterance, write_data_dir
 
 
 class StmLine(NamedTuple):

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from backoff_lm import BOS, EOS, BackoffModel, kneser_ney, mixture, mixture_weights, prune, score, write_arpa
-
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import kaldiio
 import numpy as np
@@ -360,7 +361,7 @@ def test_guard_early_stop_and_divergence(task: tuple[Path, Path, Path], tmp_path
     gates = dict(model.named_parameters())["gates"]
     parameters, base = {"gates": gates}, {"gates": gates.detach().clone()}
 
-    def outcome(data: SpeakerData, **changes):  # type: ignore[no-untyped-def]
+    def outcome(data: SpeakerData, **changes: Any) -> Any:
         result = adapt_speaker(model, parameters, base, labels.criterion, "s2", data, AdaptOptions(**changes))
         assert torch.equal(gates, base["gates"])
         return result

@@ -18,7 +18,7 @@ from hdnn_nnet.bin import check_lattices, latgen
 from hdnn_nnet.bin.split_data import split_data, split_speakers
 from hdnn_nnet.decode.determinize import determinize
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.fst import read_fst
+from hdnn_nnet.kaldi.fst import Fst, read_fst
 from hdnn_nnet.kaldi.lattice import CompactLattice, Lattice
 from hdnn_nnet.kaldi.lattice_best import best_paths
 from hdnn_nnet.kaldi.lattice_ops import connect
@@ -86,7 +86,7 @@ def test_batches_and_state_lattices_give_the_same_best_path(kaldi_fixture: Path,
         assert kinds == {Lattice if name == "all" else CompactLattice}
 
 
-def viterbi(fst, pdf, loglikes: np.ndarray, scale: float) -> float:  # type: ignore[no-untyped-def]
+def viterbi(fst: Fst, pdf: np.ndarray, loglikes: np.ndarray, scale: float) -> float:
     """Cost of the best path by exhaustive search on the graph as it is, epsilons and all."""
     source, arcs = fst.sources(), fst.arcs
     epsilon = arcs["ilabel"] == 0
@@ -152,7 +152,9 @@ def test_memory_of_word_lattices_is_bounded(kaldi_fixture: Path) -> None:
     assert few < many / 2
 
 
-def test_search_that_ends_nowhere_is_partial(kaldi_fixture: Path, tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_search_that_ends_nowhere_is_partial(
+    kaldi_fixture: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     fst = read_fst(kaldi_fixture / "graph/HCLG.fst")
     pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
     key, matrix = next(read_matrices(kaldi_fixture / "exp/nnet/loglikes_test.ark"))
@@ -265,7 +267,7 @@ def test_split_keeps_speakers_together(kaldi_fixture: Path, tmp_path: Path) -> N
         split_data(tmp_path, 4)
 
 
-def test_missing_lattices_are_named(kaldi_fixture: Path, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_missing_lattices_are_named(kaldi_fixture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "decode"
     folder.mkdir()
     (folder / "num_jobs").write_text("1\n")

@@ -1,5 +1,6 @@
 """Denominator lattices: the unigram grammar, its graph and the lattices against those that Kaldi made of the same data."""
 
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -192,7 +193,7 @@ def stand_in(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> Path:
 def test_step_with_kaldis_decoder(recipe: Path, stand_in: Path, kaldi_fixture: Path) -> None:
     """A given graph, missing lattices, a forward pass that dies, and wrong directories."""
 
-    def run(*words: str):  # type: ignore[no-untyped-def]
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
         graph = ("--dengraph", str(kaldi_fixture / "exp/denlats/dengraph"), "--nj", "1")
         return fixture_recipe.step(recipe, "make_denlats.sh", *graph, *words, programs=str(stand_in))
 

@@ -3,22 +3,19 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+import preflight
 from hdnn_nnet.bin import check_utterances, split_tr_cv
 from hdnn_nnet.bin.split_data import split_data
 from hdnn_nnet.errors import HdnnError
 from tests import small_task
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY / "local"))
-
-import preflight  # noqa: E402
 
 
 def recipe_in(folder: Path, *names: str) -> Path:

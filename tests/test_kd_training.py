@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import kaldiio
@@ -205,7 +206,7 @@ def test_what_does_not_fit_is_refused_before_training(task, whole, teacher, tmp_
     refuse(r"up to temperature 1, 2 is asked for; make it again .*--temperature 2", soft, "--temperature=2")
     posteriors = {utt: value.dense(PDFS) for utt, value in read_posteriors(soft / "post.scp")}
 
-    def matrices(name: str, change) -> str:  # type: ignore[no-untyped-def]  # a function of a matrix
+    def matrices(name: str, change: Callable[[np.ndarray], np.ndarray]) -> str:
         kaldiio.save_ark(str(tmp_path / name), {utt: change(m) for utt, m in posteriors.items()})
         return f"ark:{tmp_path}/{name}"
 

@@ -5,22 +5,17 @@ import math
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY / "local"))
-
-import letter_to_sound  # noqa: E402
-import prepare_dict  # noqa: E402
-import prepare_lang  # noqa: E402
-from prepare_lang import Entry  # noqa: E402
-
-from hdnn_nnet.errors import HdnnError  # noqa: E402
+import letter_to_sound
+import prepare_dict
+import prepare_lang
+from hdnn_nnet.errors import HdnnError
+from prepare_lang import Entry
 
 TEXT = """\
 utt-1 WELL UM THE REMOTES ARE T V L C D

@@ -4,7 +4,6 @@ import gzip
 import itertools
 import math
 import random
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,13 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY / "local"))
-
-import backoff_lm as lm  # noqa: E402
-import train_lm  # noqa: E402
-
-from hdnn_nnet.errors import HdnnError  # noqa: E402
+import backoff_lm as lm
+import train_lm
+from hdnn_nnet.errors import HdnnError
 
 WORDS = ["a", "b", "c", "d", "e"]
 
@@ -358,8 +353,9 @@ def test_grammar_paths_cost_what_the_model_says(lang_with_grammar):
 
 def test_grammar_equals_kaldis(kaldi_fixture, tmp_path):
     """G.fst of an ARPA file against the one that Kaldi's arpa2fst made of it."""
-    import format_lm
     import kaldifst
+
+    import format_lm
 
     lang = kaldi_fixture / "lang"
     format_lm.make_grammar(lang / "lm.arpa", lang / "words.txt", tmp_path / "G.fst")

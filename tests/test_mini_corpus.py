@@ -17,19 +17,17 @@ import pytest
 import soundfile
 
 from hdnn_nnet.errors import HdnnError
+from mini.config import SETS, Config
+from mini.espeak import Synthesiser
+from mini.grammar import Grammar, meeting_grammar
+from mini.make_corpus import make_corpus
+from mini.meeting import ANNOTATIONS, done_file, record_meeting
+from mini.plan import Turn, plan_corpus
+from mini.speech import speak_turn
+from mini.tokens import PUNCTUATION, TRUNCATIONS, Token
+from mini.voices import VARIANTS, cast_speakers
 
 LOCAL = Path(__file__).resolve().parent.parent / "local"
-sys.path.insert(0, str(LOCAL))
-
-from mini.config import SETS, Config  # noqa: E402
-from mini.espeak import Synthesiser  # noqa: E402
-from mini.grammar import Grammar, meeting_grammar  # noqa: E402
-from mini.make_corpus import make_corpus  # noqa: E402
-from mini.meeting import ANNOTATIONS, done_file, record_meeting  # noqa: E402
-from mini.plan import Turn, plan_corpus  # noqa: E402
-from mini.speech import speak_turn  # noqa: E402
-from mini.tokens import PUNCTUATION, TRUNCATIONS, Token  # noqa: E402
-from mini.voices import VARIANTS, cast_speakers  # noqa: E402
 
 TINY = Config(hours_train=0.01, seed=3)
 NITE = "{http://nite.sourceforge.net/}"

@@ -1,7 +1,6 @@
 """AMI preparation on made-up annotations with every odd entry, and (slow) on the genuine ones."""
 
 import subprocess
-import sys
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -10,15 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY / "local"))
-
-import prepare_ami  # noqa: E402
-import prepare_stm  # noqa: E402
-from ami_annotations import Segment, meeting_agents, read_meeting  # noqa: E402
-from kaldi_data import Recording, Utterance, write_data_dir  # noqa: E402
-
-from hdnn_nnet.errors import HdnnError  # noqa: E402
+import prepare_ami
+import prepare_stm
+from ami_annotations import Segment, meeting_agents, read_meeting
+from hdnn_nnet.errors import HdnnError
+from kaldi_data import Recording, Utterance, write_data_dir
 
 NITE = 'xmlns:nite="http://nite.sourceforge.net/"'
 # One meeting out of each of the official sets, so that every set has something.

@@ -34,10 +34,10 @@ class Page(HTMLParser):
         self.open = 0
         self.feed(text)
 
-    def handle_starttag(self, tag: str, attrs) -> None:  # type: ignore[no-untyped-def]  # as in the base class
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
         if tag == "img":
-            self.images.append(attributes["src"])
+            self.images.append(attributes["src"] or "")
         elif tag in ("script", "link", "iframe") or "href" in attributes or "src" in attributes:
             self.others.append(tag)
         elif tag in ("td", "th"):

@@ -56,7 +56,9 @@ def test_wer_files_equal_kaldi_s(kaldi_fixture: Path, decoded: Path) -> None:
     assert sum(int(row[2]) for row in per_utt if row[1] == "#csid") == 20
 
 
-def test_missing_and_extra_utterances(kaldi_fixture: Path, decoded: Path, tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_missing_and_extra_utterances(
+    kaldi_fixture: Path, decoded: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     data = tmp_path / "data"
     shutil.copytree(kaldi_fixture / "data/test", data, copy_function=shutil.copyfile)
     data.chmod(0o755)
@@ -78,7 +80,7 @@ def test_missing_and_extra_utterances(kaldi_fixture: Path, decoded: Path, tmp_pa
             score.main([bad, *words])
 
 
-def test_choice_on_dev_is_reported_on_eval(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_choice_on_dev_is_reported_on_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def put(folder: str, name: str, errors: int) -> None:
         (tmp_path / folder).mkdir(exist_ok=True)
         text = f"%WER {errors}.00 [ {errors} / 100, 0 ins, 0 del, {errors} sub ]\n%SER\n"

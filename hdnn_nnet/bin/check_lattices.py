@@ -1,19 +1,15 @@
 """Check that a decode directory holds a whole lattice for every utterance of the data."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.cli import OptionParser, run
-from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.decode.completeness import require_lattices
 from hdnn_nnet.kaldi.lattice_best import best_paths
 from hdnn_nnet.kaldi.tables import read_scp
 from hdnn_nnet.score.sweep import read_directory
-
-logger = logging.getLogger(__name__)
-MOST_NAMED = 100
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,15 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         best_paths(lattice, np.array([0.1]), np.zeros(1), f"{options.directory}, key {key}")
         found.add(key)
         arcs += lattice.num_arcs
-    missing = [key for key in wanted if key not in found]
-    if missing or problems:
-        text = f"{len(missing)} of {len(wanted)} utterances have no lattice"
-        if missing:
-            text += f": {' '.join(missing[:MOST_NAMED])}{' ...' if len(missing) > MOST_NAMED else ''}"
-        if problems or len(missing) > options.max_missing * len(wanted):
-            text = "; ".join([text, *problems])
-            raise HdnnError(f"{options.directory}: {text}; see {options.directory}/log/decode.*.log")
-        logger.warning("%s", text)
+    remedy = f"see {options.directory}/log/decode.*.log"
+    require_lattices(options.directory, wanted, found, problems, options.max_missing, remedy)
     number = max(len(found), 1)
     print(f"{len(found)} of {len(wanted)} utterances have lattices, {arcs / number:.1f} arcs each")
     return 0

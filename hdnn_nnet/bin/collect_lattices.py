@@ -3,20 +3,18 @@
 Fails when more than a given share of the utterances has no lattice.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.decode.completeness import require_lattices
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.gmm.directory import copy_files
 from hdnn_nnet.kaldi.lattice_table import read_lattice
 from hdnn_nnet.kaldi.tables import read_scp
 
-logger = logging.getLogger(__name__)
 PROGRAM = "hdnn-collect-lattices"
-MOST_NAMED = 100
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,15 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             part.popitem()
         lines.update(part)
     wanted = read_scp(Path(args.data_dir) / "feats.scp")
-    missing = [utterance for utterance in wanted if utterance not in lines]
-    if missing or problems:
-        text = f"{len(missing)} of {len(wanted)} utterances have no lattice"
-        if missing:
-            text += f": {' '.join(missing[:MOST_NAMED])}{' ...' if len(missing) > MOST_NAMED else ''}"
-        if problems or len(missing) > args.max_missing * len(wanted):
-            text = "; ".join([text, *problems])
-            raise HdnnError(f"{folder}: {text}; see {folder}/log, widen --beam, or allow more by --max-missing")
-        logger.warning("%s", text)
+    remedy = f"see {folder}/log, widen --beam, or allow more by --max-missing"
+    require_lattices(folder, wanted, lines, problems, args.max_missing, remedy)
     copy_files(Path(args.src_dir), folder, ["final.mdl", "tree", "phones.txt"])
     # Written last: a directory with lat.scp is complete.
     found = [utterance for utterance in wanted if utterance in lines]

@@ -1,5 +1,7 @@
 """Beam search on the decoding graph by k2."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -37,7 +39,7 @@ class K2Search:
         self.fsa = self._make_fsa(k2)
         self.words, self.sequences = _word_sequences(graph)
 
-    def _make_fsa(self, k2):  # type: ignore[no-untyped-def]
+    def _make_fsa(self, k2: Any) -> Any:
         graph = self.graph
         states = np.arange(graph.num_states, dtype=np.int32)
         final_cost = np.where(np.isfinite(graph.final), graph.final, PARTIAL_COST)
@@ -88,7 +90,7 @@ class K2Search:
         )
         return self._convert(lattice, scores, order)
 
-    def _convert(self, lattice, scores: np.ndarray, order: np.ndarray) -> tuple[FrameLattice, np.ndarray]:  # type: ignore[no-untyped-def]
+    def _convert(self, lattice: Any, scores: np.ndarray, order: np.ndarray) -> tuple[FrameLattice, np.ndarray]:
         states_of = lattice.arcs.row_splits(1).numpy()
         offsets = lattice.arcs.row_splits(2).numpy().astype(np.int64)
         arcs = lattice.arcs.values().numpy()

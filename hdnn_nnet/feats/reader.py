@@ -124,7 +124,8 @@ class MatrixTable:
         entry, read, what = self._locate(key)
         header = read_header(read, entry.offset, what)
         if header.kind == "text":
-            return self[key].shape  # type: ignore[return-value]
+            rows, columns = self[key].shape
+            return rows, columns
         rows = len(range(header.rows)[entry.rows])
         return rows, len(range(header.columns)[entry.columns])
 

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -241,7 +242,7 @@ class KaldiWriter:
     def float(self, value: float) -> None:
         self.parts.append(struct.pack("<bf", 4, value) if self.binary else format_float(value).encode() + b" ")
 
-    def int32_vector(self, values: np.ndarray) -> None:
+    def int32_vector(self, values: Sequence[int] | np.ndarray) -> None:
         if self.binary:
             self.parts.append(struct.pack("<bi", 4, len(values)) + np.asarray(values, dtype="<i4").tobytes())
         else:

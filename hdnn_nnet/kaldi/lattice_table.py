@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -75,7 +75,7 @@ def open_input(rxfilename: str) -> Iterator[IO[bytes]]:
             path, offset = (match.group(1), int(match.group(2))) if match else (name, 0)
             with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as stream:
                 stream.seek(offset)
-                yield stream  # type: ignore[misc]
+                yield stream  # type: ignore[misc]  # a gzip file serves as a stream of bytes
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise HdnnError(f"{name}: damaged or truncated gzip file ({error}); make it again") from error
     except OSError as error:
@@ -178,7 +178,7 @@ class LatticeWriter(TableWriter):
 class IntVectorWriter(TableWriter):
     """A table of integer vectors (words, alignments), as Kaldi's Int32VectorWriter."""
 
-    def write_vector(self, key: str, values) -> None:  # type: ignore[no-untyped-def]
+    def write_vector(self, key: str, values: Sequence[int] | np.ndarray) -> None:
         """Write one vector of int32."""
         if self.text:
             self.write(key, ("".join(f"{v} " for v in values) + "\n").encode())

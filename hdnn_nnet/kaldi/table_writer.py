@@ -3,7 +3,8 @@
 import io
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from types import TracebackType
 from typing import IO, Self
 
 from hdnn_nnet.atomic import atomic_path
@@ -36,7 +37,7 @@ class TableWriter:
         if "scp" in options and (not self._script or self._archive.strip().startswith("|") or self._archive == "-"):
             raise HdnnError(f"{wspecifier}: ark,scp: needs the names of two files, ark,scp:FILE.ark,FILE.scp")
         self._process: subprocess.Popen[bytes] | None = None
-        self._files: list[tuple[IO[bytes], object]] = []
+        self._files: list[tuple[IO[bytes], AbstractContextManager[object]]] = []
         self._offset = 0
         self._stream: IO[bytes] = io.BytesIO()
         self._scp: IO[bytes] | None = None
@@ -58,7 +59,7 @@ class TableWriter:
     def _open(self, path: str) -> IO[bytes]:
         context = atomic_path(path)
         temporary = context.__enter__()
-        stream = open(temporary, "wb")  # noqa: SIM115 (closed in __exit__)
+        stream = open(temporary, "wb")  # noqa: SIM115  # closed in __exit__
         self._files.append((stream, context))
         return stream
 
@@ -70,12 +71,14 @@ class TableWriter:
             self._scp.write(f"{key} {self._archive}:{self._offset + len(head)}\n".encode())
         self._offset += len(head) + len(value)
 
-    def __exit__(self, kind, error, trace) -> None:  # type: ignore[no-untyped-def]
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for stream, context in self._files:
             stream.close()
             # contextlib re-raises an error that was passed in; ours is on its way already.
             try:
-                context.__exit__(kind, error, trace)  # type: ignore[attr-defined]
+                context.__exit__(kind, error, trace)
             except BaseException as raised:
                 if raised is not error:
                     raise

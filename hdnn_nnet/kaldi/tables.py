@@ -39,7 +39,7 @@ def open_archive(rxfilename: str) -> Iterator[IO[bytes]]:
         yield sys.stdin.buffer
     else:
         with gzip.open(name, "rb") if name.endswith(".gz") else open(name, "rb") as handle:
-            yield handle  # type: ignore[misc]
+            yield handle  # type: ignore[misc]  # a gzip file serves as a stream of bytes
 
 
 def _read(where: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:

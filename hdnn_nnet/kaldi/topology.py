@@ -83,8 +83,8 @@ class HmmTopology:
         table = [-1] * (max(self.phones) + 1)
         for phone, index in self.phone_to_entry.items():
             table[phone] = index
-        writer.int32_vector(self.phones)  # type: ignore[arg-type]
-        writer.int32_vector(table)  # type: ignore[arg-type]
+        writer.int32_vector(self.phones)
+        writer.int32_vector(table)
         if not self.is_hmm:
             writer.int32(-1)  # the mark of the form with two pdf-classes a state
         writer.int32(len(self.entries))

@@ -72,7 +72,7 @@ class ContextDependency:
         mine = (self.context_width, self.central_position, self.to_pdf)
         return mine == (other.context_width, other.central_position, other.to_pdf)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # compared by value, and nobody needs it in a set
 
     @property
     def num_pdfs(self) -> int:

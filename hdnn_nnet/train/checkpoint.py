@@ -27,7 +27,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, dict[str, T
     groups: dict[str, dict[str, Tensor]] = {}
     try:
         with safe_open(str(path), "pt") as handle:
-            for key in handle.keys():  # noqa: SIM118  (safe_open is no dict)
+            for key in handle.keys():  # noqa: SIM118  # safe_open is no dict
                 group, _, name = key.partition("/")
                 groups.setdefault(group, {})[name] = handle.get_tensor(key)
             progress = json.loads((handle.metadata() or {})["progress"])

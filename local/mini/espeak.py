@@ -6,6 +6,7 @@ the same calls in the same order in a fresh process give the same samples, so ev
 
 import ctypes
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.signal import resample_poly
@@ -80,7 +81,7 @@ class Synthesiser:
         self._callback = _Callback(self._receive)  # kept: C holds no reference
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, samples, count, events) -> int:  # type: ignore[no-untyped-def]
+    def _receive(self, samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:
             self._samples.append(np.ctypeslib.as_array(samples, (count,)).copy())
         i = 0
