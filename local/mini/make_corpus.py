@@ -58,14 +58,21 @@ def make_corpus(config: Config, corpus: Path, nj: int = 1) -> dict:
     _make_meetings(config, todo, cast, corpus, nj)
     shutil.rmtree(corpus / ".partial", ignore_errors=True)
     records = {meeting: json.loads(done_file(corpus, meeting).read_text()) for _, meeting in plans}
-    resources = corpus / ANNOTATIONS / "corpusResources"
-    rows = [(meeting, set_name, records[meeting]["duration_s"], cast[meeting]) for set_name, meeting in plans]
-    write_text(resources / "meetings.xml", meetings_xml(rows))
-    write_text(resources / "participants.xml", participants_xml([s for _, m in plans for s in cast[m]]))
+    write_resources(corpus, plans, cast, records)
     write_text(corpus / "README.txt", README.format(annotations=ANNOTATIONS))
     summary = {"settings": settings, "sets": _counts(config, cast, records), "meetings": records}
     write_text(corpus / "corpus.json", json.dumps(summary, indent=1) + "\n")
     return summary
+
+
+def write_resources(
+    corpus: Path, plans: Sequence[tuple[str, str]], cast: dict[str, list[Speaker]], records: dict[str, dict]
+) -> None:
+    """meetings.xml and participants.xml of the meetings in `plans` (set, meeting); `records`: what made each."""
+    resources = corpus / ANNOTATIONS / "corpusResources"
+    rows = [(meeting, set_name, records[meeting]["duration_s"], cast[meeting]) for set_name, meeting in plans]
+    write_text(resources / "meetings.xml", meetings_xml(rows))
+    write_text(resources / "participants.xml", participants_xml([s for _, m in plans for s in cast[m]]))
 
 
 def _make_meetings(
