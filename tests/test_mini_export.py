@@ -20,8 +20,8 @@ from hdnn_nnet.export.vosk_dir import acoustic_scale
 from hdnn_nnet.recognise.load import Choices, load_recogniser
 from hdnn_nnet.score.best import read_wer_file
 from mini.config import Config
-from mini.make_corpus import write_resources
-from mini.meeting import ANNOTATIONS, write_meeting
+from mini.make_corpus import make_meetings, write_resources
+from mini.meeting import ANNOTATIONS
 from mini.voices import cast_speakers
 from tests.fixture_recipe import REPOSITORY, step
 
@@ -39,8 +39,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cast = cast_speakers(config)
     # One training meeting too: 8-bit models are calibrated on training features.
     plans = [("train", config.meetings("train")[0]), *(("eval", meeting) for meeting in config.meetings("eval"))]
-    records = {m: write_meeting(config, name, m, cast[m], corpus) for name, m in plans}
-    write_resources(corpus, plans, cast, records)
+    make_meetings(config, plans, cast, corpus, nj=2)
+    write_resources(corpus, plans, cast)
     prepare_ami.main([str(corpus), str(corpus / ANNOTATIONS), str(folder / "data")])
     shutil.copytree(REPOSITORY / "egs/ami/s5/conf", folder / "conf")
     (folder / "local").symlink_to(REPOSITORY / "local")

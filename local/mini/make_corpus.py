@@ -55,29 +55,29 @@ def make_corpus(config: Config, corpus: Path, nj: int = 1) -> dict:
     todo = [(set_name, meeting) for set_name, meeting in plans if not done_file(corpus, meeting).is_file()]
     if len(todo) < len(plans):
         LOG.info("%d of %d meetings are there already", len(plans) - len(todo), len(plans))
-    _make_meetings(config, todo, cast, corpus, nj)
+    make_meetings(config, todo, cast, corpus, nj)
     shutil.rmtree(corpus / ".partial", ignore_errors=True)
-    records = {meeting: json.loads(done_file(corpus, meeting).read_text()) for _, meeting in plans}
-    write_resources(corpus, plans, cast, records)
+    records = write_resources(corpus, plans, cast)
     write_text(corpus / "README.txt", README.format(annotations=ANNOTATIONS))
     summary = {"settings": settings, "sets": _counts(config, cast, records), "meetings": records}
     write_text(corpus / "corpus.json", json.dumps(summary, indent=1) + "\n")
     return summary
 
 
-def write_resources(
-    corpus: Path, plans: Sequence[tuple[str, str]], cast: dict[str, list[Speaker]], records: dict[str, dict]
-) -> None:
-    """meetings.xml and participants.xml of the meetings in `plans` (set, meeting); `records`: what made each."""
+def write_resources(corpus: Path, plans: Sequence[tuple[str, str]], cast: dict[str, list[Speaker]]) -> dict[str, dict]:
+    """meetings.xml and participants.xml of finished meetings (set, meeting); their records are returned."""
+    records = {meeting: json.loads(done_file(corpus, meeting).read_text()) for _, meeting in plans}
     resources = corpus / ANNOTATIONS / "corpusResources"
     rows = [(meeting, set_name, records[meeting]["duration_s"], cast[meeting]) for set_name, meeting in plans]
     write_text(resources / "meetings.xml", meetings_xml(rows))
     write_text(resources / "participants.xml", participants_xml([s for _, m in plans for s in cast[m]]))
+    return records
 
 
-def _make_meetings(
-    config: Config, todo: list[tuple[str, str]], cast: dict[str, list[Speaker]], corpus: Path, nj: int
+def make_meetings(
+    config: Config, todo: Sequence[tuple[str, str]], cast: dict[str, list[Speaker]], corpus: Path, nj: int
 ) -> None:
+    """Audio and annotations of the meetings in `todo` (set, meeting), and a record of each in `.done`."""
     if not todo:
         return
     # A process for each meeting: the synthesiser keeps state, and the result must not depend on nj. They are forked
