@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.malloc import keep_freed_memory
 
 _BOOLEANS = {"true", "t", "1", "yes", "false", "f", "0", "no"}
 
@@ -115,6 +116,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], prog: str, argv: Seq
     HdnnError and operating-system errors become one line on stderr and status 1; an interrupt gives 130.
     A reader that closed our pipe is an error (141), never a silent success: in Kaldi's pipes nothing else would tell.
     """
+    keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format=f"%(levelname)s ({prog}) %(message)s", stream=sys.stderr)
     try:
         status = main(argv) or 0
