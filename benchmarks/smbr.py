@@ -88,12 +88,17 @@ def open_problem(folder: Path, feats: str, ali: str, denlats: str, limit: int) -
     )
 
 
+def one_state_model(pdfs: int) -> TransitionModel:
+    """A phone of one state for every pdf."""
+    entry = [HmmState(0, 0, ((0, 0.5), (1, 0.5))), HmmState(-1, -1, ())]
+    topology = HmmTopology([entry], dict.fromkeys(range(1, pdfs + 1), 0))
+    return TransitionModel(topology, np.array([(p, 0, p - 1, p - 1) for p in range(1, pdfs + 1)]))
+
+
 def synthetic(folder: Path, pdfs: int, utterances: int) -> tuple[str, str, str]:
     """Write features, alignments and lattices; every utterance has 500 frames. Returns feats, ali, denlats."""
     generator = np.random.default_rng(0)
-    entry = [HmmState(0, 0, ((0, 0.5), (1, 0.5))), HmmState(-1, -1, ())]
-    topology = HmmTopology([entry], dict.fromkeys(range(1, pdfs + 1), 0))
-    model = TransitionModel(topology, np.array([(p, 0, p - 1, p - 1) for p in range(1, pdfs + 1)]))
+    model = one_state_model(pdfs)
     names = [f"u{i}" for i in range(utterances)]
     ali = folder / "ali"
     ali.mkdir()
@@ -104,14 +109,14 @@ def synthetic(folder: Path, pdfs: int, utterances: int) -> tuple[str, str, str]:
     alignments = {}
     with LatticeWriter(f"ark,scp:{folder}/lat.ark,{folder}/lat.scp") as writer:
         for name in names:
-            lattice, alignments[name] = _sausage(generator, model.num_transition_ids)
+            lattice, alignments[name] = sausage(generator, model.num_transition_ids)
             writer.write_lattice(name, lattice)
     write_alignments(ali / "ali.1.gz", alignments)
     return f"scp:{folder}/feats.scp", str(ali), f"{folder}/lat.scp"
 
 
-def _sausage(generator: np.random.Generator, ids: int) -> tuple[CompactLattice, np.ndarray]:
-    """Words of 25 frames whose borders have 3 possible times, 4 words between any two of them; and one path."""
+def sausage(generator: np.random.Generator, ids: int, words: int = 4) -> tuple[CompactLattice, np.ndarray]:
+    """Words of 25 frames whose borders have 3 possible times, `words` words between any two of them; and one path."""
     times = [[0], *([25 * slot - 3, 25 * slot, 25 * slot + 3] for slot in range(1, 20)), [500]]
     numbers = cumulative(np.array([len(slot) for slot in times]))
     # Real lattices of an utterance see a small part of all pdfs.
@@ -120,13 +125,13 @@ def _sausage(generator: np.random.Generator, ids: int) -> tuple[CompactLattice, 
     for slot, (here, there) in enumerate(pairwise(times)):
         for place, begin in enumerate(here):
             for target, end in enumerate(there):
-                for word in range(4):
+                for word in range(words):
                     string = np.repeat(generator.choice(used, (end - begin) // 3 + 1), 3)[: end - begin]
                     rows.append((word + 1, generator.uniform(0, 5), 0.0, numbers[slot + 1] + target))
                     strings.append(string)
-            counts.append(4 * len(there))
+            counts.append(words * len(there))
             if place == len(here) // 2:
-                path.append(strings[-4 * len(there) + 4 * (len(there) // 2)])
+                path.append(strings[words * (len(there) // 2 - len(there))])
     counts.append(0)
     final = np.full((len(counts), 2), np.inf, np.float32)
     final[-1] = 0.0
