@@ -19,6 +19,7 @@ decode_opts="--nj 1"  # options of steps_py/decode.sh
 echo "$0 $*" >&2
 if [ -f path.sh ]; then . ./path.sh; fi
 . parse_options.sh || exit 1
+. seeds.sh || exit 1
 set -euo pipefail
 
 if [ $# -ne 6 ]; then
@@ -38,7 +39,7 @@ done
 
 # one <name> <seed> [<q> <T>]: train (by cross-entropy without q and T) and decode.
 one() {
-  local dir=$exp/$1 seed=$2 part
+  local dir=$exp/$1 seed=$2
   local common=(--cmd "$cmd" --network "$network" --seed "$seed" --cmvn-opts "$cmvn_opts" --train-opts "$train_opts")
   local inputs=("$data/train_tr90" "$data/train_cv10" "$lang" "$ali" "$ali")
   if [ ! -s "$dir/final.safetensors" ]; then
@@ -48,12 +49,7 @@ one() {
       steps_py/train_kd.sh "${common[@]}" --hard-weight "$3" --temperature "$4" "${inputs[@]}" "$teacher" "$dir" || return 1
     fi
   fi
-  for part in $parts; do
-    if ! ls "$dir/decode_$part"/wer_* > /dev/null 2>&1; then
-      # shellcheck disable=SC2086
-      steps_py/decode.sh --cmd "$cmd" $decode_opts "$graph" "$data/$part" "$dir/decode_$part" || return 1
-    fi
-  done
+  decode_parts "$graph" "$data" "$dir"
 }
 
 systems=("ce")
@@ -65,7 +61,7 @@ mkdir -p "$exp"
 for seed in $seeds; do
   for system in "${systems[@]}"; do
     read -r name weights <<< "$system"
-    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
+    next_slot
     # shellcheck disable=SC2086
     one "${network}_${name}_s$seed" "$seed" ${weights:-} >&2 &
   done
@@ -74,16 +70,6 @@ wait
 
 dirs=()
 for system in "${systems[@]}"; do
-  for seed in $seeds; do
-    dir=$exp/${network}_${system%% *}_s$seed
-    for part in $parts; do
-      if ! ls "$dir/decode_$part"/wer_* > /dev/null 2>&1; then
-        echo "$0: $dir has no scored decode_$part; see $dir/log and run this again" >&2
-        exit 1
-      fi
-    done
-    dirs+=("$dir")
-  done
+  for seed in $seeds; do dirs+=("$exp/${network}_${system%% *}_s$seed"); done
 done
-read -r dev evaluation <<< "$parts"
-python3 -m hdnn_nnet.bin.wer_table --dev "decode_$dev" --eval "${evaluation:+decode_$evaluation}" "${dirs[@]}"
+show_table "${dirs[@]}"

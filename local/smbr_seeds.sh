@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Sequence training of given models: every weight p of the smoothing, and subsets of the parameters (the tables of the SLT and
+# ICASSP papers). A model trained by distillation (its file `criterion` begins with KD) is smoothed by the teacher, another by
+# cross-entropy. Alignments and denominator lattices are those of each model itself. Prints the table with the models as they
+# were; names that end in _s<seed> are grouped: means and standard deviations. What is finished is not done again.
+
+# Begin configuration.
+smooth_ce="0 0.2"     # p for models by cross-entropy
+smooth_kd="0.2 0.5"   # p for distilled ones
+teacher=              # soft labels (or what train_smbr.sh takes); needed where a model is distilled
+updates="all"         # parameter groups that move: all, gates, gates,softmax ...; others than all at subset_ce and subset_kd
+subset_ce=0.2
+subset_kd=0.2
+parts="dev eval"      # sets to decode; the first chooses weight and penalty
+jobs=1                # models side by side
+nj=1                  # of alignments and lattices
+cmd=run.py
+denlats=              # lattices for all models instead of their own
+denlat_opts="--beam 11.0 --lattice-beam 6.0 --max-active 1500"
+train_opts="--num-threads 1"
+smbr_opts=            # further options of steps_py/train_smbr.sh, for example "--batch-utts 4"
+decode_opts="--nj 1"  # options of steps_py/decode.sh
+# End configuration.
+
+echo "$0 $*" >&2
+if [ -f path.sh ]; then . ./path.sh; fi
+. parse_options.sh || exit 1
+. seeds.sh || exit 1
+set -euo pipefail
+
+if [ $# -lt 4 ]; then
+  echo "usage: $0 [options] <data-dir> <lang-dir> <graph-dir> <model-dir>..." >&2
+  echo "e.g.:  $0 --teacher exp/mini/soft data/mini/fbank data/mini/lang exp/mini/mono/graph exp/kd/hdnn-h128l10_ce_s777" >&2
+  echo "options: --smooth-ce, --smooth-kd, --teacher, --updates, --subset-ce, --subset-kd, --parts, --jobs, --nj, --cmd," >&2
+  echo "  --denlats, --denlat-opts, --train-opts, --smbr-opts, --decode-opts" >&2
+  exit 1
+fi
+data=$1 lang=$2 graph=$3
+shift 3
+models=("$@")
+for f in "$data/train/feats.scp" "$lang/phones/silence.csl" "$graph/HCLG.fst"; do
+  if [ ! -f "$f" ]; then
+    echo "$0: $f does not exist" >&2
+    exit 1
+  fi
+done
+for model in "${models[@]}"; do
+  if [ ! -f "$model/final.safetensors" ]; then
+    echo "$0: $model/final.safetensors does not exist; train it first" >&2
+    exit 1
+  fi
+done
+
+is_distilled() { grep -q '^KD' "$1/criterion" 2> /dev/null; }
+
+# name_of <model> <p> <update>: the trained model's directory, with the seed at its end.
+name_of() {
+  local seed=
+  if [[ $1 =~ (_s[0-9]+)$ ]]; then seed=${BASH_REMATCH[1]}; fi
+  local update=_${3//,/+}
+  echo "${1%"$seed"}_smbr_p$2${update/_all/}$seed"
+}
+
+# one <model> <p> <update>: train and decode; the model's lattices must be there.
+one() {
+  local dir groups=$3 smoothing
+  dir=$(name_of "$1" "$2" "$3")
+  if [ "$groups" = all ]; then groups=hidden,gates,softmax; fi
+  if is_distilled "$1"; then smoothing=(--smooth-kd "$2" --teacher "$teacher"); else smoothing=(--smooth-ce "$2"); fi
+  if [ ! -s "$dir/final.safetensors" ] || [ ! -s "$dir/prior_counts" ]; then
+    # shellcheck disable=SC2086
+    steps_py/train_smbr.sh --cmd "$cmd" --train-opts "$train_opts" --update "$groups" "${smoothing[@]}" $smbr_opts \
+      "$data/train" "$lang" "$1" "$1_ali" "${denlats:-$1_denlats}" "$dir" || return 1
+  fi
+  decode_parts "$graph" "$data" "$dir"
+}
+
+# prepare <model>: decode it, align, make its lattices.
+prepare() {
+  decode_parts "$graph" "$data" "$1" || return 1
+  if [ ! -s "$1_ali/num_jobs" ]; then
+    steps_py/align.sh --nj "$nj" --cmd "$cmd" "$data/train" "$lang" "$1" "$1_ali" || return 1
+  fi
+  if [ -z "$denlats" ] && [ ! -s "$1_denlats/lat.scp" ]; then
+    # shellcheck disable=SC2086
+    steps_py/make_denlats.sh --nj "$nj" --cmd "$cmd" $denlat_opts "$data/train" "$lang" "$1" "$1_denlats" || return 1
+  fi
+}
+
+for model in "${models[@]}"; do
+  next_slot
+  prepare "$model" >&2 &
+done
+wait
+
+dirs=("${models[@]}")
+for update in $updates; do
+  for model in "${models[@]}"; do
+    if [ "$update" != all ]; then
+      if is_distilled "$model"; then weights=$subset_kd; else weights=$subset_ce; fi
+    elif is_distilled "$model"; then weights=$smooth_kd
+    else weights=$smooth_ce; fi
+    for p in $weights; do
+      dirs+=("$(name_of "$model" "$p" "$update")")
+      next_slot
+      one "$model" "$p" "$update" >&2 &
+    done
+  done
+done
+wait
+show_table "${dirs[@]}"
