@@ -5,8 +5,9 @@
       --decode-opts "--beam 11.0 --lattice-beam 6.0 --max-active 2000" \\
       data/mini/fbank exp/mini/mono/graph exp/mini/adapt exp/mini/hdnn-h128l10 exp/mini/hdnn-h128l10_kd
 
-Networks must have been decoded (decode_dev, decode_eval). Runs that are there are not repeated. --iters adds a figure of the
-first network's WER on dev after so many iterations; --lang adds adaptation to the true transcripts, the upper bound.
+Networks must have been decoded (decode_dev, decode_eval; --parts). Those whose names differ in `_s<seed>` at the end share a
+row: mean ± standard deviation. Runs that are there are not repeated. --iters adds a figure of the first network's dev WER after
+so many iterations; --lang adds adaptation to the true transcripts, the upper bound.
 """
 
 import argparse
@@ -19,10 +20,9 @@ from pathlib import Path
 
 from hdnn_nnet.adapt.store import AdaptDir
 from hdnn_nnet.cli import OptionParser, run
-from hdnn_nnet.score.best import best, read_wer_file, read_wer_files
+from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
 from hdnn_nnet.score.figures import pyplot, save
-
-PARTS = ("dev", "eval")
+from hdnn_nnet.score.summary import mean_and_spread, without_seed
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Experiment:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.work = Path(args.work)
+        self.parts = args.parts.split()
 
     def step(self, *words: str) -> None:
         print("+", *words, file=sys.stderr, flush=True)
@@ -65,7 +66,7 @@ class Experiment:
     def adapt(self, setting: Setting, parts: Sequence[str]) -> Path:
         """Adapt, decode and score; returns the directory with decode_dev (and decode_eval)."""
         folder = self.work / setting.name
-        lmwt = str(best(read_wer_files(setting.model / "decode_dev")).lmwt)
+        lmwt = str(best(read_wer_files(setting.model / f"decode_{self.parts[0]}")).lmwt)
         for part in parts:
             data, adapted, decoded = f"{self.args.data}/{part}", folder / part, folder / f"decode_{part}"
             if not (adapted / "index.json").is_file():
@@ -81,30 +82,24 @@ class Experiment:
                 )  # fmt: skip
         return folder
 
+    def wers(self, folders: Sequence[Path]) -> list[str]:
+        """Cells of the first set's best WERs and where they are, and the second's at the same weights and penalties."""
+        first: list[WerFile] = [best(read_wer_files(folder / f"decode_{self.parts[0]}")) for folder in folders]
+        cells = ["; ".join(f"{w.lmwt}, {w.penalty}" for w in first), mean_and_spread([w.wer for w in first])]
+        for part in self.parts[1:]:
+            files = [folder / f"decode_{part}" / w.path.name for folder, w in zip(folders, first, strict=True)]
+            cells.append(mean_and_spread([read_wer_file(f).wer for f in files if f.is_file()]))
+        return cells
 
-def wers(folder: Path) -> list[str]:
-    """Best dev WER and where, and eval's at dev's choice."""
-    dev = best(read_wer_files(folder / "decode_dev"))
-    evaluation = folder / "decode_eval" / dev.path.name
-    cells = [f"{dev.lmwt}, {dev.penalty}", f"{dev.wer:.2f}"]
-    return [*cells, f"{read_wer_file(evaluation).wer:.2f}" if evaluation.is_file() else "-"]
-
-
-def row(setting: Setting, folder: Path) -> list[str]:
-    stores = [AdaptDir(folder / part) for part in PARTS if (folder / part / "index.json").is_file()]
-    entries = [entry for store in stores for entry in store.speakers.values()]
-    adapted = sum("file" in entry for entry in entries)
-    seconds = sum(entry["seconds"] for entry in entries) / len(entries)
-    share = f"{adapted} of {len(entries)}"
-    return [
-        setting.model.name,
-        setting.labels,
-        setting.update,
-        str(setting.iters),
-        *wers(folder),
-        share,
-        f"{seconds:.2f}",
-    ]
+    def row(self, settings: Sequence[Setting], folders: Sequence[Path]) -> list[str]:
+        """Cells of one kind of adaptation, done to the networks of all seeds."""
+        stores = [AdaptDir(f / part) for f in folders for part in self.parts if (f / part / "index.json").is_file()]
+        entries = [entry for store in stores for entry in store.speakers.values()]
+        adapted = sum("file" in entry for entry in entries)
+        seconds = sum(entry["seconds"] for entry in entries) / len(entries)
+        s = settings[0]
+        head = [without_seed(s.model.name), s.labels, s.update, str(s.iters), str(len(settings))]
+        return [*head, *self.wers(folders), f"{adapted} of {len(entries)}", f"{seconds:.2f}"]
 
 
 def draw(path: str, curves: dict[str, dict[int, float]], base: float) -> None:
@@ -131,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--updates", default="gates all", help="groups that move")
     parser.add_argument("--iters", default="", help="numbers of iterations for the figure, such as '1 2 3 5 7 10'")
+    parser.add_argument("--parts", default="dev eval", help="sets; weight and penalty are chosen on the first")
     parser.add_argument("--nj", default="1", help="parallel jobs")
     parser.add_argument("--adapt-opts", default="", help="further options of adapt.sh")
     parser.add_argument("--decode-opts", default="", help="options of decode.sh, as the networks were decoded")
@@ -141,29 +137,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     experiment = Experiment(args)
     kinds = ["hard", *(["soft"] if args.teacher else []), *(["supervised"] if args.lang else [])]
-    header = ["model", "labels", "update", "iters", "LMWT, WIP", "dev WER %", "eval WER %", "speakers", "s a speaker"]
+    header = [
+        "model",
+        "labels",
+        "update",
+        "iters",
+        "seeds",
+        "LMWT, WIP",
+        *(f"{part} WER %" for part in experiment.parts),
+    ]
+    header += ["speakers", "s a speaker"]
     rows = [header, ["---"] * len(header)]
+    groups: dict[str, list[Path]] = {}
     for model in map(Path, args.models):
-        rows.append([model.name, "none", "-", "0", *wers(model), "-", "-"])
+        groups.setdefault(without_seed(model.name), []).append(model)
+    for name, models in groups.items():
+        rows.append([name, "none", "-", "0", str(len(models)), *experiment.wers(models), "-", "-"])
         for labels in kinds:
             for update in args.updates.split():
-                setting = Setting(model, labels, update, 5)
-                rows.append(row(setting, experiment.adapt(setting, PARTS)))
+                settings = [Setting(model, labels, update, 5) for model in models]
+                folders = [experiment.adapt(setting, experiment.parts) for setting in settings]
+                rows.append(experiment.row(settings, folders))
     curves: dict[str, dict[int, float]] = {}
     if args.iters:
-        model = Path(args.models[0])
+        model, dev = Path(args.models[0]), experiment.parts[0]
         for update in args.updates.split():
             points = curves.setdefault(f"CE, {update}", {})
             for iters in map(int, args.iters.split()):
                 setting = Setting(model, "hard", update, iters)
-                folder = experiment.adapt(setting, ["dev"])
-                points[iters] = best(read_wer_files(folder / "decode_dev")).wer
-                if iters != 5:
-                    rows.append(row(setting, folder))
+                folder = experiment.adapt(setting, [dev])
+                points[iters] = best(read_wer_files(folder / f"decode_{dev}")).wer
             if args.lang:
                 folder = experiment.work / Setting(model, "supervised", update, 5).name
-                curves[f"true transcripts, {update}"] = {5: best(read_wer_files(folder / "decode_dev")).wer}
-        base = best(read_wer_files(model / "decode_dev")).wer
+                curves[f"true transcripts, {update}"] = {5: best(read_wer_files(folder / f"decode_{dev}")).wer}
+        base = best(read_wer_files(model / f"decode_{dev}")).wer
         draw(str(experiment.work / "iterations.png"), curves, base)
         print(json.dumps({"base": base, "curves": curves}), file=sys.stderr)
     print("\n".join("| " + " | ".join(cells) + " |" for cells in rows))

@@ -87,11 +87,16 @@ def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "dec
     )
 
 
+def without_seed(name: str) -> str:
+    """`hdnn-h128l10_kd_s777` to `hdnn-h128l10_kd`."""
+    return _SEED.sub("", name)
+
+
 def systems(results: Iterable[Result]) -> dict[str, list[Result]]:
     """Results by name without the seed, in the order of their first appearance."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        groups.setdefault(_SEED.sub("", result.directory.name), []).append(result)
+        groups.setdefault(without_seed(result.directory.name), []).append(result)
     return groups
 
 
