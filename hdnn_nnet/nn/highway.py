@@ -114,12 +114,11 @@ class HighwayLayers(torch.autograd.Function):
         d_biases = d_outputs[:, :, :width].sum(1) if needs[2] else None
         d_gates = None
         if needs[3]:
-            d_gate_outputs = d_outputs[:, :, width:]
-            if tied:  # the sum over layers is one long product
-                d_gate_outputs = d_gate_outputs.reshape(1, depth * frames, columns - width)
-                d_gates = torch.bmm(d_gate_outputs.transpose(1, 2), hidden[:depth].view(1, depth * frames, width))
+            if tied:  # the sum over layers is one long product; a view of the columns, as a copy costs as much again
+                d_gate_outputs = d_outputs.view(depth * frames, columns)[:, width:]
+                d_gates = torch.mm(d_gate_outputs.t(), hidden[:depth].view(depth * frames, width))[None]
             else:
-                d_gates = torch.bmm(d_gate_outputs.transpose(1, 2), hidden[:depth])
+                d_gates = torch.bmm(d_outputs[:, :, width:].transpose(1, 2), hidden[:depth])
         results = [g if needs[0] else None]
         results += [None if d is None else d.to(weight_type) for d in (d_weights, d_biases, d_gates)]
         return (*results, None, None, None)
