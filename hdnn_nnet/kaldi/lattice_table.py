@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.basic_io import INT32_ITEM
+from hdnn_nnet.kaldi.basic_io import INT32_ITEM, without_gunzip
 from hdnn_nnet.kaldi.lattice import AnyLattice
 from hdnn_nnet.kaldi.lattice_io import HEADER_ROOM, TruncatedError, parse_binary, parse_text, to_binary, to_text
 from hdnn_nnet.kaldi.table_writer import TableWriter, split_specifier
@@ -59,7 +59,7 @@ def open_input(rxfilename: str) -> Iterator[IO[bytes]]:
     Raises:
         HdnnError: missing or damaged file, or a command that fails.
     """
-    name = rxfilename.strip()
+    name = without_gunzip(rxfilename)
     try:
         if name == "-":
             yield sys.stdin.buffer

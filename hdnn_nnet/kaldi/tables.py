@@ -14,7 +14,7 @@ import kaldiio
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.basic_io import INT32_ITEM, read_bytes
+from hdnn_nnet.kaldi.basic_io import INT32_ITEM, read_bytes, without_gunzip
 
 
 def as_rspecifier(where: str | os.PathLike[str]) -> str:
@@ -28,7 +28,7 @@ def as_rspecifier(where: str | os.PathLike[str]) -> str:
 @contextlib.contextmanager
 def open_archive(rxfilename: str) -> Iterator[IO[bytes]]:
     """A file (`.gz` or not), `-` for stdin, or `command |`, whose failure is an error and not an empty table."""
-    name = rxfilename.strip()
+    name = without_gunzip(rxfilename)
     if name.endswith("|"):
         with subprocess.Popen(["bash", "-o", "pipefail", "-c", name[:-1]], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
