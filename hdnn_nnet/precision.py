@@ -9,6 +9,9 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.gpus import pick_gpu
 
 PRECISIONS = ("auto", "fp32", "bf16")
+#: Of programs whose numbers leave the package (log-likelihoods, alignments, priors, soft labels): they must not depend on the
+#: processor. Training takes `auto`.
+FORWARD_PRECISION = "fp32"
 #: CPU flags that mean bfloat16 products faster than float32 ones
 _FAST_BF16 = {"avx512_bf16", "amx_bf16"}
 
