@@ -59,8 +59,8 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     assert [cells[:2] for cells in table] == [
         ["DNN-H64L2", "CE"],
         ["hdnn-h32l4_kd", "KD q=0 T=1"],
-        ["hdnn-h32l4_kd_smbr", "KD q=0 T=1 + smbr p=0.2 (KD)"],
-        ["hdnn-h32l4_kd_smbr_adapt", "KD q=0 T=1 + smbr p=0.2 (KD) + adapted (CE, gates)"],
+        ["hdnn-h32l4_kd_smbr", "KD q=0 T=1 + sMBR p=0.2 (KD)"],
+        ["hdnn-h32l4_kd_smbr_adapt", "KD q=0 T=1 + sMBR p=0.2 (KD) + adapted (CE, gates)"],
     ]
     chain = ("dnn-h64l2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt")
     for directory, cells in zip(chain, table, strict=True):

@@ -117,7 +117,7 @@ def test_accuracy_rises_and_iterations_are_kept(seed, tmp_path: Path) -> None:
     assert objectives[-1] > objectives[0] + 0.01
     assert equal(load_tensors(out / "iter3.safetensors"), weights(out))
     assert not equal(load_tensors(out / "iter2.safetensors"), weights(out))
-    assert (out / "criterion").read_text() == "CE + smbr\n"
+    assert (out / "criterion").read_text() == "CE + sMBR\n"
     assert (out / "final.mdl").exists()
 
 

@@ -32,6 +32,8 @@ from hdnn_nnet.train.teacher import checksum
 
 log = logging.getLogger(__name__)
 PROGRAM = "hdnn-train-smbr"
+#: criteria as tables show them
+_WRITTEN = {"smbr": "sMBR", "mpfe": "MPFE", "mmi": "MMI"}
 #: options that do not change the result, so that a resumed run may have others
 _UNIMPORTANT = ("config", "verbose", "checkpoint_minutes", "device", "dir", "num_threads", "engine")
 
@@ -203,7 +205,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         before = read_option_file(source / "criterion") or "CE"
         smoothing = f" p={args.smooth_ce:g} (CE)" if args.smooth_ce else ""
         smoothing += f" p={args.smooth_kd:g} (KD)" if args.smooth_kd else ""
-        write_text(directory / "criterion", f"{before} + {args.criterion}{smoothing}\n")
+        if {name for name, group in network.parameter_groups().items() if group} - set(loop.update):
+            smoothing += f", {'+'.join(loop.update)} only"
+        write_text(directory / "criterion", f"{before} + {_WRITTEN[args.criterion]}{smoothing}\n")
 
     corpus = Corpus(utts, features, alignments, lattices, transitions, soft, missing)
     trainer = SequenceTrainer(network, log_prior, corpus, criterion, loop, directory, job, device, signature)
