@@ -24,6 +24,7 @@ from hdnn_nnet.kaldi.posteriors import PosteriorWriter, SparsePosteriors
 from hdnn_nnet.model_dir import save_model
 from hdnn_nnet.nn.config import NetworkConfig, parse_name
 from hdnn_nnet.nn.networks import build_network
+from hdnn_nnet.precision import PRECISIONS, choose_dtype
 from hdnn_nnet.train.criteria import CrossEntropy, KnowledgeDistillation
 from hdnn_nnet.train.frames import FrameShuffler
 from hdnn_nnet.train.loop import Criterion
@@ -79,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=30000, help="frames of an epoch")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the matrix products")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
 
@@ -88,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             data, teacher = Path(options.data), Path(options.real_teacher)
         else:
             data, teacher = random_data(folder, options.frames, options.pdfs, options.entries, options.teacher)
-        teachers = Teachers([str(teacher)], [str(data)], torch.device("cpu"))
+        teachers = Teachers([str(teacher)], [str(data)], torch.device("cpu"), options.precision)
         if options.real_teacher:
             per_frame, size = store_real(folder, teachers, options.mass)
         else:
@@ -112,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         arch, width, depth = parse_name(options.student)
         network = build_network(NetworkConfig(arch, reader.dim, pdfs, width, depth, SPLICE, SPLICE))
+        network.compute_dtype = choose_dtype(options.precision, torch.device("cpu"))
         sgd = Sgd(list(network.parameters()))
         seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
         for number in range(options.rounds + 1):  # the first round warms up
@@ -125,7 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 seconds[kind].append(time.perf_counter() - started)
         total = sum(lengths.values())
         shown = teacher.name if options.real_teacher else options.teacher
-        print(f"student {options.student}, teacher {shown}, {pdfs} pdfs, {total} frames")
+        print(
+            f"{network.compute_dtype or torch.float32}, student {options.student}, teacher {shown}, {pdfs} pdfs, {total} frames"
+        )
         print("| criterion | frames/s | epoch over CE's |")
         print("|---|---|---|")
         for kind, values in seconds.items():
