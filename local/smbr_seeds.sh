@@ -63,13 +63,12 @@ name_of() {
 
 # one <model> <p> <update>: train and decode; the model's lattices must be there.
 one() {
-  local dir groups=$3 smoothing
+  local dir smoothing
   dir=$(name_of "$1" "$2" "$3")
-  if [ "$groups" = all ]; then groups=hidden,gates,softmax; fi
   if is_distilled "$1"; then smoothing=(--smooth-kd "$2" --teacher "$teacher"); else smoothing=(--smooth-ce "$2"); fi
   if [ ! -s "$dir/final.safetensors" ] || [ ! -s "$dir/prior_counts" ]; then
     # shellcheck disable=SC2086
-    steps_py/train_smbr.sh --cmd "$cmd" --train-opts "$train_opts" --update "$groups" "${smoothing[@]}" $smbr_opts \
+    steps_py/train_smbr.sh --cmd "$cmd" --train-opts "$train_opts" --update "$3" "${smoothing[@]}" $smbr_opts \
       "$data/train" "$lang" "$1" "$1_ali" "${denlats:-$1_denlats}" "$dir" || return 1
   fi
   decode_parts "$graph" "$data" "$dir"

@@ -97,8 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = load_model(model_dir, args.weights).to(device)
     model.compute_dtype = choose_dtype(args.precision, device)
     signature = model_signature(model)
-    groups = list(model.parameter_groups()) if args.update == "all" else args.update.split(",")
-    moving = {id(p) for p in choose_parameters(model, groups)}
+    moving = {id(p) for p in choose_parameters(model, args.update.split(","))}
     parameters = {name: p for name, p in model.named_parameters() if id(p) in moving}
     base = {name: p.detach().clone() for name, p in parameters.items()}
 

@@ -67,7 +67,9 @@ def parser() -> OptionParser:
     options.add_argument("--teacher-data", default="", help="data directories with the teacher's features, if others")
     options.add_argument("--temperature", type=float, default=1.0, help="of the teacher's term")
     options.add_argument("--keep-mass", type=float, default=0.999, help="share kept of full posterior matrices")
-    options.add_argument("--update", default="hidden,gates,softmax", help="parameter groups that are trained")
+    options.add_argument(
+        "--update", default="all", help="parameter groups that are trained: hidden, gates, softmax, or all"
+    )
     options.add_argument("--decode", type=kaldi_bool, default=False, help="make the lattices during training (k2)")
     options.add_argument("--refresh", choices=("epoch", "batch"), default="epoch", help="with --decode: whose lattices")
     options.add_argument("--beam", type=float, default=13.0, help="with --decode")
@@ -205,8 +207,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         before = read_option_file(source / "criterion") or "CE"
         smoothing = f" p={args.smooth_ce:g} (CE)" if args.smooth_ce else ""
         smoothing += f" p={args.smooth_kd:g} (KD)" if args.smooth_kd else ""
-        if {name for name, group in network.parameter_groups().items() if group} - set(loop.update):
-            smoothing += f", {'+'.join(loop.update)} only"
+        groups = {name: group for name, group in network.parameter_groups().items() if group}
+        moved = [name for name, group in groups.items() if group[0].requires_grad]
+        if len(moved) < len(groups):
+            smoothing += f", {'+'.join(moved)} only"
         write_text(directory / "criterion", f"{before} + {_WRITTEN[args.criterion]}{smoothing}\n")
 
     corpus = Corpus(utts, features, alignments, lattices, transitions, soft, missing)

@@ -283,8 +283,10 @@ def stop_signals() -> Iterator[list[int]]:
 
 
 def choose_parameters(model: AcousticModel, update: Sequence[str]) -> list[torch.nn.Parameter]:
-    """The parameters of the groups named; all others need no gradient from now on."""
+    """The parameters of the groups named (`all` alone: of every group); all others need no gradient from now on."""
     groups = model.parameter_groups()
+    if list(update) == ["all"]:
+        update = list(groups)
     unknown = [name for name in update if name not in groups]
     if unknown or not update:
         raise HdnnError(f"no parameter group {', '.join(unknown) or 'is named'}; there are {', '.join(groups)}")
