@@ -20,6 +20,15 @@ def split_specifier(specifier: str) -> tuple[list[str], str]:
     return ["scp" if specifier.endswith(".scp") else "ark"], specifier
 
 
+def _whole_writes(stream: IO[bytes]) -> IO[bytes]:
+    """A stream whose `write` writes all it is given.
+
+    With PYTHONUNBUFFERED set (as in many containers) stdout is raw: where a job is suspended and goes on, a write to a pipe
+    ends early, and what was left of it would be lost.
+    """
+    return io.BufferedWriter(stream) if isinstance(stream, io.RawIOBase) else stream
+
+
 class TableWriter:
     """Writes a Kaldi table entry by entry: `ark:FILE`, `ark,t:-`, `ark:| command`, `ark,scp:FILE,FILE`.
 
@@ -45,7 +54,7 @@ class TableWriter:
     def __enter__(self) -> Self:
         target = self._archive.strip()
         if target == "-":
-            self._stream = sys.stdout.buffer
+            self._stream = _whole_writes(sys.stdout.buffer)
         elif target.startswith("|"):
             command = ["bash", "-o", "pipefail", "-c", target[1:]]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
@@ -91,3 +100,5 @@ class TableWriter:
                 raise HdnnError(f"{self.specifier}: the command failed with status {status}; run it by hand to see why")
         elif not self._files:
             self._stream.flush()
+            if isinstance(self._stream, io.BufferedWriter) and self._stream is not sys.stdout.buffer:
+                self._stream.detach()  # else stdout would be closed with it
