@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.pcm import read_int16
 from hdnn_nnet.kaldi.basic_io import read_bytes
 from hdnn_nnet.kaldi.tables import read_scp
 
@@ -85,7 +86,7 @@ class _Recording:
         if channel >= self.file.channels:
             raise HdnnError(f"{self.what}: utterance {segment.utterance}: no channel {channel} in the sound file")
         self.file.seek(first)
-        samples = self.file.read(min(last, total) - first, dtype="int16", always_2d=True)
+        samples = read_int16(self.file, min(last, total) - first)
         if len(samples) != min(last, total) - first:
             raise HdnnError(f"{self.what}: truncated sound file at utterance {segment.utterance}")
         return samples[:, channel].astype(np.float32)

@@ -9,6 +9,7 @@ from typing import IO
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.pcm import from_float, read_int16
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ def file_chunks(path: str | os.PathLike[str], rate: int, seconds: float = 0.2) -
             if sound.channels > 1:
                 logger.warning("%s has %d channels; the first is taken", path, sound.channels)
             if sound.samplerate == rate:
-                yield from (block[:, 0] for block in sound.blocks(int(seconds * rate), dtype="int16", always_2d=True))
+                while len(block := read_int16(sound, int(seconds * rate))):
+                    yield block[:, 0]
                 return
             logger.warning("%s: %d samples a second, converted to %d", path, sound.samplerate, rate)
             whole = resample(sound.read(dtype="float32", always_2d=True)[:, 0], sound.samplerate, rate)
@@ -42,7 +44,7 @@ def resample(samples: np.ndarray, given: int, wanted: int) -> np.ndarray:
 
     common = int(np.gcd(given, wanted))
     converted = resample_poly(samples.astype(np.float64), wanted // common, given // common)
-    return np.clip(np.rint(converted * 32768), -32768, 32767).astype(np.int16)
+    return from_float(converted)
 
 
 def stdin_chunks(rate: int, seconds: float = 0.2, source: IO[bytes] | None = None) -> Iterator[np.ndarray]:

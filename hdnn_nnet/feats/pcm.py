@@ -1,0 +1,22 @@
+"""Samples of sound files as the 16-bit integers that features are computed from."""
+
+from typing import Any
+
+import numpy as np
+
+_FLOATS = ("FLOAT", "DOUBLE")  # subtypes whose samples lie in [-1, 1]
+
+
+def read_int16(sound: Any, count: int) -> np.ndarray:
+    """The next samples of an open `soundfile.SoundFile`, at most `count` (-1: all), (n, channels) int16.
+
+    libsndfile casts floating-point samples without scaling when asked for integers: all of them would become 0.
+    """
+    if sound.subtype in _FLOATS:
+        return from_float(sound.read(count, dtype="float64", always_2d=True))
+    return sound.read(count, dtype="int16", always_2d=True)
+
+
+def from_float(samples: np.ndarray) -> np.ndarray:
+    """float in [-1, 1] to int16; louder samples are clipped."""
+    return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
