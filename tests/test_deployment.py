@@ -24,10 +24,12 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export import manifest
 from hdnn_nnet.export.measure import measure
 from hdnn_nnet.export.source import overlay
+from hdnn_nnet.feats.audio import read_audio, read_segments
 from hdnn_nnet.kaldi.fst import read_fst, write_fst
 from hdnn_nnet.model_dir import load_model
 from hdnn_nnet.recognise.audio import file_chunks, stdin_chunks
 from hdnn_nnet.recognise.load import Choices, find_graph, load_recogniser
+from hdnn_nnet.recognise.recogniser import Pauses
 from tests import tone_task
 from tests.fixture_recipe import step
 
@@ -338,6 +340,67 @@ def test_audio_of_other_forms(task: Path, tmp_path: Path) -> None:
         list(stdin_chunks(16000, source=io.BytesIO((tmp_path / "stereo.wav").read_bytes())))
     odd = samples[:1001].tobytes()
     assert len(np.concatenate(list(stdin_chunks(16000, 0.01, io.BytesIO(odd))))) == 1001
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE", "PCM_16", "PCM_24"])
+def test_samples_have_one_scale_in_every_subtype(task: Path, tmp_path: Path, subtype: str) -> None:
+    """Without scaling, libsndfile turns floating-point samples into zeros."""
+    samples = soundfile.read(task / "data/u0.wav", dtype="int16")[0]
+    soundfile.write(tmp_path / "x.wav", samples / 32768, 16000, subtype=subtype)
+    np.testing.assert_array_equal(np.concatenate(list(file_chunks(tmp_path / "x.wav", 16000))), samples)
+    (tmp_path / "wav.scp").write_text(f"x {tmp_path}/x.wav\n")
+    (tmp_path / "segments").write_text("x-1 x 0.1 0.3\n")
+    ((_, rate, segment),) = read_audio(tmp_path, read_segments(tmp_path))
+    assert rate == 16000
+    np.testing.assert_array_equal(segment, samples[1600:4800])
+    soundfile.write(tmp_path / "loud.wav", np.array([1.5, -1.5, 1.0]), 16000, subtype="FLOAT")
+    assert next(file_chunks(tmp_path / "loud.wav", 16000)).tolist() == [32767, -32768, 32767]
+
+
+def test_log_posteriors_are_not_decoded(task: Path, copy: Path) -> None:
+    words = ["--subtract-prior", "false", str(task / "model"), str(task / "data"), str(copy)]
+    assert export_onnx.main(words) == 0
+    with pytest.raises(HdnnError, match="gives logposteriors, a decoder needs log-likelihoods"):
+        load_recogniser(copy, Choices(runtime="onnx"))
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        (Choices(runtime="onnx", weights="iter2.safetensors"), "leave out --weights"),
+        (Choices(runtime="vosk", pauses=Pauses(pause=1.0)), "leave out --pause"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(copy: Path, choices: Choices, message: str) -> None:
+    with pytest.raises(HdnnError, match=message):
+        load_recogniser(copy, choices)
+
+
+def test_what_was_measured_with_other_files_is_forgotten(copy: Path) -> None:
+    figures = {"utterances": 2, "wer": 0.0, "rtf": 0.1}
+    for runtime in ("onnx", "vosk"):
+        manifest.add_measured(copy, runtime, figures)
+    relist(copy, "graph/words.txt")  # as it was
+    assert manifest.read_manifest(copy)["measured"] == {"onnx": figures, "vosk": figures}
+    config = copy / "conf/model.conf"
+    config.write_text(config.read_text() + "\n")
+    (copy / "onnx/stream.onnx").write_bytes(b"another")
+    relist(copy, "onnx/stream.onnx")
+    assert manifest.read_manifest(copy)["measured"] == {"vosk": figures}
+    relist(copy, "conf/model.conf")
+    assert manifest.read_manifest(copy)["measured"] == {}
+
+
+def test_the_card_has_no_wer_of_other_weights(task: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(task / "model", tmp_path / "model", ignore=shutil.ignore_patterns("export"))
+    (model / "decode_dev").mkdir(exist_ok=True)
+    (model / "decode_dev/wer_7_0.5").write_text("%WER 12.34 [ 1 / 8, 0 ins, 0 del, 1 sub ]\n")
+    shutil.copyfile(model / "final.safetensors", model / "iter2.safetensors")
+    for weights, shown in (("final.safetensors", True), ("iter2.safetensors", False)):
+        out = tmp_path / weights
+        export_nnet3.main(["--weights", weights, str(model), str(task / "graph"), str(out)])
+        assert ("12.34 % on the development set" in (out / "README.md").read_text()) == shown
+        assert manifest.read_manifest(out)["model"]["wer"]["lm_weight"] == 7
 
 
 def test_which_graph(task: Path, tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def load(args: Namespace) -> Recogniser:
         penalty=args.word_ins_penalty,
         pauses=Pauses(pause=args.pause, longest=args.longest),
         search={name: value for name, value in given.items() if value is not None},
+        num_threads=args.num_threads,
     )
     return load_recogniser(args.model_dir, choices)
 

@@ -98,8 +98,8 @@ def card(manifest: dict[str, Any], directory: str) -> str:
 
 def _word_errors(model: dict[str, Any]) -> list[str]:
     wer = model.get("wer")
-    if not wer:
-        return ["Not measured: there were no decoding results in the model's directory."]
+    if not wer or "dev" not in wer:
+        return ["Not measured: there were no decoding results of these parameters in the model's directory."]
     more = f", {wer['eval']:.2f} % on the evaluation set with the same" if "eval" in wer else ""
     return [
         f"{wer['dev']:.2f} % on the development set ({wer['words']} words, LM weight {wer['lm_weight']}, word insertion penalty "

@@ -14,6 +14,12 @@ FILE = "export.json"
 FORMAT = 1
 #: entries that tell one model from another; the others (licence, WER ...) may be added later
 IDENTITY = ("network", "weights", "adapted", "features")
+#: what each runtime reads of an export
+NEEDED = {
+    "onnx": ("onnx/stream.onnx", "am/final.mdl", "graph/", "conf/"),
+    "onnx-int8": ("onnx/stream.int8.onnx", "am/final.mdl", "graph/", "conf/"),
+    "vosk": ("am/final.mdl", "graph/", "conf/"),
+}
 
 
 def checksum(path: str | os.PathLike[str]) -> str:
@@ -42,6 +48,8 @@ def read_manifest(directory: str | os.PathLike[str]) -> dict[str, Any]:
 def update_manifest(directory: str | os.PathLike[str], model: dict[str, Any], files: list[str]) -> None:
     """Add `files` (paths in `directory`) to its list; an export of another model there is forgotten.
 
+    So is what was measured with files that are others now.
+
     Args:
         model: what the files are of; entries that are empty leave what an earlier export of the same model said.
     """
@@ -56,7 +64,10 @@ def update_manifest(directory: str | os.PathLike[str], model: dict[str, Any], fi
             measured = before["measured"]
     for name in files:
         path = directory / name
-        listed[name] = {"bytes": path.stat().st_size, "sha256": checksum(path)}
+        entry = {"bytes": path.stat().st_size, "sha256": checksum(path)}
+        if listed.get(name) != entry:
+            measured = {key: value for key, value in measured.items() if not name.startswith(NEEDED.get(key, ()))}
+        listed[name] = entry
     _write(directory, {"format": FORMAT, "model": model, "files": dict(sorted(listed.items())), "measured": measured})
 
 

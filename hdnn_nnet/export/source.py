@@ -140,15 +140,14 @@ def open_source(args: Namespace) -> Source:
     chosen = None
     if (directory / args.dev).is_dir():
         chosen = best(read_wer_files(directory / args.dev))
-        description["wer"] = {
-            "dev": chosen.wer,
-            "lm_weight": chosen.lmwt,
-            "penalty": chosen.penalty,
-            "words": chosen.words,
-        }
-        on_eval = directory / args.eval / chosen.path.name
-        if on_eval.is_file():
-            description["wer"]["eval"] = read_wer_file(on_eval).wer
+        wer: dict[str, Any] = {"lm_weight": chosen.lmwt, "penalty": chosen.penalty}
+        # The sets were decoded with the network as trained; of other parameters their WER says nothing.
+        if not args.params and args.weights == "final.safetensors":
+            wer |= {"dev": chosen.wer, "words": chosen.words}
+            on_eval = directory / args.eval / chosen.path.name
+            if on_eval.is_file():
+                wer["eval"] = read_wer_file(on_eval).wer
+        description["wer"] = wer
     return Source(model, log_prior(counts), transitions, features, description, chosen)
 
 

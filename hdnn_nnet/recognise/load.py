@@ -27,12 +27,6 @@ from hdnn_nnet.recognise.vosk_recogniser import VoskRecogniser
 from hdnn_nnet.score.best import best, read_wer_files
 
 RUNTIMES = ("torch", "onnx", "onnx-int8", "vosk")
-#: what each runtime reads of an export
-NEEDED = {
-    "onnx": ("onnx/stream.onnx", "am/final.mdl", "graph/", "conf/"),
-    "onnx-int8": ("onnx/stream.int8.onnx", "am/final.mdl", "graph/", "conf/"),
-    "vosk": ("am/final.mdl", "graph/", "conf/"),
-}
 #: of the k2 decoder, as in the mini recipe
 SEARCH = {"beam": 11.0, "lattice_beam": 6.0, "max_active": 2000}
 
@@ -51,6 +45,7 @@ class Choices:
     penalty: float | None = None
     pauses: Pauses = field(default_factory=Pauses)
     search: dict[str, float] = field(default_factory=dict)
+    num_threads: int = 1
 
 
 def load_recogniser(directory: str | os.PathLike[str], choices: Choices) -> Recogniser:
@@ -92,14 +87,14 @@ def _trained(directory: Path, choices: Choices) -> K2Recogniser:
 
 def _exported(directory: Path, choices: Choices) -> Recogniser:
     listed = manifest.read_manifest(directory)
-    runtime = choices.runtime or next((r for r in NEEDED if _has(listed["files"], NEEDED[r])), "vosk")
-    if runtime not in NEEDED:
+    runtime = choices.runtime or next((r for r in manifest.NEEDED if _has(listed["files"], manifest.NEEDED[r])), "vosk")
+    if runtime not in manifest.NEEDED:
         raise HdnnError(f"{directory} is an export; --runtime {runtime} takes the directory that was trained")
-    if choices.params or choices.feat_type or choices.feat_config:
+    if choices.params or choices.feat_type or choices.feat_config or choices.weights != Choices.weights:
         raise HdnnError(
-            "an export has its parameters and features fixed; leave out --params, --feat-type and --feat-config"
+            "an export has its parameters and features fixed; leave out --weights, --params, --feat-type and --feat-config"
         )
-    manifest.check_files(directory, *NEEDED[runtime])
+    manifest.check_files(directory, *manifest.NEEDED[runtime])
     description = read_config_of(directory)
     transitions = check_acoustic_model(directory / "am/final.mdl")
     graph_dir = Path(choices.graph_dir) if choices.graph_dir else directory / "graph"
@@ -108,11 +103,18 @@ def _exported(directory: Path, choices: Choices) -> Recogniser:
             raise HdnnError(
                 "Vosk reads graph/ and conf/model.conf of its directory; export the model with other options"
             )
+        if choices.pauses != Pauses():
+            raise HdnnError("Vosk finds the ends of utterances itself; leave out --pause and --longest")
         check_graph(graph_dir, transitions, directory)
         dim, wanted = description.extractor().dim, listed["model"]["network"]["feat_dim"]
         _check_dims(dim, wanted, transitions.num_pdfs, listed["model"]["network"]["num_pdfs"], str(directory))
         return VoskRecogniser(directory, int(description.extractor().rate))
-    onnx = OnnxModel(directory / NEEDED[runtime][0])
+    path = directory / manifest.NEEDED[runtime][0]
+    onnx = OnnxModel(path, choices.num_threads)
+    if onnx.output_name != "loglikes":
+        raise HdnnError(
+            f"{path} gives {onnx.output_name}, a decoder needs log-likelihoods; export it with --subtract-prior true"
+        )
     _check_dims(description.extractor().dim, onnx.feat_dim, transitions.num_pdfs, onnx.num_pdfs, str(directory))
     wer = listed["model"].get("wer", {})
     scoring = Scoring(
