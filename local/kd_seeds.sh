@@ -61,6 +61,11 @@ mkdir -p "$exp"
 for seed in $seeds; do
   for system in "${systems[@]}"; do
     read -r name weights <<< "$system"
+    dir=$exp/${network}_${name}_s$seed
+    settings=$(printf '%s\n' "data $data" "alignments $ali" "cmvn $cmvn_opts" "options $train_opts")
+    if [ -n "$weights" ]; then settings+=$'\n'"teacher $(soft_labels "$teacher")"; fi
+    same_settings "$dir" "$settings"
+    same_decoding "$graph" "$data" "$dir"
     next_slot
     # shellcheck disable=SC2086
     one "${network}_${name}_s$seed" "$seed" ${weights:-} >&2 &

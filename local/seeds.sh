@@ -7,16 +7,39 @@ next_slot() {
   while [ "$(jobs -rp | wc -l)" -ge "${jobs:?}" ]; do wait -n || true; done
 }
 
-# is_scored <decode-dir>
+# is_scored <model-dir> <part>: the network has been decoded and scored, since it was trained last.
 is_scored() {
-  [ -s "$1/scoring_kaldi/best_wer" ]
+  local best=$1/decode_$2/scoring_kaldi/best_wer
+  [ -s "$best" ] && [ ! "$1/final.safetensors" -nt "$best" ]
+}
+
+# same_settings <dir> <text>: keep what a directory is made with, and end if it was made with something else.
+same_settings() {
+  if [ -f "$1/settings" ] && [ "$(cat "$1/settings")" != "$2" ]; then
+    echo "${0##*/}: $1 was made with other settings; remove it, or take another directory:" >&2
+    diff "$1/settings" - <<< "$2" >&2 || true
+    exit 1
+  fi
+  mkdir -p "$1"
+  echo "$2" > "$1/settings"
+}
+
+# soft_labels <teacher>: its name, and a checksum of what make_soft_labels.sh says of them.
+soft_labels() {
+  echo "$1 $(cksum < "$1/info.json" 2> /dev/null || true)"
+}
+
+# same_decoding <graph-dir> <data-dir> <model-dir>: the sets of a model are decoded as before.
+same_decoding() {
+  local part
+  for part in ${parts:?}; do same_settings "$3/decode_$part" "$(printf '%s\n' "graph $1" "data $2/$part" "options ${decode_opts:-}")"; done
 }
 
 # decode_parts <graph-dir> <data-dir> <model-dir>: decode and score the sets that are not yet.
 decode_parts() {
   local part
   for part in ${parts:?}; do
-    if ! is_scored "$3/decode_$part"; then
+    if ! is_scored "$3" "$part"; then
       # shellcheck disable=SC2086
       steps_py/decode.sh --cmd "${cmd:?}" ${decode_opts:-} "$1" "$2/$part" "$3/decode_$part" || return 1
     fi
@@ -28,7 +51,7 @@ show_table() {
   local dir part dev evaluation
   for dir in "$@"; do
     for part in $parts; do
-      if ! is_scored "$dir/decode_$part"; then
+      if ! is_scored "$dir" "$part"; then
         echo "${0##*/}: $dir has no scored decode_$part; see $dir/log and run this again" >&2
         exit 1
       fi

@@ -49,6 +49,10 @@ for model in "${models[@]}"; do
     echo "$0: $model/final.safetensors does not exist; train it first" >&2
     exit 1
   fi
+  if [ -z "$teacher" ] && grep -q '^KD' "$model/criterion" 2> /dev/null; then
+    echo "$0: $model was distilled; give the --teacher whose divergence shall smooth" >&2
+    exit 1
+  fi
 done
 
 is_distilled() { grep -q '^KD' "$1/criterion" 2> /dev/null; }
@@ -66,6 +70,7 @@ one() {
   local dir smoothing
   dir=$(name_of "$1" "$2" "$3")
   if is_distilled "$1"; then smoothing=(--smooth-kd "$2" --teacher "$teacher"); else smoothing=(--smooth-ce "$2"); fi
+  if [[ $2 =~ ^0*\.?0*$ ]]; then smoothing=(); fi
   if [ ! -s "$dir/final.safetensors" ] || [ ! -s "$dir/prior_counts" ]; then
     # shellcheck disable=SC2086
     steps_py/train_smbr.sh --cmd "$cmd" --train-opts "$train_opts" --update "$3" "${smoothing[@]}" $smbr_opts \
@@ -77,7 +82,7 @@ one() {
 # prepare <model>: decode it, align, make its lattices.
 prepare() {
   decode_parts "$graph" "$data" "$1" || return 1
-  if [ ! -s "$1_ali/num_jobs" ]; then
+  if [ ! -s "$1_ali/final.mdl" ]; then
     steps_py/align.sh --nj "$nj" --cmd "$cmd" "$data/train" "$lang" "$1" "$1_ali" || return 1
   fi
   if [ -z "$denlats" ] && [ ! -s "$1_denlats/lat.scp" ]; then
@@ -87,6 +92,10 @@ prepare() {
 }
 
 for model in "${models[@]}"; do
+  same_decoding "$graph" "$data" "$model"
+  seed_network=$(printf '%s\n' "data $data/train" "network $(cksum < "$model/final.safetensors")")
+  same_settings "${model}_ali" "$seed_network"
+  if [ -z "$denlats" ]; then same_settings "${model}_denlats" "$seed_network"$'\n'"options $denlat_opts"; fi
   next_slot
   prepare "$model" >&2 &
 done
@@ -100,7 +109,13 @@ for update in $updates; do
     elif is_distilled "$model"; then weights=$smooth_kd
     else weights=$smooth_ce; fi
     for p in $weights; do
-      dirs+=("$(name_of "$model" "$p" "$update")")
+      dir=$(name_of "$model" "$p" "$update")
+      dirs+=("$dir")
+      settings=$(printf '%s\n' "data $data/train" "network $(cksum < "$model/final.safetensors")" \
+        "lattices ${denlats:-$denlat_opts}" "options $train_opts $smbr_opts")
+      if is_distilled "$model"; then settings+=$'\n'"teacher $(soft_labels "$teacher")"; fi
+      same_settings "$dir" "$settings"
+      same_decoding "$graph" "$data" "$dir"
       next_slot
       one "$model" "$p" "$update" >&2 &
     done

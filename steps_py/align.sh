@@ -43,7 +43,8 @@ mkdir -p "$dir/log"
 count=$(wc -l < "$data/feats.scp")
 if [ "$nj" -gt "$count" ]; then nj=$count; fi
 # What an earlier run left must not pass for the result of this one.
-rm -f "$dir"/ali.*.gz "$dir"/unaligned "$dir"/unaligned.*
+# An earlier result must not pass for this one, whole or in part.
+rm -f "$dir"/ali.*.gz "$dir"/unaligned "$dir"/unaligned.* "$dir"/num_jobs "$dir"/final.mdl
 
 # shellcheck disable=SC2086
 $cmd "JOB=1:$nj" "$dir/log/align.JOB.log" \

@@ -101,7 +101,7 @@ def test_our_network_and_failures(recipe: Path) -> None:
     expected = alignments_of(recipe, dict(read_matrices(recipe / "loglikes.ark")))
     target = recipe / "exp/hdnn_ali"
     target.mkdir()
-    for name in ("ali.1.gz", "ali.2.gz", "unaligned.2"):
+    for name in ("ali.1.gz", "ali.2.gz", "unaligned.2", "final.mdl"):
         (target / name).write_text("old")
     text = (recipe / "data/train/text").read_text()
     lines = text.splitlines()
@@ -115,6 +115,7 @@ def test_our_network_and_failures(recipe: Path) -> None:
     assert "2 of 10 utterances could not be aligned (spkA-train3 spkB-train2" in done.stderr
     assert (target / "unaligned").read_text().split() == ["spkA-train3", "spkB-train2"]
     assert sorted(path.name for path in target.glob("*ali*")) == ["ali.1.gz", "unaligned"]
+    assert not (target / "final.mdl").exists()  # so that nobody takes it for finished
     ours = read_alignments(target)
     assert set(ours) == set(expected) - {"spkA-train3", "spkB-train2"}
     for utterance, path in ours.items():

@@ -1,5 +1,6 @@
 """local/smbr_seeds.sh: what it trains, what it calls it, and that nothing is done twice."""
 
+import shutil
 from pathlib import Path
 
 import fixture_recipe
@@ -55,6 +56,24 @@ def test_weights_and_groups(recipe: Path, kaldi_fixture: Path) -> None:
     again = seeds(recipe, kaldi_fixture / "graph")
     assert (again.returncode, again.stdout.splitlines()[-4:]) == (0, done.stdout.splitlines()[-4:])
     assert {path: path.stat().st_mtime_ns for path in recipe.glob("exp/*/final.safetensors")} == written
+
+
+def test_results_of_other_settings_are_not_shown(recipe: Path, kaldi_fixture: Path) -> None:
+    """A model trained again, other options, or a distilled model without its teacher: refused before any work."""
+    others = recipe / "exp/dnn_s8"
+    shutil.copytree(recipe / "exp/dnn_s7", others)
+    (others / "criterion").write_text("KD q=0 T=1\n")
+    done = seeds(recipe, kaldi_fixture / "graph", model="exp/dnn_s8")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "exp/dnn_s8 was distilled; give the --teacher" in done.stderr
+    folder = recipe / "exp/dnn_s7_ali"
+    folder.mkdir()
+    (folder / "settings").write_text("data data/train\nnetwork another\n")
+    done = seeds(recipe, kaldi_fixture / "graph")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "exp/dnn_s7_ali was made with other settings" in done.stderr
+    assert "< network another" in done.stderr
+    assert not (recipe / "exp/dnn_smbr_p0_s7/final.safetensors").exists()
 
 
 def test_a_model_that_is_not_there(recipe: Path, kaldi_fixture: Path) -> None:

@@ -1,6 +1,7 @@
 """Tables and figures of results: what they show is what the files say."""
 
 import json
+import shutil
 import statistics
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def test_seeds_share_a_row(models: list[str], capsys: pytest.CaptureFixture[str]
     assert rows[2][6] == "10, 0.5; 10, 0.5; 10, 0.5"
     assert rows[3][1:3] == ["CE", "1"]
     assert rows[3][-2:] == ["40.00", "42.00"]
+
+
+def test_one_name_in_two_places_is_two_systems(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("a", "b"):
+        shutil.copytree(tmp_path / "hdnn_kd_s1", tmp_path / place / "hdnn_kd_s1")
+    assert wer_table.main([f"{tmp_path}/{place}/hdnn_kd_s1" for place in "ab"] + [models[-1]]) == 0
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
+    assert [(row[0], row[2]) for row in rows[2:]] == [("a/hdnn_kd", "1"), ("b/hdnn_kd", "1"), ("dnn", "1")]
 
 
 def test_sclite_has_a_column_where_it_scored(

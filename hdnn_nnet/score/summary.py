@@ -93,11 +93,17 @@ def without_seed(name: str) -> str:
 
 
 def systems(results: Iterable[Result]) -> dict[str, list[Result]]:
-    """Results by name without the seed, in the order of their first appearance."""
-    groups: dict[str, list[Result]] = {}
+    """Results by name without the seed, in the order of their first appearance.
+
+    Directories of one name below different ones are different systems; their names then begin with that of the one above.
+    """
+    groups: dict[tuple[Path, str], list[Result]] = {}
     for result in results:
-        groups.setdefault(without_seed(result.directory.name), []).append(result)
-    return groups
+        groups.setdefault((result.directory.parent, without_seed(result.directory.name)), []).append(result)
+    names = [name for _, name in groups]
+    return {
+        f"{parent.name}/{name}" if names.count(name) > 1 else name: group for (parent, name), group in groups.items()
+    }
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
