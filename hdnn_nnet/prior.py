@@ -29,6 +29,12 @@ def counts_path(model_dir: str | os.PathLike[str]) -> Path:
     return preferred if preferred.is_file() else Path(model_dir) / "ali_train_pdf.counts"
 
 
+def forget_priors(model_dir: str | os.PathLike[str]) -> None:
+    """Before a training from the start: priors re-estimated for an earlier network in the directory do not fit the new one."""
+    if not (Path(model_dir) / "checkpoint.safetensors").exists():
+        (Path(model_dir) / "prior_counts").unlink(missing_ok=True)
+
+
 def read_log_prior(path: str | os.PathLike[str], num_pdfs: int) -> np.ndarray:
     """Log-priors from a file of counts, checked against the network's number of outputs."""
     counts = read_counts(path)

@@ -13,8 +13,10 @@ from hdnn_nnet.bin import import_nnet1, train_smbr
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattice
 from hdnn_nnet.kaldi.nnet1 import read_nnet1
+from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.model_dir import load_tensors, save_tensors
 from hdnn_nnet.nn.import_nnet1 import import_nnet1 as convert
+from hdnn_nnet.sequence.sources import DecodedLattices, StoredLattices
 from hdnn_nnet.train.sgd import Sgd
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -325,3 +327,46 @@ def test_a_table_written_by_us(seed, tmp_path: Path) -> None:
             writer.write_lattice(utt, read_lattice(name))
     found = history(train(seed, tmp_path / "out", "--num-iters=1", "--learn-rate=0", denlats=str(folder)))[0]
     assert found["objective"] == pytest.approx(0.706111, abs=2e-6)
+
+
+def test_priors_of_an_earlier_network_are_forgotten(seed, tmp_path: Path) -> None:
+    """And those of this one are kept when the finished training is called again."""
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copyfile(seed / "ali_train_pdf.counts", out / "prior_counts")
+    train(seed, out, "--num-iters=1")
+    assert not (out / "prior_counts").exists()
+    shutil.copyfile(seed / "ali_train_pdf.counts", out / "prior_counts")
+    train(seed, out, "--num-iters=1")
+    assert (out / "prior_counts").is_file()
+
+
+def test_resuming_with_other_priors_is_refused(seed, tmp_path: Path) -> None:
+    out = train(seed, tmp_path / "out", "--num-iters=1")
+    counts = (seed / "ali_train_pdf.counts").read_text().split()
+    (seed / "prior_counts").write_text(" ".join([counts[0], "99999", *counts[2:]]) + "\n")
+    with pytest.raises(HdnnError, match=r"of another set-up \(.*prior.* changed\)"):
+        train(seed, out, "--num-iters=2")
+
+
+def test_piped_lattices_made_again_are_noticed(fixture: Path, tmp_path: Path) -> None:
+    place = Path("exp/denlats/lat.scp").read_text().split()[3]
+    copy = tmp_path / "lat.gz"
+    shutil.copyfile(place, copy)
+    (tmp_path / "lat.scp").write_text(f"u gunzip -c {copy} |\nv {tmp_path}/lat.1.ark:7\n")
+    before = StoredLattices(str(tmp_path / "lat.scp")).signature()
+    assert StoredLattices(str(tmp_path / "lat.scp")).signature() == before
+    copy.write_bytes(copy.read_bytes() + b"\0")
+    assert StoredLattices(str(tmp_path / "lat.scp")).signature() != before
+
+
+def test_searches_that_die_give_no_lattice(fixture: Path) -> None:
+    """As in make_denlats.sh; a lattice that ends in no final state is not trained on."""
+    pytest.importorskip("k2")
+    model = TransitionModel.read("exp/tri/final.mdl")
+    source = DecodedLattices("graph/HCLG.fst", model, 0.1, 13.0, 6.0, 2000)
+    loglikes = np.random.default_rng(0).standard_normal((120, model.num_pdfs)).astype(np.float32)
+    assert source.lattices(["u"], [loglikes])[0] is not None
+    # One frame cannot lead through a word to a final state.
+    assert source.decoder.decode([loglikes[:1]])[0].partial
+    assert source.lattices(["u"], [loglikes[:1]]) == [None]

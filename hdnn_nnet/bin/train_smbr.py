@@ -4,6 +4,7 @@ Lattices are those of make_denlats.sh (`lat.scp`), or are decoded during the tra
 """
 
 import logging
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from hdnn_nnet.kaldi.symbols import read_integers
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.model_dir import copy_kaldi_files, load_model, read_option_file
 from hdnn_nnet.precision import PRECISIONS, choose_device, choose_dtype, choose_threads
-from hdnn_nnet.prior import counts_path, read_log_prior
+from hdnn_nnet.prior import counts_path, forget_priors, read_log_prior
 from hdnn_nnet.sequence.engines import get_engine
 from hdnn_nnet.sequence.loop import Corpus, SequenceLoopOptions, SequenceTrainer
 from hdnn_nnet.sequence.objectives import CRITERIA, SequenceOptions
@@ -130,8 +131,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     lattices: LatticeSource
     if args.decode:
         graph = Path(args.denlats)
+        if graph.is_dir():  # a graph directory, or that of make_denlats.sh
+            graph /= "HCLG.fst" if (graph / "HCLG.fst").is_file() else "dengraph/HCLG.fst"
         lattices = DecodedLattices(
-            str(graph / "HCLG.fst" if graph.is_dir() else graph), transitions, args.acoustic_scale, args.beam,
+            str(graph), transitions, args.acoustic_scale, args.beam,
             args.lattice_beam, args.max_active,
         )  # fmt: skip
     else:
@@ -192,6 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signature |= {"utterances and alignment": part.digest()}
     signature |= {"features": features.digest(utts), "soft labels": soft.signature() if soft else None}
     signature |= {"precision": str(network.compute_dtype), "device type": device.type}
+    signature |= {"prior": zlib.crc32(log_prior.numpy().tobytes()), "silence phones": list(silence)}
+    signature |= {"transition model": zlib.crc32((Path(args.ali_dir) / "final.mdl").read_bytes())}
     log.info(
         "%s: %s of %d utterances, %d frames, on %s; %s",
         network.name, args.criterion, len(utts), sum(frames[u] for u in utts), device, dict(missing) or "all usable",
@@ -199,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def prepare() -> None:
         """What decoding needs, from the seed network."""
+        forget_priors(directory)
         copy_kaldi_files(args.ali_dir, directory)
         copy_file(counts, directory / "ali_train_pdf.counts")
         write_text(directory / "cmvn_opts", cmvn_opts + "\n")

@@ -1,5 +1,6 @@
 """Where the lattices of sequence training come from: a table made before, or a decoder that runs during the training."""
 
+import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.basic_io import without_gunzip
 from hdnn_nnet.kaldi.lattice import AnyLattice, CompactLattice
 from hdnn_nnet.kaldi.lattice_ops import prune, to_compact
 from hdnn_nnet.kaldi.lattice_table import read_lattice
@@ -18,6 +20,7 @@ from hdnn_nnet.sequence.arcs import LatticeArcs, lattice_arcs
 
 #: factors of the lattice beam that are tried in turn on a lattice that is too large
 _NARROWER = (0.75, 0.5, 0.25)
+_OFFSET = re.compile(r":\d+$")
 
 
 class LatticeSource(Protocol):
@@ -51,9 +54,9 @@ class StoredLattices:
         return utt in self.lines
 
     def signature(self) -> int:
-        # Names and offsets, and the archives' sizes; reading all lattices would take minutes.
+        # Names and offsets, and the files' sizes; reading all lattices would take minutes.
         value = zlib.crc32("\n".join(f"{utt} {name}" for utt, name in self.lines.items()).encode())
-        for name in sorted({name.rpartition(":")[0] for name in self.lines.values() if not name.endswith("|")}):
+        for name in sorted({_OFFSET.sub("", without_gunzip(name)) for name in self.lines.values()}):
             if Path(name).is_file():
                 value = zlib.crc32(str(Path(name).stat().st_size).encode(), value)
         return value
@@ -100,7 +103,8 @@ class DecodedLattices:
 
     def lattices(self, utts: Sequence[str], loglikes: Sequence[np.ndarray]) -> list[AnyLattice | None]:
         del utts
-        return [result.lattice for result in self.decoder.decode(list(loglikes))]
+        # As make_denlats.sh: no lattice where the search reached no final state.
+        return [None if result.partial else result.lattice for result in self.decoder.decode(list(loglikes))]
 
 
 def bounded_arcs(

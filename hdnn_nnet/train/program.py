@@ -17,6 +17,7 @@ from hdnn_nnet.model_dir import copy_kaldi_files, load_weights
 from hdnn_nnet.nn.config import ACTIVATIONS, GATES, NetworkConfig, parse_name
 from hdnn_nnet.nn.networks import AcousticModel, build_network
 from hdnn_nnet.precision import PRECISIONS, choose_device, choose_dtype, choose_threads
+from hdnn_nnet.prior import forget_priors
 from hdnn_nnet.train.dataset import global_statistics
 from hdnn_nnet.train.distributed import Job, join
 from hdnn_nnet.train.frames import FrameShuffler, TargetsOf
@@ -118,7 +119,7 @@ class Training:
             tied_gates=args.tied_gates,
         )
         model = build_network(config, args.seed)
-        if args.init and not (self.directory / "checkpoint.safetensors").exists():
+        if args.init:  # on resuming too: features are normalised with its statistics
             load_weights(model, args.init)
         else:
             mean, variance = global_statistics(self.task.train.features, self.task.train.frames)
@@ -170,6 +171,7 @@ class Training:
 
         def prepare() -> None:
             """What decoding needs; the counts are over all alignments, of utterances with and without features."""
+            forget_priors(self.directory)
             copy_kaldi_files(args.ali_train, self.directory)
             # Half a frame is added to every pdf, as analyze-counts does.
             write_counts(self.directory / "ali_train_pdf.counts", task.counts + 0.5)

@@ -34,7 +34,7 @@ teacher=               # network of the teacher, or several in quotes, which are
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
-smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; default: none (mini), all (ami)
+smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; none; default: none (mini), all (ami)
 online_networks=       # students without normalisation by speaker, distilled, decoded and exported; default: none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
 smbr_learn_rate=0.00001
@@ -78,6 +78,7 @@ case $corpus in
     ;;
   *) echo "$0: --corpus must be mini or ami, not $corpus" >&2; exit 1 ;;
 esac
+if [ "$smbr" = none ]; then smbr=; fi
 if [ $# -ne 0 ]; then
   echo "usage: $0 [--corpus mini|ami] [--stage N] [--stop-stage N] [--nj N] ... (see the top of $0)" >&2
   exit 1
@@ -309,6 +310,7 @@ if run_stage 10 "sequence training (sMBR)"; then
       *_kd*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;;
       *) smoothing=(--smooth-ce "$smooth") ;;
     esac
+    if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
     in_background steps_py/train_smbr.sh --cmd "$cuda_cmd" --seed "$seed" --device "$device" --num-procs "$num_procs" \
       --learn-rate "$smbr_learn_rate" --train-opts "--num-threads $threads" "${smoothing[@]}" \
       "$netdata/train" "$lang" "$exp/$name" "$exp/${name}_ali" "$exp/${name}_denlats" "$exp/${name}_smbr"
