@@ -1,6 +1,7 @@
 """Where and in which number format networks compute."""
 
 import os
+from argparse import ArgumentParser
 from pathlib import Path
 
 import torch
@@ -9,11 +10,17 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.gpus import pick_gpu
 
 PRECISIONS = ("auto", "fp32", "bf16")
-#: Of programs whose numbers leave the package (log-likelihoods, alignments, priors, soft labels): they must not depend on the
-#: processor. Training takes `auto`.
-FORWARD_PRECISION = "fp32"
 #: CPU flags that mean bfloat16 products faster than float32 ones
 _FAST_BF16 = {"avx512_bf16", "amx_bf16"}
+
+
+def add_forward_precision(options: ArgumentParser) -> None:
+    """The option of programs whose numbers leave the package (log-likelihoods, alignments, priors, soft labels).
+
+    These must not depend on the processor: float32 unless asked otherwise. Training takes `auto`.
+    """
+    help_text = "of the matrix products; auto: bf16 where it is fast"
+    options.add_argument("--precision", choices=PRECISIONS, default="fp32", help=help_text)
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

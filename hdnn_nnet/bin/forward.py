@@ -18,7 +18,7 @@ from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.tables import read_matrices, read_scp
 from hdnn_nnet.model_dir import Network, load_network, read_option_file
 from hdnn_nnet.nn.networks import AcousticModel
-from hdnn_nnet.precision import FORWARD_PRECISION, PRECISIONS, choose_device, choose_dtype
+from hdnn_nnet.precision import add_forward_precision, choose_device, choose_dtype
 from hdnn_nnet.prior import counts_path, read_log_prior
 
 log = logging.getLogger(__name__)
@@ -48,12 +48,7 @@ def add_network_options(options: OptionParser) -> None:
     options.add_argument("--batch-frames", type=int, default=1024, help="frames computed at a time")
     options.add_argument("--num-threads", type=int, default=1, help="CPU threads; 0: torch's choice")
     options.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
-    options.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default=FORWARD_PRECISION,
-        help="of the matrix products; auto: bf16 where it is fast",
-    )
+    add_forward_precision(options)
 
 
 def open_network(args: Namespace, model_dir: Path, output: str) -> tuple[Network, torch.Tensor | None]:

@@ -12,7 +12,7 @@ from hdnn_nnet.atomic import write_text
 from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter
-from hdnn_nnet.precision import FORWARD_PRECISION, PRECISIONS, choose_device
+from hdnn_nnet.precision import add_forward_precision, choose_device
 from hdnn_nnet.train.soft_labels import sparsify
 from hdnn_nnet.train.teacher import Teachers
 
@@ -32,12 +32,7 @@ def parser() -> OptionParser:
     options.add_argument("--stats", default="", help="file for sizes and masses, as JSON")
     options.add_argument("--num-threads", type=int, default=1, help="CPU threads; 0: torch's choice")
     options.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N")
-    options.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default=FORWARD_PRECISION,
-        help="of the matrix products; auto: bf16 where it is fast",
-    )
+    add_forward_precision(options)
     return options
 
 
