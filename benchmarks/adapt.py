@@ -6,12 +6,13 @@
       data/mini/fbank exp/mini/mono/graph exp/mini/adapt exp/mini/hdnn-h128l10 exp/mini/hdnn-h128l10_kd
 
 Networks must have been decoded (decode_dev, decode_eval; --parts). Those whose names differ in `_s<seed>` at the end share a
-row: mean ± standard deviation. Runs that are there are not repeated. --iters adds a figure of the first network's dev WER after
-so many iterations; --lang adds adaptation to the true transcripts, the upper bound.
+row: mean ± standard deviation. Runs that are there are not repeated. --iters adds a figure of the first row's dev WER (mean over
+its seeds) after so many iterations; --lang adds adaptation to the true transcripts, the upper bound.
 """
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
 from hdnn_nnet.score.figures import pyplot, save
 from hdnn_nnet.score.summary import mean_and_spread, without_seed
+
+TITLES = {"hard": "hypotheses (CE)", "soft": "teacher (KD)", "supervised": "true transcripts"}
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,13 @@ class Experiment:
                 )  # fmt: skip
         return folder
 
+    def first(self, folders: Sequence[Path]) -> list[WerFile]:
+        """The best result of each directory on the first set."""
+        return [best(read_wer_files(folder / f"decode_{self.parts[0]}")) for folder in folders]
+
     def wers(self, folders: Sequence[Path]) -> list[str]:
         """Cells of the first set's best WERs and where they are, and the second's at the same weights and penalties."""
-        first: list[WerFile] = [best(read_wer_files(folder / f"decode_{self.parts[0]}")) for folder in folders]
+        first = self.first(folders)
         cells = ["; ".join(f"{w.lmwt}, {w.penalty}" for w in first), mean_and_spread([w.wer for w in first])]
         for part in self.parts[1:]:
             files = [folder / f"decode_{part}" / w.path.name for folder, w in zip(folders, first, strict=True)]
@@ -102,16 +109,19 @@ class Experiment:
         return [*head, *self.wers(folders), f"{adapted} of {len(entries)}", f"{seconds:.2f}"]
 
 
-def draw(path: str, curves: dict[str, dict[int, float]], base: float) -> None:
-    """Dev WER after each number of iterations, one line for each kind of adaptation."""
+def draw(path: str, curves: dict[str, dict[int, list[float]]], base: list[float]) -> None:
+    """WERs of all seeds by number of iterations: mean and spread of each kind of adaptation (dashed: one number only)."""
     figure, axes = pyplot().subplots(figsize=(6.4, 4.4), layout="constrained")
     for number, (name, points) in enumerate(curves.items()):
         if len(points) > 1:
-            axes.plot([0, *points], [base, *points.values()], "o-", color=f"C{number}", label=name)
+            values = [base, *points.values()]
+            spreads = [statistics.stdev(v) if len(v) > 1 else 0.0 for v in values]
+            means = [statistics.mean(v) for v in values]
+            axes.errorbar([0, *points], means, yerr=spreads, fmt="o-", capsize=3, color=f"C{number}", label=name)
         else:
-            axes.axhline(
-                *points.values(), color=f"C{number}", linestyle="--", label=f"{name}, {next(iter(points))} iterations"
-            )
+            iters, wers = next(iter(points.items()))
+            label = f"{name}, {iters} iterations"
+            axes.axhline(statistics.mean(wers), color=f"C{number}", linestyle="--", label=label)
     axes.set(xlabel="iterations", ylabel="dev WER %")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
@@ -158,19 +168,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 settings = [Setting(model, labels, update, 5) for model in models]
                 folders = [experiment.adapt(setting, experiment.parts) for setting in settings]
                 rows.append(experiment.row(settings, folders))
-    curves: dict[str, dict[int, float]] = {}
     if args.iters:
-        model, dev = Path(args.models[0]), experiment.parts[0]
-        for update in args.updates.split():
-            points = curves.setdefault(f"CE, {update}", {})
-            for iters in map(int, args.iters.split()):
-                setting = Setting(model, "hard", update, iters)
-                folder = experiment.adapt(setting, [dev])
-                points[iters] = best(read_wer_files(folder / f"decode_{dev}")).wer
-            if args.lang:
-                folder = experiment.work / Setting(model, "supervised", update, 5).name
-                curves[f"true transcripts, {update}"] = {5: best(read_wer_files(folder / f"decode_{dev}")).wer}
-        base = best(read_wer_files(model / f"decode_{dev}")).wer
+        models, dev = next(iter(groups.values())), experiment.parts[:1]
+        curves: dict[str, dict[int, list[float]]] = {}
+        for labels in kinds:
+            for update in args.updates.split():
+                points = curves.setdefault(f"{TITLES[labels]}, {update}", {})
+                for n in [5] if labels == "supervised" else map(int, args.iters.split()):
+                    folders = [experiment.adapt(Setting(model, labels, update, n), dev) for model in models]
+                    points[n] = [w.wer for w in experiment.first(folders)]
+        base = [w.wer for w in experiment.first(models)]
         draw(str(experiment.work / "iterations.png"), curves, base)
         print(json.dumps({"base": base, "curves": curves}), file=sys.stderr)
     print("\n".join("| " + " | ".join(cells) + " |" for cells in rows))
