@@ -1,5 +1,6 @@
 """run.sh from nothing to a WER table, on a corpus of a few minutes."""
 
+import json
 import os
 import re
 import shutil
@@ -50,19 +51,24 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     pytest.importorskip("k2")
     pytest.importorskip("kaldi_hmm_gmm")
     pytest.importorskip("vosk")
-    done = recipe(folder)
+    done = recipe(folder, "--teacher-smbr", "true")
     assert done.returncode == 0, done.stderr[-3000:]
     exp = folder / "exp/mini"
+    # The student learnt from the teacher as it was after sMBR.
+    assert list(json.loads((exp / "soft_dnn-h64l2_smbr/info.json").read_text())["teachers"]) == [
+        "exp/mini/dnn-h64l2_smbr"
+    ]
     rows = (exp / "wer.md").read_text().splitlines()[2:]
     assert all(row in done.stdout for row in rows)
     table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert [cells[:2] for cells in table] == [
         ["DNN-H64L2", "CE"],
         ["hdnn-h32l4_kd", "KD q=0 T=1"],
+        ["dnn-h64l2_smbr", "CE + sMBR p=0.2 (CE)"],
         ["hdnn-h32l4_kd_smbr", "KD q=0 T=1 + sMBR p=0.2 (KD)"],
         ["hdnn-h32l4_kd_smbr_adapt", "KD q=0 T=1 + sMBR p=0.2 (KD) + adapted (CE, gates)"],
     ]
-    chain = ("dnn-h64l2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt")
+    chain = ("dnn-h64l2", "hdnn-h32l4_kd", "dnn-h64l2_smbr", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt")
     for directory, cells in zip(chain, table, strict=True):
         weight, penalty = cells[6].split(", ")
         for part, wer in zip(("dev", "eval"), map(float, cells[-2:]), strict=True):
@@ -90,7 +96,7 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     assert -12 < wers["vosk"] - same < 6  # its own beams and scale, which such a poor model may gain by
     # A stage can be repeated, and what is there is not made again.
     trained = (exp / "hdnn-h32l4_kd/final.safetensors").stat().st_mtime_ns
-    again = recipe(folder, "--stage", "13", "--stop-stage", "13")
+    again = recipe(folder, "--teacher-smbr", "true", "--stage", "13", "--stop-stage", "13")
     assert again.returncode == 0
     assert rows[0] in again.stdout
     assert (exp / "hdnn-h32l4_kd/final.safetensors").stat().st_mtime_ns == trained

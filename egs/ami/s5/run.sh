@@ -9,7 +9,7 @@
 # Every stage can be repeated; --stage N starts at stage N, --stop-stage N ends after it:
 #   0 preflight, corpus   1 data directories   2 dictionary, lang, language model   3 features
 #   4 GMM and alignment   5 decoding graph, fMLLR features (Kaldi)   6 teacher and students by cross-entropy
-#   7 soft labels of the teacher   8 students by distillation
+#   7 sMBR of the teacher (--teacher-smbr true), its soft labels   8 students by distillation
 #   9 alignments and denominator lattices   10 sequence training (sMBR)   11 adaptation to the speakers of dev and eval
 #   12 decoding   13 table, figures and report
 #   14 students for on-line use, exported for Vosk and ONNX (where --online-networks names any)
@@ -31,6 +31,7 @@ units=phones           # phones (CMUdict) or bpe (sentencepiece; no word is out 
 networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
 teacher=               # network of the teacher, or several in quotes, which are averaged; default: "hdnn-h256l10 hdnn-h128l10" (mini:
                        # the second is trained anyway), dnn-h2048l6 (ami)
+teacher_smbr=false     # true: the teacher goes through sMBR before it gives soft labels
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
@@ -257,11 +258,37 @@ if run_stage 6 "teacher and students by cross-entropy"; then
   wait_jobs
 fi
 
+# Alignment and denominator lattices of a network, for its sequence training.
+prepare_smbr() {
+  steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$lang" "$exp/$1" "$exp/${1}_ali"
+  steps_py/make_denlats.sh --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --max-active "$den_max_active" \
+    "$netdata/train" "$lang" "$exp/$1" "$exp/${1}_denlats"
+}
+
+# Sequence training of a network, smoothed by the teacher where it was distilled.
+train_smbr() {
+  local smoothing=(--smooth-ce "$smooth")
+  case $1 in *_kd*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;; esac
+  if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
+  steps_py/train_smbr.sh --cmd "$cuda_cmd" --seed "$seed" --device "$device" --num-procs "$num_procs" \
+    --learn-rate "$smbr_learn_rate" --train-opts "--num-threads $threads" ${smoothing[@]+"${smoothing[@]}"} \
+    "$netdata/train" "$lang" "$exp/$1" "$exp/${1}_ali" "$exp/${1}_denlats" "$exp/${1}_smbr"
+}
+
 teacher_dirs=
-for network in $teacher; do teacher_dirs="$teacher_dirs $exp/$network"; done
+for network in $teacher; do
+  if [ "$teacher_smbr" = true ]; then network=${network}_smbr; fi
+  teacher_dirs="$teacher_dirs $exp/$network"
+done
 teacher_dirs=${teacher_dirs# }
-soft=$exp/soft_${teacher// /+}
+soft=${teacher_dirs//"$exp/"/}
+soft=$exp/soft_${soft// /+}
 if run_stage 7 "soft labels of the teacher" && [ -n "$kd_networks" ]; then
+  if [ "$teacher_smbr" = true ]; then
+    for network in $teacher; do prepare_smbr "$network"; done
+    for network in $teacher; do in_background train_smbr "$network"; done
+    wait_jobs
+  fi
   highest=$(printf '%s\n' $temperatures | sort -g | tail -n 1)
   steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" --temperature "$highest" \
     "$netdata/train" "$teacher_dirs" "$soft"
@@ -294,30 +321,26 @@ if [ "$smbr" = all ]; then
   for dir in "${model_dirs[@]}"; do smbr="$smbr $(basename "$dir")"; done
 fi
 
-if run_stage 9 "alignments and denominator lattices"; then
+smbr_dirs=()
+if [ "$teacher_smbr" = true ] && [ -n "$kd_networks" ]; then # stage 7 has trained these
+  others=
+  for network in $teacher; do smbr_dirs+=("$exp/${network}_smbr"); done
   for name in $smbr; do
-    steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$lang" "$exp/$name" "$exp/${name}_ali"
-    steps_py/make_denlats.sh --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --max-active "$den_max_active" \
-      "$netdata/train" "$lang" "$exp/$name" "$exp/${name}_denlats"
+    case " $teacher " in *" $name "*) ;; *) others="$others $name" ;; esac
   done
+  smbr=$others
 fi
 
-smbr_dirs=()
+if run_stage 9 "alignments and denominator lattices"; then
+  for name in $smbr; do prepare_smbr "$name"; done
+fi
+
 for name in $smbr; do smbr_dirs+=("$exp/${name}_smbr"); done
 if run_stage 10 "sequence training (sMBR)"; then
-  for name in $smbr; do
-    case $name in
-      *_kd*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;;
-      *) smoothing=(--smooth-ce "$smooth") ;;
-    esac
-    if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
-    in_background steps_py/train_smbr.sh --cmd "$cuda_cmd" --seed "$seed" --device "$device" --num-procs "$num_procs" \
-      --learn-rate "$smbr_learn_rate" --train-opts "--num-threads $threads" "${smoothing[@]}" \
-      "$netdata/train" "$lang" "$exp/$name" "$exp/${name}_ali" "$exp/${name}_denlats" "$exp/${name}_smbr"
-  done
+  for name in $smbr; do in_background train_smbr "$name"; done
   wait_jobs
 fi
-model_dirs+=("${smbr_dirs[@]}")
+model_dirs+=(${smbr_dirs[@]+"${smbr_dirs[@]}"})
 
 if [ "$adapt" = none ]; then adapt=; fi
 if [ "$adapt" = chain ]; then
