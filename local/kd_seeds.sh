@@ -57,6 +57,17 @@ for q in $hard_weights; do systems+=("kd_q${q}_t1 $q 1"); done
 for t in $temperatures; do
   if [ "$t" != 1 ]; then systems+=("kd_q0_t$t 0 $t"); fi
 done
+if [ ${#systems[@]} -gt 1 ]; then # seen here, not after hours of training by cross-entropy
+  for part in $teacher; do
+    case $part in
+      *:*) break ;; # an rspecifier
+    esac
+    if [ ! -d "$part" ]; then
+      echo "$0: the teacher $part is no directory; make it with steps_py/make_soft_labels.sh, or give a model directory" >&2
+      exit 1
+    fi
+  done
+fi
 mkdir -p "$exp"
 for seed in $seeds; do
   for system in "${systems[@]}"; do

@@ -1,4 +1,4 @@
-"""local/smbr_seeds.sh: what it trains, what it calls it, and that nothing is done twice."""
+"""local/smbr_seeds.sh and kd_seeds.sh: what they train, what they call it, and that nothing is done twice or in vain."""
 
 import shutil
 from pathlib import Path
@@ -80,3 +80,20 @@ def test_a_model_that_is_not_there(recipe: Path, kaldi_fixture: Path) -> None:
     done = seeds(recipe, kaldi_fixture / "graph", model="exp/gone_s1")
     assert (done.returncode, done.stdout) == (1, "")
     assert "exp/gone_s1/final.safetensors does not exist" in done.stderr
+
+
+def test_distillation_without_its_teacher(tmp_path: Path) -> None:
+    """Refused before the students by cross-entropy are trained."""
+    for name in ("local", "steps_py"):
+        (tmp_path / name).symlink_to(fixture_recipe.REPOSITORY / name)
+    for name in ("data/train_tr90/feats.scp", "data/train_cv10/feats.scp", "exp/ali/ali.1.gz", "exp/graph/HCLG.fst"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "exp/dnn").mkdir()
+    teacher = "exp/dnn exp/soft"
+    done = fixture_recipe.step(
+        tmp_path, "../local/kd_seeds.sh", "data", "lang", "exp/ali", "exp/graph", teacher, "exp/kd"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the teacher exp/soft is no directory; make it with steps_py/make_soft_labels.sh" in done.stderr
+    assert not (tmp_path / "exp/kd").exists()
