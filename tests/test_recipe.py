@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 OPTIONS = ["--corpus", "mini", "--hours-train", "0.1", "--networks", "", "--max-iters", "4", "--nj", "2"]
 OPTIONS += ["--teacher", "dnn-h64l2", "--kd-networks", "hdnn-h32l4", "--smbr", "hdnn-h32l4_kd"]
 OPTIONS += ["--online-networks", "hdnn-h32l4"]
+SMBR_TEACHER = ["--teacher-smbr", "true", "--smbr", "hdnn-h32l4_kd_smbrteacher"]
 
 
 def recipe(folder: Path, *options: str, kaldi_root: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -51,7 +52,7 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     pytest.importorskip("k2")
     pytest.importorskip("kaldi_hmm_gmm")
     pytest.importorskip("vosk")
-    done = recipe(folder, "--teacher-smbr", "true")
+    done = recipe(folder, *SMBR_TEACHER)
     assert done.returncode == 0, done.stderr[-3000:]
     exp = folder / "exp/mini"
     # The student learnt from the teacher as it was after sMBR.
@@ -63,12 +64,18 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert [cells[:2] for cells in table] == [
         ["DNN-H64L2", "CE"],
-        ["hdnn-h32l4_kd", "KD q=0 T=1"],
+        ["hdnn-h32l4_kd_smbrteacher", "KD q=0 T=1"],
         ["dnn-h64l2_smbr", "CE + sMBR p=0.2 (CE)"],
-        ["hdnn-h32l4_kd_smbr", "KD q=0 T=1 + sMBR p=0.2 (KD)"],
-        ["hdnn-h32l4_kd_smbr_adapt", "KD q=0 T=1 + sMBR p=0.2 (KD) + adapted (CE, gates)"],
+        ["hdnn-h32l4_kd_smbrteacher_smbr", "KD q=0 T=1 + sMBR p=0.2 (KD)"],
+        ["hdnn-h32l4_kd_smbrteacher_smbr_adapt", "KD q=0 T=1 + sMBR p=0.2 (KD) + adapted (CE, gates)"],
     ]
-    chain = ("dnn-h64l2", "hdnn-h32l4_kd", "dnn-h64l2_smbr", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt")
+    chain = (
+        "dnn-h64l2",
+        "hdnn-h32l4_kd_smbrteacher",
+        "dnn-h64l2_smbr",
+        "hdnn-h32l4_kd_smbrteacher_smbr",
+        "hdnn-h32l4_kd_smbrteacher_smbr_adapt",
+    )
     for directory, cells in zip(chain, table, strict=True):
         weight, penalty = cells[6].split(", ")
         for part, wer in zip(("dev", "eval"), map(float, cells[-2:]), strict=True):
@@ -78,7 +85,7 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
             assert float(re.search(r"%WER ([0-9.]+)", text)[1]) == wer  # type: ignore[index]  # None fails the test too
     for figure in ("training.png", "wer.png"):
         assert (exp / figure).read_bytes().startswith(b"\x89PNG")
-    assert "hdnn-h32l4_kd_smbr_adapt" in (exp / "report.html").read_text()
+    assert "hdnn-h32l4_kd_smbrteacher_smbr_adapt" in (exp / "report.html").read_text()
     # The student for on-line use was exported, and the exports hear what our decoder hears. A word is half a point of
     # these few, and such a poor model's close calls differ; tests/test_mini_export.py has the whole mini corpus.
     online = exp / "hdnn-h32l4_online"
@@ -95,11 +102,11 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     assert abs(wers["onnx-int8"] - same) < 4
     assert -12 < wers["vosk"] - same < 6  # its own beams and scale, which such a poor model may gain by
     # A stage can be repeated, and what is there is not made again.
-    trained = (exp / "hdnn-h32l4_kd/final.safetensors").stat().st_mtime_ns
-    again = recipe(folder, "--teacher-smbr", "true", "--stage", "13", "--stop-stage", "13")
+    trained = (exp / "hdnn-h32l4_kd_smbrteacher/final.safetensors").stat().st_mtime_ns
+    again = recipe(folder, *SMBR_TEACHER, "--stage", "13", "--stop-stage", "13")
     assert again.returncode == 0
     assert rows[0] in again.stdout
-    assert (exp / "hdnn-h32l4_kd/final.safetensors").stat().st_mtime_ns == trained
+    assert (exp / "hdnn-h32l4_kd_smbrteacher/final.safetensors").stat().st_mtime_ns == trained
     # A missing input stops the stage with a status and a line that says where to go on.
     (folder / "data/mini/fbank/dev/feats.scp").unlink()
     broken = recipe(folder, "--stage", "12", "--stop-stage", "12")

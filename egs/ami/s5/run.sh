@@ -294,12 +294,13 @@ if run_stage 7 "soft labels of the teacher" && [ -n "$kd_networks" ]; then
     "$netdata/train" "$teacher_dirs" "$soft"
 fi
 
-# The students' directories: <network>_kd, and with _q<q> and _t<T> where these are not 0 and 1.
+# The students' directories: <network>_kd, _kd_smbrteacher after --teacher-smbr, and with _q<q> and _t<T> where these are not 0 and 1.
 kd_dirs=()
 for network in $kd_networks; do
   for q in $hard_weights; do
     for t in $temperatures; do
       name=${network}_kd
+      if [ "$teacher_smbr" = true ]; then name=${name}_smbrteacher; fi
       if [ "$q" != 0 ]; then name=${name}_q$q; fi
       if [ "$t" != 1 ]; then name=${name}_t$t; fi
       kd_dirs+=("$exp/$name")
