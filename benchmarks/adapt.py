@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdnn_nnet.adapt.store import AdaptDir
-from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.options import OptionParser, run
 from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
 from hdnn_nnet.score.figures import pyplot, save
 from hdnn_nnet.score.summary import mean_and_spread, without_seed

@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional
 
-from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.nn.config import NetworkConfig, parse_name
-from hdnn_nnet.nn.loss import SoftmaxCrossEntropy
-from hdnn_nnet.nn.networks import HighwayDNN, build_network
-from hdnn_nnet.train.loop import choose_parameters
+from hdnn_nnet.nn.losses import SoftmaxCrossEntropy
+from hdnn_nnet.nn.networks import HighwayDNN, build_network, choose_parameters
+from hdnn_nnet.options import OptionParser, run
 
 FEAT_DIM, SPLICE, MINIBATCH, RATE = 40, 5, 256, 1e-7
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 
-from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.options import OptionParser, run
 
 FEAT_DIM, SPLICE = 40, 5
 
@@ -32,10 +32,10 @@ def ours(name: str, pdfs: int, frames: int, minibatch: int, precision: str) -> t
     """Frames per second of our training loop's steps and of the forward program's computation."""
     import torch
 
-    from hdnn_nnet.bin.forward import compute
+    from hdnn_nnet.commands.forward import compute
+    from hdnn_nnet.device.precision import choose_dtype
     from hdnn_nnet.nn.config import NetworkConfig, parse_name
     from hdnn_nnet.nn.networks import build_network
-    from hdnn_nnet.precision import choose_dtype
     from hdnn_nnet.train.criteria import CrossEntropy
     from hdnn_nnet.train.frames import FrameShuffler, Minibatch
     from hdnn_nnet.train.sgd import Sgd
@@ -163,9 +163,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import torch
 
+    from hdnn_nnet.device.precision import choose_dtype
     from hdnn_nnet.nn.config import NetworkConfig, parse_name
     from hdnn_nnet.nn.networks import build_network
-    from hdnn_nnet.precision import choose_dtype
 
     torch.set_num_threads(options.threads)
     dtype = choose_dtype(options.precision, torch.device("cpu")) or torch.float32

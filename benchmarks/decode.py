@@ -2,7 +2,7 @@
 
     python3 benchmarks/decode.py [options] exp/mono/final.mdl exp/mono/graph/HCLG.fst ark:loglikes.ark
 
-The log-likelihoods are those that `python3 -m hdnn_nnet.bin.forward model data ark:loglikes.ark` writes. They take turns,
+The log-likelihoods are those that `python3 -m hdnn_nnet.commands.forward model data ark:loglikes.ark` writes. They take turns,
 one thread each; times are user plus system seconds of the whole process, so that other work on the machine counts
 little, with the time to start and to read the graph given apart (from a run on one utterance).
 """
@@ -19,18 +19,18 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 
-from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.lattice_best import best_paths
-from hdnn_nnet.kaldi.lattice_table import read_lattices
 from hdnn_nnet.kaldi.tables import read_matrices
+from hdnn_nnet.lattice.best_path import best_paths
+from hdnn_nnet.lattice.table import read_lattices
+from hdnn_nnet.options import OptionParser, run
 
 logger = logging.getLogger(__name__)
 
 
 def decoders() -> dict[str, list[str]]:
     """Commands of the decoders at hand."""
-    found = {"k2": [sys.executable, "-m", "hdnn_nnet.bin.latgen"]}
+    found = {"k2": [sys.executable, "-m", "hdnn_nnet.commands.latgen"]}
     root = os.environ.get("KALDI_ROOT", "")
     kaldi = Path(root) / "src/bin/latgen-faster-mapped"
     if root and kaldi.exists():

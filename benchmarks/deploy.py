@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.export.measure import measure
-from hdnn_nnet.recognise.load import RUNTIMES, Choices, load_recogniser
+from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.runtime.load import RUNTIMES, Choices, load_recogniser
+from hdnn_nnet.runtime.measure import measure
 
 logger = logging.getLogger(__name__)
 NAMES = {"torch": "PyTorch", "onnx": "ONNX fp32", "onnx-int8": "ONNX int8", "vosk": "Vosk"}

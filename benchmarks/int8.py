@@ -15,19 +15,19 @@ import numpy as np
 import onnx
 import torch
 
-from hdnn_nnet.bin.forward import compute, model_features
-from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.commands.forward import compute, model_features
 from hdnn_nnet.decode.decoder import Decoder
 from hdnn_nnet.export.onnx_graph import build
 from hdnn_nnet.export.onnx_session import OnnxModel
 from hdnn_nnet.export.quantise import quantise
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.kaldi.graph_dir import check_graph
-from hdnn_nnet.kaldi.lattice import AnyLattice
+from hdnn_nnet.graph.graph_dir import check_graph
 from hdnn_nnet.kaldi.symbols import SymbolTable
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.model_dir import load_model
-from hdnn_nnet.prior import counts_path, read_log_prior
+from hdnn_nnet.lattice.types import AnyLattice
+from hdnn_nnet.nn.model_dir import load_model
+from hdnn_nnet.nn.prior import counts_path, read_log_prior
+from hdnn_nnet.options import OptionParser, run
 from hdnn_nnet.score.sweep import Combination, combinations, sweep
 from hdnn_nnet.score.text import read_text
 from hdnn_nnet.score.wer import compute_wer

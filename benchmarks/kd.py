@@ -18,16 +18,15 @@ import kaldiio
 import numpy as np
 import torch
 
-from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.device.precision import PRECISIONS, choose_dtype
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter, SparsePosteriors
-from hdnn_nnet.model_dir import save_model
 from hdnn_nnet.nn.config import NetworkConfig, parse_name
+from hdnn_nnet.nn.model_dir import save_model
 from hdnn_nnet.nn.networks import build_network
-from hdnn_nnet.precision import PRECISIONS, choose_dtype
-from hdnn_nnet.train.criteria import CrossEntropy, KnowledgeDistillation
+from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.train.criteria import Criterion, CrossEntropy, KnowledgeDistillation
 from hdnn_nnet.train.frames import FrameShuffler
-from hdnn_nnet.train.loop import Criterion
 from hdnn_nnet.train.sgd import Sgd
 from hdnn_nnet.train.soft_labels import sparsify
 from hdnn_nnet.train.soft_sources import OnTheFly, open_stored

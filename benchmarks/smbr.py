@@ -29,14 +29,15 @@ import kaldiio
 import numpy as np
 
 from benchmarks.ce import FEAT_DIM, SPLICE, Nnet1
-from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import alignment_files, read_alignments, write_alignments, write_counts
-from hdnn_nnet.kaldi.lattice import COMPACT_ARC, CompactLattice, cumulative
-from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
 from hdnn_nnet.kaldi.tables import read_matrices, read_scp
 from hdnn_nnet.kaldi.topology import HmmState, HmmTopology
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
+from hdnn_nnet.lattice.types import COMPACT_ARC, CompactLattice
+from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.ragged import cumulative
 
 STAGES = ("read", "arcs", "forward", "lattice", "backward")
 
@@ -154,11 +155,11 @@ def ours(problem: Problem, name: str, engine: str, batch_size: int, silence: tup
     """Seconds of every stage of an epoch."""
     import torch
 
+    from hdnn_nnet.device.precision import choose_dtype
+    from hdnn_nnet.lattice.arcs import lattice_arcs
     from hdnn_nnet.nn.config import NetworkConfig, parse_name
     from hdnn_nnet.nn.networks import build_network
-    from hdnn_nnet.precision import choose_dtype
-    from hdnn_nnet.prior import read_log_prior
-    from hdnn_nnet.sequence.arcs import lattice_arcs
+    from hdnn_nnet.nn.prior import read_log_prior
     from hdnn_nnet.sequence.batch import make_batch
     from hdnn_nnet.sequence.objectives import SequenceOptions, sequence_loss
     from hdnn_nnet.train.sgd import Sgd

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.smbr import one_state_model, sausage
-from hdnn_nnet.cli import OptionParser, run
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.options import OptionParser, run
 
 PDFS = 3927
 
@@ -33,7 +33,7 @@ def measure(words: int, engine: str) -> dict[str, float]:
     """One pass in this process."""
     import torch
 
-    from hdnn_nnet.sequence.arcs import lattice_arcs
+    from hdnn_nnet.lattice.arcs import lattice_arcs
     from hdnn_nnet.sequence.batch import make_batch
     from hdnn_nnet.sequence.objectives import SequenceOptions, evaluate
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,3 +42,10 @@ def copy_file(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> N
     """Copy a file's content atomically."""
     with atomic_path(path) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Copy files that exist, each atomically."""
+    for name in names:
+        if (source / name).exists() and source.resolve() != target.resolve():
+            copy_file(source / name, target / name)

@@ -1,125 +1,177 @@
-"""Command lines in Kaldi's style: `--a-b value` or `--a-b=value`, `--config FILE`, messages on stderr."""
+"""The command `hdnn`: a table of its subcommands, which are imported only when they are called."""
 
-import argparse
-import itertools
+import difflib
+import importlib
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from hdnn_nnet import __version__
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.malloc import keep_freed_memory
+from hdnn_nnet.options import OptionParser, from_args, parse
 
-_BOOLEANS = {"true", "t", "1", "yes", "false", "f", "0", "no"}
+#: name -> (module in hdnn_nnet.commands, what it does)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train ce": ("train_ce", "train a network by cross-entropy"),
+    "train kd": ("train_kd", "distil a teacher into a student"),
+    "train smbr": ("train_smbr", "train on lattices by sMBR, MPFE or MMI"),
+    "train mono": ("train_mono", "train a monophone GMM"),
+    "torchrun": ("torchrun", "a training in several processes or on several machines"),
+    "adapt": ("adapt", "adapt a network to speakers"),
+    "forward": ("forward", "log-likelihoods for a Kaldi decoder"),
+    "latgen": ("latgen", "decode log-likelihoods to lattices"),
+    "transcribe": ("transcribe", "sound files to words"),
+    "soft-labels": ("soft_labels", "store a teacher's posteriors"),
+    "prior-counts": ("prior_counts", "expected pdf counts of a network"),
+    "align nnet": ("align_nnet", "forced alignment by a network"),
+    "align gmm": ("align_gmm", "forced alignment by a GMM"),
+    "mkgraph": ("mkgraph", "make a decoding graph"),
+    "lattice labels": ("lattice_labels", "best paths as frame labels with confidences"),
+    "score": ("score", "WER over LM weights and penalties"),
+    "best-wer": ("best_wer", "best WER of decode directories"),
+    "wer-table": ("wer_table", "table of models and their WER"),
+    "ctm": ("ctm", "words with times, for sclite"),
+    "report": ("report", "results as one HTML page"),
+    "plot training": ("plot_training", "training curves"),
+    "plot wer": ("plot_wer", "WER against parameters"),
+    "export nnet3": ("export_nnet3", "to Kaldi nnet3 and Vosk"),
+    "export onnx": ("export_onnx", "to ONNX, float and 8-bit"),
+    "import nnet1": ("import_nnet1", "from Kaldi's nnet1"),
+    "feats make": ("feats_make", "MFCC or log-mel features"),
+    "data split": ("data_split", "split a data directory into jobs"),
+    "data split-tr-cv": ("data_split_tr_cv", "split off cross-validation data"),
+    "lang dict": ("lang_dict", "pronunciation dictionary"),
+    "lang prepare": ("lang_prepare", "lang directory from a dictionary"),
+    "lang train-lm": ("lang_train_lm", "n-gram language model"),
+    "lang format-lm": ("lang_format_lm", "G.fst from an ARPA model"),
+    "lang unigram": ("lang_unigram", "lang directory with a unigram of transcripts"),
+    "check lattices": ("check_lattices", "is every utterance decoded?"),
+    "check utterances": ("check_utterances", "is every utterance still there?"),
+    "collect adapt": ("collect_adapt", "complete adapted parameters after their jobs"),
+    "collect ali": ("collect_ali", "complete an alignment directory after its jobs"),
+    "collect counts": ("collect_counts", "sum pdf counts of jobs"),
+    "collect feats": ("collect_feats", "complete features after their jobs"),
+    "collect lattices": ("collect_lattices", "complete denominator lattices after their jobs"),
+    "collect soft-labels": ("collect_soft_labels", "complete soft labels after their jobs"),
+}
+_TOP = "usage: hdnn COMMAND [options] ...\n       hdnn COMMAND --help\n       hdnn --version\n"
 
 
-def kaldi_bool(text: str) -> bool:
-    """`true` or `false`, as Kaldi's option parser takes them."""
-    if text.lower() in ("true", "t", "1", "yes"):
-        return True
-    if text.lower() in ("false", "f", "0", "no"):
-        return False
-    raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
+def find(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The command that a command line begins with, and the words after it.
 
-
-class OptionParser(argparse.ArgumentParser):
-    """argparse with Kaldi's manners.
-
-    A wrong option prints the usage and exits with 1; abbreviations are refused; `--config FILE` reads options from
-    lines such as `--beam=13.0`, `beam=13.0` or `beam 13.0` (`#` starts a comment); the command line wins over the file.
-    A boolean option (`type=kaldi_bool`) may be given without a value, which means true.
+    Raises:
+        HdnnError: no such command.
     """
-
-    def __init__(self, prog: str, description: str, **kwargs) -> None:
-        super().__init__(
-            prog=prog,
-            description=description,
-            allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-            **kwargs,
-        )
-        self.add_argument("--config", metavar="FILE", help="read options from FILE")
-        self.add_argument("--verbose", type=int, default=0, help="1 shows debugging messages")
-
-    def add_bool(self, name: str, default: bool, help: str) -> None:
-        """Add a Kaldi boolean: `--name`, `--name=true`, `--name false`."""
-        self.add_argument(name, type=kaldi_bool, nargs="?", const=True, default=default, metavar="BOOL", help=help)
-
-    def _with_value(self, word: str, following: str) -> str:
-        """A boolean option without a value gets `=true`, so that it does not take the positional argument behind it."""
-        action = self._option_string_actions.get(word)
-        if action is None or action.type is not kaldi_bool or action.nargs != "?":
-            return word
-        return word if following.lower() in _BOOLEANS else f"{word}=true"
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(1, f"{self.prog}: error: {message}\n")
-
-    def parse_args(  # type: ignore[override]  # one signature instead of argparse's overloads
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        arguments = list(sys.argv[1:] if args is None else args)
-        # Options of the files come first, so that the later command line overrides them.
-        expanded = [option for path in _config_paths(arguments) for option in read_config(path)] + arguments
-        expanded = [self._with_value(a, b) for a, b in itertools.zip_longest(expanded, expanded[1:], fillvalue="")]
-        return super().parse_args(expanded, namespace)
+    for count in (2, 1):
+        name = " ".join(words[:count])
+        if len(words) >= count and name in COMMANDS:
+            return name, list(words[count:])
+    name = " ".join(words[: 2 if _family(words[0]) else 1])
+    near = difflib.get_close_matches(name, COMMANDS, 3)
+    raise HdnnError(f"no command {name!r}; " + (f"did you mean {' or '.join(near)}?" if near else "see hdnn --help"))
 
 
-def add_job_options(parser: OptionParser) -> None:
-    """`--num-jobs` and `--job`, for programs that do one part of the work."""
-    parser.add_argument("--num-jobs", type=int, default=1, help="parts the utterances are cut into")
-    parser.add_argument("--job", type=int, default=1, help="which part, from 1")
+def _family(word: str) -> list[str]:
+    """Commands of two words that begin with this one."""
+    return [name for name in COMMANDS if name.startswith(word + " ")]
 
 
-def part_of(items: Sequence[str], args: argparse.Namespace) -> Sequence[str]:
-    """The items of job `args.job` of `args.num_jobs`: contiguous parts of about equal size."""
-    if not 1 <= args.job <= args.num_jobs:
-        raise HdnnError(f"--job {args.job} is not between 1 and --num-jobs {args.num_jobs}")
-    first, last = (len(items) * part // args.num_jobs for part in (args.job - 1, args.job))
-    return items[first:last]
+def _listing(names: Sequence[str]) -> str:
+    width = max(map(len, names))
+    return "".join(f"  {name.ljust(width)}  {COMMANDS[name][1]}\n" for name in names)
 
 
-def _config_paths(arguments: Sequence[str]) -> list[str]:
-    paths = [a.split("=", 1)[1] for a in arguments if a.startswith("--config=")]
-    return paths + [b for a, b in itertools.pairwise(arguments) if a == "--config"]
+def load(name: str) -> Any:
+    """The module of a command."""
+    return importlib.import_module(f"hdnn_nnet.commands.{COMMANDS[name][0]}")
 
 
-def read_config(path: str | os.PathLike[str]) -> list[str]:
-    """Options of a Kaldi configuration file as command-line words."""
+def parser(name: str, prog: str = "") -> OptionParser:
+    """The parser of a command."""
+    module = load(name)
+    return OptionParser(prog or f"hdnn {name}", module.Options, module.__doc__ or "", module.EXAMPLE)
+
+
+def call(name: str, argv: Sequence[str]) -> int:
+    """Run a command in this process; gives its status.
+
+    Raises:
+        HdnnError: bad input.
+        SystemExit: a wrong option (status 1), or `--help`.
+    """
+    module = load(name)
+    if not hasattr(module, "Options"):  # hands its words on to another program
+        return module.main(list(argv)) or 0
+    made = parser(name)
+    args = made.parse_args(argv)
+    if args.verbose:
+        logging.getLogger().setLevel(logging.DEBUG)
+    return module.main(from_args(module.Options, args)) or 0
+
+
+def check(argv: Sequence[str]) -> int:
+    """`hdnn --check COMMAND ...`: only look at options and number of arguments; one line on stderr where they are wrong."""
+    name, words = find(argv)
+    made = parser(name)
+    made.print_usage = lambda file=None: None  # type: ignore[method-assign]  # the caller has a usage of its own
+    from_args(made.made_for, made.parse_args(words))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """The console script."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(f"{_TOP}\ncommands:\n{_listing(list(COMMANDS))}", end="", file=sys.stdout if words else sys.stderr)
+        sys.exit(0 if words else 1)
+    if words[0] == "--version":
+        print(f"hdnn_nnet {__version__}")
+        sys.exit(0)
+    if words[0] == "--check":
+        leave(lambda: check(words[1:]), "hdnn")
+    if words[0] == "--options":  # for the --help of a step
+        leave(lambda: print_options(words[1:]), "hdnn")
+    if _family(words[0]) and (len(words) == 1 or words[1] in ("--help", "-h")):
+        print(f"commands:\n{_listing(_family(words[0]))}", end="", file=sys.stdout if len(words) > 1 else sys.stderr)
+        sys.exit(0 if len(words) > 1 else 1)
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise HdnnError(f"cannot read the configuration file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise HdnnError(f"{path} is no text file; is it the right --config?") from error
-    options: list[str] = []
-    for number, line in enumerate(lines, 1):
-        # The value is the rest of the line, spaces included, as in Kaldi; quotes around it are taken off.
-        match = re.fullmatch(r"(?:--)?([A-Za-z][\w-]*)(?:\s*=\s*|\s+|$)(.*)", line.partition("#")[0].strip())
-        if match:
-            name, value = match[1].replace("_", "-"), match[2].strip()
-            if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-                value = value[1:-1]
-            options.append(f"--{name}={value}" if value else f"--{name}")
-        elif line.partition("#")[0].strip():
-            raise HdnnError(f"{path}, line {number}: expected --option=value, found {line.strip()}")
-    return options
+        name, rest = find(words)
+    except HdnnError as error:
+        print(f"hdnn: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    leave(lambda: call(name, rest), f"hdnn {name}")
 
 
-def run(main: Callable[[Sequence[str] | None], int | None], prog: str, argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a program's `main` and leave the process with its status.
+def print_options(argv: Sequence[str]) -> int:
+    """`hdnn --options COMMAND`: the options alone, in their groups, without positional arguments."""
+    made = parser(find(argv)[0])
+    sections = made.format_help().split("\n\n")
+    print(
+        "\n\n".join(s.rstrip() for s in sections if ":\n" in s and not s.startswith(("usage", "positional", "example")))
+    )
+    return 0
+
+
+def transcribe() -> NoReturn:
+    """The console script `hdnn-transcribe`."""
+    main(["transcribe", *sys.argv[1:]])
+
+
+def leave(work: Callable[[], int | None], prog: str) -> NoReturn:
+    """Do the work of a program and leave the process with its status.
 
     HdnnError and operating-system errors become one line on stderr and status 1; an interrupt gives 130.
     A reader that closed our pipe is an error (141), never a silent success: in Kaldi's pipes nothing else would tell.
     """
+    from hdnn_nnet.device.memory import keep_freed_memory
+
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format=f"%(levelname)s ({prog}) %(message)s", stream=sys.stderr)
     try:
-        status = main(argv) or 0
+        status = work() or 0
         sys.stdout.flush()
     except HdnnError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
@@ -136,3 +188,12 @@ def run(main: Callable[[Sequence[str] | None], int | None], prog: str, argv: Seq
         print(f"{prog}: error: {where}{error.strerror or error}", file=sys.stderr)
         status = 1
     sys.exit(status)
+
+
+def script(options: type, main: Callable[[Any], int | None], prog: str, description: str) -> NoReturn:
+    """Run a program that is no subcommand (of local/ or benchmarks/) with the manners of one."""
+
+    def work() -> int | None:
+        return main(parse(options, prog=prog, description=description))
+
+    leave(work, prog)

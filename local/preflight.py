@@ -16,7 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.cli import script
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import option
 
 PROGRAM = "preflight.py"
 
@@ -171,25 +173,32 @@ def s5_gaps(folder: str) -> Iterator[Gap]:
             return
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser(PROGRAM, __doc__ or "")
-    parser.add_argument("--corpus", choices=("mini", "ami"), default="mini", help="what will be run")
-    parser.add_argument("--toolkit", choices=("python", "kaldi"), default="python", help="as of run.sh")
-    parser.add_argument("--amicorpus", default="", help="as of run.sh")
-    parser.add_argument("--annotations", default="", help="as of run.sh")
-    parser.add_argument("--kaldi-s5-dir", default="", help="as of run.sh")
-    parser.add_argument("--device", default="auto", help="as of run.sh")
-    parser.add_argument("--cmd", action="append", default=[], help="a launcher; the last one is that of training")
-    args = parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """What will be run, as of run.sh."""
 
-    gaps = [*python_gaps(args.toolkit), *queue_gaps(args.cmd), *gpu_gaps(args.device, args.cmd, args.corpus)]
-    gaps += disk_gaps(Path.cwd(), DISK[args.corpus])
-    if args.toolkit == "kaldi":
+    corpus: str = option("mini", "what will be run", choices=("mini", "ami"))
+    toolkit: str = option("python", "as of run.sh", choices=("python", "kaldi"))
+    amicorpus: str = option("", "as of run.sh")
+    annotations: str = option("", "as of run.sh")
+    kaldi_s5_dir: str = option("", "as of run.sh")
+    device: str = option("auto", "as of run.sh")
+    cmd: tuple[str, ...] = option((), "a launcher; the last one is that of training", nargs="*")
+
+
+def main(options: Options) -> int:
+    gaps = [
+        *python_gaps(options.toolkit),
+        *queue_gaps(options.cmd),
+        *gpu_gaps(options.device, options.cmd, options.corpus),
+    ]
+    gaps += disk_gaps(Path.cwd(), DISK[options.corpus])
+    if options.toolkit == "kaldi":
         gaps += kaldi_gaps(os.environ.get("KALDI_ROOT", ""))
-    if args.kaldi_s5_dir:
-        gaps += s5_gaps(args.kaldi_s5_dir)
+    if options.kaldi_s5_dir:
+        gaps += s5_gaps(options.kaldi_s5_dir)
     else:
-        gaps += corpus_gaps(args.corpus, args.amicorpus, args.annotations)
+        gaps += corpus_gaps(options.corpus, options.amicorpus, options.annotations)
     for gap in gaps:
         print(f"{PROGRAM}: {'missing' if gap.fatal else 'warning'}: {gap.what}; {gap.remedy}", file=sys.stderr)
     fatal = sum(gap.fatal for gap in gaps)
@@ -199,4 +208,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run(main, PROGRAM)
+    script(Options, main, PROGRAM, __doc__ or "")

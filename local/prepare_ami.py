@@ -10,13 +10,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from ami_annotations import Segment, meeting_agents, read_meeting
 from hdnn_nnet.atomic import write_text
-from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.cli import script
 from hdnn_nnet.errors import HdnnError
-from kaldi_data import Recording, Utterance, write_data_dir
+from hdnn_nnet.kaldi.data_writer import Recording, Utterance, write_data_dir
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import argument, option
+from local.ami_annotations import Segment, meeting_agents, read_meeting
 
 SETS = {"train": "train", "dev": "dev", "eval": "test"}  # our name to lhotse's
 SAMPLE_RATE = 16000
@@ -125,21 +128,26 @@ def read_meetings(
     return segments, odd
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Data."""
+
+    directories: tuple[Path, ...] = argument("[<audio-dir>] <annotations-dir> <data-dir>", nargs="+")
+    mic: str = option("ihm", "microphones; only ihm (individual headsets) is known", choices=("ihm",))
+    nj: int = option(1, "parallel processes", at_least=1)
+    max_words_per_segment: int = option(0, "split longer ones at commas; 0: never", at_least=0)
+    extra_train_meetings: str = option("", "such as IB4005, which is in no official set")
+    annotations_only: bool = option(False, "take all meetings, with or without audio; write no wav.scp")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.directories) != (2 if self.annotations_only else 3):
+            raise HdnnError("expected <audio-dir> <annotations-dir> <data-dir>; no <audio-dir> with --annotations-only")
+
+
+def main(options: Options) -> None:
     """Write `<data-dir>/ihm/{train,dev,eval}`; the table of counts goes to stdout and `<data-dir>/ihm/counts.txt`."""
-    parser = OptionParser("prepare_ami.py", __doc__.split("\n")[0])
-    parser.add_argument("--mic", default="ihm", help="microphones; only ihm (individual headsets) is known")
-    parser.add_argument("--nj", type=int, default=1, help="parallel processes")
-    parser.add_argument("--max-words-per-segment", type=int, default=0, help="split longer ones at commas; 0: never")
-    parser.add_argument("--extra-train-meetings", default="", help="such as IB4005, which is in no official set")
-    parser.add_bool("--annotations-only", False, "take all meetings, with or without audio; write no wav.scp")
-    parser.add_argument("directories", nargs="+", help="[<audio-dir>] <annotations-dir> <data-dir>")
-    args = parser.parse_args(argv)
-    if args.mic != "ihm":
-        raise HdnnError(f"--mic {args.mic}: only ihm is known")
-    if len(args.directories) != (2 if args.annotations_only else 3):
-        parser.error("expected <audio-dir> <annotations-dir> <data-dir>; no <audio-dir> with --annotations-only")
-    *audio_dir, annotations, data_dir = map(Path, args.directories)
+    *audio_dir, annotations, data_dir = options.directories
 
     from lhotse.recipes.ami import PARTITIONS
 
@@ -147,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     audio = find_audio(audio_dir[0], odd) if audio_dir else {}
     durations = {key: duration_of(path) for key, path in audio.items()} if audio_dir else None
     partition = dict(PARTITIONS["full-corpus-asr"])
-    partition["train"] = [*partition["train"], *filter(None, args.extra_train_meetings.split(","))]
+    partition["train"] = [*partition["train"], *filter(None, options.extra_train_meetings.split(","))]
     known = {meeting for part in SETS.values() for meeting in partition[part]}
     present = {meeting for meeting, _ in audio}
     odd["recording of a meeting outside the partition"] += sum(meeting not in known for meeting, _ in audio)
@@ -157,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = []
     for name, part in SETS.items():
         meetings = [m for m in partition[part] if not audio_dir or m in present]
-        segments, odd_here = read_meetings(annotations, meetings, args.max_words_per_segment, args.nj)
+        segments, odd_here = read_meetings(annotations, meetings, options.max_words_per_segment, options.nj)
         odd += odd_here
         utterances = list(select(segments, durations, odd))
         if name != "train":
@@ -170,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             Recording(recording_id(meeting, channel), audio.get((meeting, channel)), f"{meeting}.Headset-{channel}")
             for meeting, channel in keys
         ]
-        directory = data_dir / args.mic / name
+        directory = data_dir / options.mic / name
         write_data_dir(directory, utterances, recordings)
         write_text(directory / "glm", GLM.read_text(encoding="utf-8"))
         words = sum(len(u.text.split()) for u in utterances)
@@ -181,11 +189,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise HdnnError(f"{annotations}: no utterance in any set; are these the annotations of this audio?")
     table = [f"{'set':<6}{'meetings':>9}{'speakers':>9}{'segments':>10}{'words':>9}{'hours':>8}", *rows]
     report = "\n".join(table + [f"odd: {count} x {kind}" for kind, count in sorted(odd.items()) if count]) + "\n"
-    write_text(data_dir / args.mic / "counts.txt", report)
+    write_text(data_dir / options.mic / "counts.txt", report)
     sys.stdout.write(report)
-    return 0
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # lhotse brings torch; the work is in processes, not threads
-    run(main, "prepare_ami.py")
+    script(Options, main, "prepare_ami.py", __doc__ or "")

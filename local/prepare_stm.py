@@ -2,13 +2,16 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.cli import script
 from hdnn_nnet.errors import HdnnError
-from kaldi_data import Recording, Utterance, write_data_dir
+from hdnn_nnet.kaldi.data_writer import Recording, Utterance, write_data_dir
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import argument, option
 
 
 class StmLine(NamedTuple):
@@ -55,15 +58,18 @@ def read_stm(path: Path, odd: Counter[str]) -> Iterator[StmLine]:
             yield StmLine(fields[0], fields[1], fields[2], start, end, " ".join(words))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write `<data-dir>`; recordings are `<audio-dir>/<file>.wav`, mono."""
-    parser = OptionParser("prepare_stm.py", __doc__)
-    parser.add_argument("--normalize", default="kaldi", choices=["kaldi", "upper", "none"], help="text normalisation")
-    parser.add_argument("stm", type=Path)
-    parser.add_argument("audio_dir", type=Path)
-    parser.add_argument("data_dir", type=Path)
-    args = parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Data."""
 
+    stm: Path = argument("transcripts")
+    audio_dir: Path = argument("directory with <file>.wav")
+    data_dir: Path = argument("data directory to write")
+    normalize: str = option("kaldi", "text normalisation", choices=("kaldi", "upper", "none"))
+
+
+def main(options: Options) -> None:
+    """Write `<data-dir>`; recordings are `<audio-dir>/<file>.wav`, mono."""
     import soundfile
     from lhotse.recipes.utils import normalize_text_ami
 
@@ -71,20 +77,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     durations: dict[str, float] = {}
     recordings: dict[str, Recording] = {}
     utterances: dict[str, Utterance] = {}
-    for line in read_stm(args.stm, odd):
+    for line in read_stm(options.stm, odd):
         if line.file not in recordings:
-            path = (args.audio_dir / f"{line.file}.wav").resolve()
+            path = (options.audio_dir / f"{line.file}.wav").resolve()
             try:
                 info = soundfile.info(path)
             except soundfile.SoundFileError as error:
-                raise HdnnError(f"{path}: not a readable sound file ({error}), but {args.stm} names it") from error
+                raise HdnnError(f"{path}: not a readable sound file ({error}), but {options.stm} names it") from error
             if info.channels != 1:
                 raise HdnnError(f"{path}: {info.channels} channels; only mono recordings are known here")
             durations[line.file] = info.frames / info.samplerate
             # sclite and Kaldi call the only channel A; some STM files call it 1.
             channel = "A" if line.channel == "1" else line.channel
             recordings[line.file] = Recording(line.file, path, line.file, channel)
-        text = normalize_text_ami(line.text, normalize=args.normalize)
+        text = normalize_text_ami(line.text, normalize=options.normalize)
         start, end = int(100 * line.start + 0.5), int(100 * min(line.end, durations[line.file]) + 0.5)
         if line.end > durations[line.file]:
             odd["line cut at the end of its recording"] += 1
@@ -98,15 +104,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             utterances[utterance.id] = utterance
     if not utterances:
-        raise HdnnError(f"{args.stm}: no transcribed line")
-    write_data_dir(args.data_dir, list(utterances.values()), recordings.values())
+        raise HdnnError(f"{options.stm}: no transcribed line")
+    write_data_dir(options.data_dir, list(utterances.values()), recordings.values())
     for kind, count in sorted(odd.items()):
         logging.info("odd: %d x %s", count, kind)
     words = sum(len(u.text.split()) for u in utterances.values())
     speakers = len({u.speaker for u in utterances.values()})
-    logging.info("%s: %d utterances, %d words, %d speakers", args.data_dir, len(utterances), words, speakers)
-    return 0
+    logging.info("%s: %d utterances, %d words, %d speakers", options.data_dir, len(utterances), words, speakers)
 
 
 if __name__ == "__main__":
-    run(main, "prepare_stm.py")
+    script(Options, main, "prepare_stm.py", __doc__ or "")

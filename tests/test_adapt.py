@@ -9,22 +9,23 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
-from small_task import DIM, PDFS, make
 
 from hdnn_nnet.adapt.labels import HardLabels
 from hdnn_nnet.adapt.loop import DIVERGED, GUARDED, NO_LABELS, TOO_FEW, AdaptOptions, adapt_speaker
 from hdnn_nnet.adapt.speaker import SpeakerData, read_speaker
 from hdnn_nnet.adapt.store import AdaptDir, file_name
 from hdnn_nnet.adapt.switch import SpeakerSwitch
-from hdnn_nnet.bin import adapt, collect_adapt, forward, split_data, train_ce
+from hdnn_nnet.commands import adapt, collect_adapt, forward, train_ce
+from hdnn_nnet.commands import data_split as split_data
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.alignments import read_pdf_alignments
 from hdnn_nnet.kaldi.posteriors import PosteriorTable, PosteriorWriter, SparsePosteriors
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.model_dir import load_model, load_tensors, save_model
+from hdnn_nnet.nn.model_dir import load_model, load_tensors, save_model
+from hdnn_nnet.nn.networks import choose_parameters
 from hdnn_nnet.train.columns import DenseColumn
-from hdnn_nnet.train.loop import choose_parameters
+from tests.support.small_task import DIM, PDFS, make
 
 SETTINGS = ["--precision=fp32", "--device=cpu"]
 GROUPS = {"gates": {"gates"}, "hidden": {"input.weight", "input.bias", "weights", "biases"}}

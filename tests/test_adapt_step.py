@@ -4,21 +4,22 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import fixture_recipe
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
-from lattice_cases import MODEL, all_paths, timed_lattices
-from small_task import make
 
 from hdnn_nnet.adapt.store import AdaptDir
-from hdnn_nnet.bin import train_ce
-from hdnn_nnet.bin.best_path_labels import frame_labels
+from hdnn_nnet.commands import train_ce
+from hdnn_nnet.commands.lattice_labels import frame_labels
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.alignments import read_alignments
-from hdnn_nnet.kaldi.lattice import COMPACT_ARC, CompactLattice, cumulative
-from hdnn_nnet.kaldi.lattice_table import LatticeWriter
+from hdnn_nnet.lattice.table import LatticeWriter
+from hdnn_nnet.lattice.types import COMPACT_ARC, CompactLattice
+from hdnn_nnet.ragged import cumulative
 from hdnn_nnet.sequence.confidence import confidence
+from tests.support import fixture_recipe
+from tests.support.lattice_cases import MODEL, all_paths, timed_lattices
+from tests.support.small_task import make
 
 JOBS = 2
 

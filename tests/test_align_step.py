@@ -3,20 +3,21 @@
 import subprocess
 from pathlib import Path
 
-import fixture_recipe
 import numpy as np
 import pytest
-from small_task import PDFS, transition_model
 
-from hdnn_nnet.bin import align, forward
+from hdnn_nnet.align.aligner import Aligner, AlignOptions, GraphCompiler
+from hdnn_nnet.commands import align_nnet as align
+from hdnn_nnet.commands import forward
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.symbols import check_phones
 from hdnn_nnet.kaldi.tables import read_matrices, read_scp
-from hdnn_nnet.kaldi.transcripts import Transcripts
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
+from hdnn_nnet.lang.transcripts import Transcripts
+from tests.support import fixture_recipe
+from tests.support.small_task import PDFS, transition_model
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.atomic import atomic_path, write_text
-from hdnn_nnet.cli import OptionParser, kaldi_bool, read_config, run
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.options import OptionParser, kaldi_bool, read_config, run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -197,7 +197,7 @@ def test_run_does_not_hide_programming_errors():
 def test_a_reader_that_ends_early_is_an_error(lines):
     """One line sits in the buffer until the last flush; many break in the middle. Both must tell."""
     program = f"import time\ndef main(argv):\n    time.sleep(0.3)\n    for i in range({lines}): print(i)\n"
-    program += "from hdnn_nnet.cli import run\nrun(main, 'hdnn-test')\n"
+    program += "from hdnn_nnet.options import run\nrun(main, 'hdnn-test')\n"
     reading, writing = os.pipe()
     os.close(reading)
     with subprocess.Popen(

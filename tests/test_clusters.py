@@ -14,8 +14,8 @@ import pytest
 import soundfile
 from safetensors.numpy import load_file
 
-from tests import small_task
-from tests.schedulers import GridEngine, Scheduler, Slurm
+from tests.support import small_task
+from tests.support.schedulers import GridEngine, Scheduler, Slurm
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 pytestmark = [pytest.mark.kaldi, pytest.mark.slow]
@@ -139,7 +139,7 @@ def python_of(directory: Path) -> int | None:
             continue
         if (
             b"python" in words[0]
-            and b"hdnn_nnet.bin.train_ce" in words
+            and b"hdnn_nnet.commands.train_ce" in words
             and directory.name.encode() in words
             and here == str(directory.parent)
         ):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 
-from hdnn_nnet.kaldi.lattice import CompactLattice
-from hdnn_nnet.kaldi.lattice_table import read_lattices
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.lattice.table import read_lattices
+from hdnn_nnet.lattice.types import CompactLattice
 from hdnn_nnet.sequence.confidence import confidence
-from tests.lattice_cases import MODEL, all_paths, timed_lattices
+from tests.support.lattice_cases import MODEL, all_paths, timed_lattices
 
 
 @given(timed_lattices())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdnn_nnet.bin import split_tr_cv
+from hdnn_nnet.commands import data_split_tr_cv as split_tr_cv
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.kaldi.tables import read_scp

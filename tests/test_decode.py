@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from test_lattice import all_paths, lattices
 
-from hdnn_nnet.bin import check_lattices, latgen
-from hdnn_nnet.bin.split_data import split_data, split_speakers
-from hdnn_nnet.decode.determinize import determinize
+from hdnn_nnet.commands import check_lattices, latgen
+from hdnn_nnet.commands.data_split import split_data, split_speakers
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
-from hdnn_nnet.kaldi.lattice import CompactLattice, Lattice
-from hdnn_nnet.kaldi.lattice_best import best_paths
-from hdnn_nnet.kaldi.lattice_ops import connect
-from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.lattice.best_path import best_paths
+from hdnn_nnet.lattice.determinize import determinize
+from hdnn_nnet.lattice.ops import connect
+from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
+from hdnn_nnet.lattice.types import CompactLattice, Lattice
+from tests.test_lattice import all_paths, lattices
 
 pytest.importorskip("k2")
 from hdnn_nnet.decode.decoder import Decoder
@@ -208,7 +208,7 @@ def test_bad_input_is_refused(kaldi_fixture: Path, tmp_path: Path) -> None:
 def test_stdin_and_stdout(kaldi_fixture: Path, tmp_path: Path) -> None:
     """Lattices on stdout and nothing else; log-likelihoods from a pipe."""
     done = subprocess.run(
-        [sys.executable, "-m", "hdnn_nnet.bin.latgen", f"--word-symbol-table={kaldi_fixture}/graph/words.txt",
+        [sys.executable, "-m", "hdnn_nnet.commands.latgen", f"--word-symbol-table={kaldi_fixture}/graph/words.txt",
          kaldi_fixture / "exp/tri/final.mdl", kaldi_fixture / "graph/HCLG.fst", "ark:-", "ark:-"],
         input=(kaldi_fixture / "exp/nnet/loglikes_test.ark").read_bytes(), capture_output=True, check=True,
     )  # fmt: skip
@@ -313,7 +313,7 @@ def recipe(kaldi_fixture: Path, tmp_path: Path) -> Path:
     stand_ins = {
         # The log-likelihoods of the fixture, for the job's utterances only.
         "python3": f"""
-            if [ "$2" != hdnn_nnet.bin.forward ]; then exec {sys.executable} "$@"; fi
+            if [ "$2" != hdnn_nnet.commands.forward ]; then exec {sys.executable} "$@"; fi
             shift 2
             [ "$1" = exp/net ] && [ "$3" = ark:- ] || exit 1
             {sys.executable} - "$2/feats.scp" <<'END'
@@ -329,7 +329,7 @@ def recipe(kaldi_fixture: Path, tmp_path: Path) -> Path:
             cat > /dev/null
             {sys.executable} -c '
             import sys
-            from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
+            from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
             with LatticeWriter(sys.argv[1]) as writer:
                 for key, lattice in list(read_lattices("{kaldi_fixture}/exp/decode/lat.1.gz"))[:3]:
                     writer.write_lattice(key, lattice)
@@ -367,7 +367,7 @@ def test_decoding_step(recipe: Path, kaldi_fixture: Path) -> None:
 
 KILLED_FORWARD = """#!{python}
 import io, os, signal, sys
-if sys.argv[2] != "hdnn_nnet.bin.forward":
+if sys.argv[2] != "hdnn_nnet.commands.forward":
     os.execv("{python}", ["{python}", *sys.argv[1:]])
 import kaldiio
 matrices = dict(kaldiio.load_ark("{loglikes}"))

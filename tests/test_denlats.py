@@ -5,20 +5,20 @@ import sys
 import textwrap
 from pathlib import Path
 
-import fixture_recipe
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdnn_nnet.bin import collect_lattices, latgen
-from hdnn_nnet.bin.unigram_lang import unigram_grammar, write_lang
+from hdnn_nnet.commands import collect_lattices, latgen
+from hdnn_nnet.commands.lang_unigram import unigram_grammar, write_lang
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
-from hdnn_nnet.kaldi.lattice_best import best_paths, path_alignment
-from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattice, read_lattices
 from hdnn_nnet.kaldi.tables import read_scp
-from hdnn_nnet.kaldi.transcripts import Transcripts
+from hdnn_nnet.lang.transcripts import Transcripts
+from hdnn_nnet.lattice.best_path import best_paths, path_alignment
+from hdnn_nnet.lattice.table import LatticeWriter, read_lattice, read_lattices
+from tests.support import fixture_recipe
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_kaldis_graph(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> None
     """Random paths through the graph of our grammar and through Kaldi's cost the same in both."""
     from test_mkgraph import _same_paths, systems
 
-    from hdnn_nnet.gmm.decoding_graph import make_graph
+    from hdnn_nnet.graph.make import make_graph
 
     write_lang(recipe / "lang", tmp_path / "lang", fixture_grammar(kaldi_fixture))
     graph = make_graph(tmp_path / "lang", *systems(kaldi_fixture)["tri"])
@@ -179,7 +179,7 @@ def stand_in(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> Path:
         cd {kaldi_fixture}
         {sys.executable} -c '
         import sys
-        from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
+        from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
         with LatticeWriter(sys.argv[1]) as writer:
             for key, lattice in list(read_lattices("scp:exp/denlats/lat.scp"))[:-1]:
                 writer.write_lattice(key, lattice)

@@ -19,19 +19,19 @@ pytest.importorskip("vosk")
 
 import itertools
 
-from hdnn_nnet.bin import export_nnet3, export_onnx, transcribe
+from hdnn_nnet.commands import export_nnet3, export_onnx, transcribe
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export import manifest
-from hdnn_nnet.export.measure import measure
 from hdnn_nnet.export.source import overlay
 from hdnn_nnet.feats.audio import read_audio, read_segments
 from hdnn_nnet.kaldi.fst import read_fst, write_fst
-from hdnn_nnet.model_dir import load_model
-from hdnn_nnet.recognise.audio import file_chunks, stdin_chunks
-from hdnn_nnet.recognise.load import Choices, find_graph, load_recogniser
-from hdnn_nnet.recognise.recogniser import Pauses
-from tests import tone_task
-from tests.fixture_recipe import step
+from hdnn_nnet.nn.model_dir import load_model
+from hdnn_nnet.runtime.audio import file_chunks, stdin_chunks
+from hdnn_nnet.runtime.load import Choices, find_graph, load_recogniser
+from hdnn_nnet.runtime.measure import measure
+from hdnn_nnet.runtime.recogniser import Pauses
+from tests.support import tone_task
+from tests.support.fixture_recipe import step
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +255,7 @@ def test_parameters_of_a_speaker_are_baked_in(task: Path, tmp_path: Path) -> Non
     export_nnet3.main(
         [f"--params={tmp_path}/speaker.safetensors", "--binary=false", *map(str, (task / "model", task / "graph", out))]
     )
-    from tests import nnet3_reference
+    from tests.support import nnet3_reference
 
     read = nnet3_reference.read(out / "am/final.mdl")
     assert not read.components["transform"][1]["LinearParams"].any()

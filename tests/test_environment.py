@@ -69,7 +69,7 @@ def test_k2_can_only_be_the_wheel_of_this_python():
 
 
 def test_only_the_listed_wheels_are_missing_beside_torch_2():
-    from tests import without_k2
+    from tests.support import without_k2
 
     missing = wanted("requirements.in").keys() - wanted("requirements-torch2.in").keys()
     assert missing == {canonical(name) for name in without_k2.ABSENT if not name.startswith("_")}

@@ -13,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from hdnn_nnet.bin import collect_feats, make_feats
+from hdnn_nnet.commands import collect_feats
+from hdnn_nnet.commands import feats_make as make_feats
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.feats.archive import write_matrices
 from hdnn_nnet.feats.audio import read_audio, read_segments
-from hdnn_nnet.feats.compress import compress_matrix
 from hdnn_nnet.feats.extract import FeatureExtractor
-from hdnn_nnet.feats.matrix_io import read_matrix
 from hdnn_nnet.feats.reader import FeatureReader, MatrixTable
 from hdnn_nnet.feats.stats import accumulate_cmvn
+from hdnn_nnet.kaldi.compress import compress_matrix
+from hdnn_nnet.kaldi.matrix import read_matrix
+from hdnn_nnet.kaldi.matrix_writer import write_matrices
 from hdnn_nnet.kaldi.tables import read_scp
 
 REPOSITORY = Path(__file__).resolve().parent.parent

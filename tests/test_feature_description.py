@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdnn_nnet.bin import make_feats
+from hdnn_nnet.commands import feats_make as make_feats
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.feats.extract import FeatureExtractor, FeatureStream

@@ -10,12 +10,12 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
-from small_task import DIM, PDFS, make
 
-from hdnn_nnet.bin import forward, train_ce
+from hdnn_nnet.commands import forward, train_ce
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.model_dir import load_model
+from hdnn_nnet.nn.model_dir import load_model
+from tests.support.small_task import DIM, PDFS, make
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,16 @@ def expected(model_dir: Path, features: np.ndarray) -> np.ndarray:
 
 def test_stdout_holds_the_ark_and_nothing_else(model_and_data: tuple[Path, Path]) -> None:
     model_dir, data = model_and_data
-    command = [sys.executable, "-m", "hdnn_nnet.bin.forward", "--precision", "fp32", str(model_dir), str(data), "ark:-"]
+    command = [
+        sys.executable,
+        "-m",
+        "hdnn_nnet.commands.forward",
+        "--precision",
+        "fp32",
+        str(model_dir),
+        str(data),
+        "ark:-",
+    ]
     done = subprocess.run(command, capture_output=True, check=True)
     stream = io.BytesIO(done.stdout)
     written = dict(kaldiio.load_ark(stream))
@@ -135,7 +144,7 @@ def test_truncated_features_fail(model_and_data: tuple[Path, Path], tmp_path: Pa
     model_dir, data = model_and_data
     short = tmp_path / "short.ark"
     short.write_bytes((data / "feats.ark").read_bytes()[:-20])
-    command = [sys.executable, "-m", "hdnn_nnet.bin.forward", str(model_dir), f"ark:{short}", "ark:-"]
+    command = [sys.executable, "-m", "hdnn_nnet.commands.forward", str(model_dir), f"ark:{short}", "ark:-"]
     done = subprocess.run(command, capture_output=True, text=False, check=False)
     assert done.returncode == 1
     assert b"short.ark" in done.stderr

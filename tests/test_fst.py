@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdnn_nnet.decode.graph import Graph, remove_input_epsilons
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.graph.epsilon import Graph, remove_input_epsilons
 from hdnn_nnet.kaldi.fst import ARC, Fst, read_fst, write_fst
 
 

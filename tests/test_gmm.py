@@ -8,22 +8,23 @@ import kaldi_hmm_gmm as khg
 import numpy as np
 import pytest
 
-from hdnn_nnet.bin import align_mono, collect_ali, train_mono
+from hdnn_nnet.align.aligner import Aligner, AlignOptions, GraphCompiler
+from hdnn_nnet.commands import align_gmm as align_mono
+from hdnn_nnet.commands import collect_ali, train_mono
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm import train
-from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler
 from hdnn_nnet.gmm.directory import DEFAULT_CMVN, DEFAULT_DELTAS, gmm_reader
 from hdnn_nnet.gmm.em import Statistics, split_gmms, split_targets, update_gmms, update_transitions
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods, read_gmm_model, write_gmm_model
 from hdnn_nnet.gmm.train import MonoOptions, deal, flat_start
-from hdnn_nnet.gmm.wheel import wheel_transitions
+from hdnn_nnet.graph.hmm_gmm import hmm_gmm_transitions
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.symbols import SymbolTable, read_integer_lines, read_integers
 from hdnn_nnet.kaldi.tables import read_scp
-from hdnn_nnet.kaldi.transcripts import Transcripts
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
+from hdnn_nnet.lang.transcripts import Transcripts
 
 
 def _wheel_gmms(gmms: DiagGmms):
@@ -150,7 +151,7 @@ def test_update_rules_are_the_wheels(kaldi_fixture: Path, system, reader: Featur
     model, gmms, tree = system
     gmms = split_gmms(gmms, np.diff(gmms.offsets) + 1, np.random.default_rng(0), perturb=0.2)
     statistics = Statistics.zeros(gmms, model)
-    wheel, wheel_model = _wheel_gmms(gmms), wheel_transitions(model, tree)
+    wheel, wheel_model = _wheel_gmms(gmms), hmm_gmm_transitions(model, tree)
     accumulator = khg.AccumAmDiagGmm()
     accumulator.init(wheel, khg.GmmUpdateFlags.kGmmAll.value)
     counts = wheel_model.init_stats()

@@ -10,7 +10,7 @@ import pytest
 from hdnn_nnet import gpus
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-HOLD = "import sys; from hdnn_nnet.gpus import pick_gpu; print(pick_gpu(3), flush=True); sys.stdin.read()"
+HOLD = "import sys; from hdnn_nnet.device.gpus import pick_gpu; print(pick_gpu(3), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture

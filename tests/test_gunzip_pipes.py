@@ -8,8 +8,8 @@ import pytest
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.basic_io import read_bytes, without_gunzip
-from hdnn_nnet.kaldi.lattice_table import open_input
 from hdnn_nnet.kaldi.tables import open_archive
+from hdnn_nnet.lattice.table import open_input
 
 CONTENT = bytes(range(256)) * 50
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdnn_nnet.kaldi.lattice import CompactLattice
-from hdnn_nnet.kaldi.lattice_nbest import n_best
-from hdnn_nnet.kaldi.lattice_ops import depth, prune
-from hdnn_nnet.kaldi.lattice_oracle import oracle
-from hdnn_nnet.kaldi.lattice_table import read_lattices
 from hdnn_nnet.kaldi.symbols import SymbolTable
+from hdnn_nnet.lattice.nbest import n_best
+from hdnn_nnet.lattice.ops import depth, prune
+from hdnn_nnet.lattice.oracle import oracle
+from hdnn_nnet.lattice.table import read_lattices
+from hdnn_nnet.lattice.types import CompactLattice
 
 pytestmark = pytest.mark.kaldi
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-import preflight
-from hdnn_nnet.bin import check_utterances, split_tr_cv
-from hdnn_nnet.bin.split_data import split_data
+from hdnn_nnet.commands import check_utterances
+from hdnn_nnet.commands import data_split_tr_cv as split_tr_cv
+from hdnn_nnet.commands.data_split import split_data
 from hdnn_nnet.errors import HdnnError
-from tests import small_task
+from local import preflight
+from tests.support import small_task
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -77,7 +78,7 @@ def test_kaldi_accepts_the_lang_of_denominator_lattices(tmp_path: Path, kaldi_ro
     (recipe / "data").mkdir()
     (recipe / "data/text").write_text("u1 YES NO\nu2 NO\n")
     making = "python3 local/prepare_dict.py data/text dict && python3 local/prepare_lang.py dict '<unk>' lang"
-    done = bash(recipe, f"{making} && python3 -m hdnn_nnet.bin.unigram_lang data lang lang denlang")
+    done = bash(recipe, f"{making} && python3 -m hdnn_nnet.commands.lang_unigram data lang lang denlang")
     assert done.returncode == 0, done.stderr
     for lang in ("lang", "denlang"):
         done = bash(recipe, f"utils/validate_lang.pl {lang}", KALDI_ROOT=str(kaldi_root))

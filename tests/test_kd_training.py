@@ -10,13 +10,13 @@ import kaldiio
 import numpy as np
 import pytest
 import torch
-from small_task import PDFS, make
 
-from hdnn_nnet.bin import collect_soft_labels, forward, soft_labels, train_ce, train_kd
+from hdnn_nnet.commands import collect_soft_labels, forward, soft_labels, train_ce, train_kd
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter, read_posteriors
-from hdnn_nnet.model_dir import load_model, load_tensors
+from hdnn_nnet.nn.model_dir import load_model, load_tensors
+from tests.support.small_task import PDFS, make
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SETTINGS = ["--network=hdnn-h8l3", "--splice=1", "--minibatch-size=64", "--learn-rate=0.01", "--max-iters=3"]

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import letter_to_sound
-import prepare_dict
-import prepare_lang
 from hdnn_nnet.errors import HdnnError
-from prepare_lang import Entry
+from hdnn_nnet.lang import g2p as letter_to_sound
+from hdnn_nnet.lang import lang_dir as prepare_lang
+from hdnn_nnet.lang import lexicon as prepare_dict
+from hdnn_nnet.lang.lang_dir import Entry
 
 TEXT = """\
 utt-1 WELL UM THE REMOTES ARE T V L C D

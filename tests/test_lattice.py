@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.lattice import (
+from hdnn_nnet.lattice.best_path import best_paths, path_alignment
+from hdnn_nnet.lattice.io import to_binary, to_text
+from hdnn_nnet.lattice.ops import connect
+from hdnn_nnet.lattice.table import IntVectorWriter, LatticeWriter, read_lattice, read_lattices
+from hdnn_nnet.lattice.types import (
     COMPACT_ARC,
     LATTICE_ARC,
     AnyLattice,
@@ -20,10 +24,6 @@ from hdnn_nnet.kaldi.lattice import (
     expand,
     topological_order,
 )
-from hdnn_nnet.kaldi.lattice_best import best_paths, path_alignment
-from hdnn_nnet.kaldi.lattice_io import to_binary, to_text
-from hdnn_nnet.kaldi.lattice_ops import connect
-from hdnn_nnet.kaldi.lattice_table import IntVectorWriter, LatticeWriter, read_lattice, read_lattices
 
 
 def same(a: AnyLattice, b: AnyLattice) -> None:

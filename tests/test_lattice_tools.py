@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.lattice import LATTICE_ARC, CompactLattice, Lattice, expand
-from hdnn_nnet.kaldi.lattice_best import best_paths
-from hdnn_nnet.kaldi.lattice_nbest import n_best
-from hdnn_nnet.kaldi.lattice_ops import depth, limit_depth, prune, scale, to_compact
-from hdnn_nnet.kaldi.lattice_oracle import oracle
-from hdnn_nnet.kaldi.lattice_table import read_lattices
+from hdnn_nnet.lattice.best_path import best_paths
+from hdnn_nnet.lattice.nbest import n_best
+from hdnn_nnet.lattice.ops import depth, limit_depth, prune, scale, to_compact
+from hdnn_nnet.lattice.oracle import oracle
+from hdnn_nnet.lattice.table import read_lattices
+from hdnn_nnet.lattice.types import LATTICE_ARC, CompactLattice, Lattice, expand
 from hdnn_nnet.score.wer import compute_wer
-from tests.lattice_cases import Path as LatticePath
-from tests.lattice_cases import all_paths, timed_lattices
+from tests.support.lattice_cases import Path as LatticePath
+from tests.support.lattice_cases import all_paths, timed_lattices
 
 
 def content(paths: list[LatticePath]) -> list[tuple]:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import backoff_lm as lm
-import train_lm
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.lang import ngram as lm
+from hdnn_nnet.lang import train_lm as train_lm
 
 WORDS = ["a", "b", "c", "d", "e"]
 
@@ -316,8 +316,8 @@ def path_cost(fst, labels: list[int], back_off: int) -> float:
 @pytest.fixture(scope="module")
 def lang_with_grammar(tmp_path_factory):
     """A model and a lang directory with its G.fst."""
-    import format_lm
-    import prepare_lang
+    from hdnn_nnet.lang import grammar as format_lm
+    from hdnn_nnet.lang import lang_dir as prepare_lang
 
     root = tmp_path_factory.mktemp("grammar")
     dictionary = root / "dict"
@@ -355,7 +355,7 @@ def test_grammar_equals_kaldis(kaldi_fixture, tmp_path):
     """G.fst of an ARPA file against the one that Kaldi's arpa2fst made of it."""
     import kaldifst
 
-    import format_lm
+    from hdnn_nnet.lang import grammar as format_lm
 
     lang = kaldi_fixture / "lang"
     format_lm.make_grammar(lang / "lm.arpa", lang / "words.txt", tmp_path / "G.fst")
@@ -373,7 +373,7 @@ def test_openfst_reads_the_grammar(lang_with_grammar, kaldi_root):
 
 
 def test_lost_words_are_an_error(tmp_path):
-    import format_lm
+    from hdnn_nnet.lang import grammar as format_lm
 
     (tmp_path / "words.txt").write_text("<eps> 0\nx 1\n#0 2\n<s> 3\n</s> 4\n")
     lm.write_arpa(lm.kneser_ney(corpus(19), 2, WORDS), tmp_path / "lm.arpa")

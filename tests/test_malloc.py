@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from tests.fixture_recipe import REPOSITORY
+from tests.support.fixture_recipe import REPOSITORY
 
 PROGRAM = """
 import resource, sys
 import numpy as np
-from hdnn_nnet.malloc import keep_freed_memory
+from hdnn_nnet.device.memory import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "keep" else False
 for _ in range(3):
     np.ones(4 << 20, dtype=np.float32)

@@ -17,15 +17,15 @@ import pytest
 import soundfile
 
 from hdnn_nnet.errors import HdnnError
-from mini.config import SETS, Config
-from mini.espeak import Synthesiser
-from mini.grammar import Grammar, meeting_grammar
-from mini.make_corpus import make_corpus
-from mini.meeting import ANNOTATIONS, done_file, record_meeting
-from mini.plan import Turn, plan_corpus
-from mini.speech import speak_turn
-from mini.tokens import PUNCTUATION, TRUNCATIONS, Token
-from mini.voices import VARIANTS, cast_speakers
+from local.mini.config import SETS, Config
+from local.mini.espeak import Synthesiser
+from local.mini.grammar import Grammar, meeting_grammar
+from local.mini.make_corpus import make_corpus
+from local.mini.meeting import ANNOTATIONS, done_file, record_meeting
+from local.mini.plan import Turn, plan_corpus
+from local.mini.speech import speak_turn
+from local.mini.tokens import PUNCTUATION, TRUNCATIONS, Token
+from local.mini.voices import VARIANTS, cast_speakers
 
 LOCAL = Path(__file__).resolve().parent.parent / "local"
 

@@ -13,17 +13,17 @@ pytest.importorskip("k2")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("vosk")
 
-import prepare_ami
-from hdnn_nnet.bin import export_nnet3, export_onnx
-from hdnn_nnet.export.measure import measure
+from hdnn_nnet.commands import export_nnet3, export_onnx
 from hdnn_nnet.export.vosk_dir import acoustic_scale
-from hdnn_nnet.recognise.load import Choices, load_recogniser
+from hdnn_nnet.runtime.load import Choices, load_recogniser
+from hdnn_nnet.runtime.measure import measure
 from hdnn_nnet.score.best import read_wer_file
-from mini.config import Config
-from mini.make_corpus import make_meetings, write_resources
-from mini.meeting import ANNOTATIONS
-from mini.voices import cast_speakers
-from tests.fixture_recipe import REPOSITORY, step
+from local import prepare_ami
+from local.mini.config import Config
+from local.mini.make_corpus import make_meetings, write_resources
+from local.mini.meeting import ANNOTATIONS
+from local.mini.voices import cast_speakers
+from tests.support.fixture_recipe import REPOSITORY, step
 
 LM_WEIGHT = 5  # the recipe's choice on dev for this student, with no insertion penalty
 

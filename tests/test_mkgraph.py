@@ -10,9 +10,9 @@ import kaldifst
 import numpy as np
 import pytest
 
-from hdnn_nnet.bin import mkgraph
+from hdnn_nnet.commands import mkgraph
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.gmm.decoding_graph import make_graph
+from hdnn_nnet.graph.make import make_graph
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.fst import Fst, read_fst, write_fst
 from hdnn_nnet.kaldi.symbols import SymbolTable, read_integers

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig, parse_name
 from hdnn_nnet.nn.highway import HighwayLayers
-from hdnn_nnet.nn.loss import SoftmaxCrossEntropy
+from hdnn_nnet.nn.losses import SoftmaxCrossEntropy
 from hdnn_nnet.nn.networks import _GATE_FLAGS, PlainDNN, build_network
 
 # name: millions of parameters as published (tables of the paper; D = 440, S = 3927)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from hdnn_nnet.bin import forward
+from hdnn_nnet.commands import forward
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.feats.matrix_io import read_matrix
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.basic_io import KaldiWriter
+from hdnn_nnet.kaldi.matrix import read_matrix
 from hdnn_nnet.kaldi.nnet1 import read_nnet1
 from hdnn_nnet.kaldi.tables import read_matrices
-from hdnn_nnet.model_dir import load_network
+from hdnn_nnet.nn.model_dir import load_network
 from hdnn_nnet.nn.nnet1 import Nnet1
-from hdnn_nnet.prior import read_log_prior
+from hdnn_nnet.nn.prior import read_log_prior
 
 
 @pytest.mark.parametrize("name", ["final.nnet", "final.nnet.txt"])

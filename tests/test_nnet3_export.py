@@ -12,9 +12,9 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export.nnet3 import UNSEEN_LOG_POSTERIOR, check_acoustic_model, convert, write_acoustic_model
 from hdnn_nnet.nn.config import ACTIVATIONS, GATES, NetworkConfig
 from hdnn_nnet.nn.networks import AcousticModel, build_network
-from hdnn_nnet.prior import log_prior
-from tests import nnet3_reference
-from tests.small_task import DIM, PDFS, transition_model
+from hdnn_nnet.nn.prior import log_prior
+from tests.support import nnet3_reference
+from tests.support.small_task import DIM, PDFS, transition_model
 
 COUNTS = np.array([40.0, 10.0, 25.0, 5.0, 20.0])
 VARIANTS: list[NetworkConfig] = [

@@ -20,9 +20,9 @@ from hdnn_nnet.export.onnx_session import OnnxModel
 from hdnn_nnet.export.quantise import quantise
 from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.networks import build_network
+from hdnn_nnet.nn.prior import log_prior
 from hdnn_nnet.nn.streaming import torch_stream
-from hdnn_nnet.prior import log_prior
-from tests.small_task import DIM, PDFS
+from tests.support.small_task import DIM, PDFS
 from tests.test_nnet3_export import COUNTS, VARIANTS, features, log_posteriors, network
 
 

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-import prepare_ami
-import prepare_stm
-from ami_annotations import Segment, meeting_agents, read_meeting
 from hdnn_nnet.errors import HdnnError
-from kaldi_data import Recording, Utterance, write_data_dir
+from hdnn_nnet.kaldi.data_writer import Recording, Utterance, write_data_dir
+from local import prepare_ami, prepare_stm
+from local.ami_annotations import Segment, meeting_agents, read_meeting
 
 NITE = 'xmlns:nite="http://nite.sourceforge.net/"'
 # One meeting out of each of the official sets, so that every set has something.

@@ -2,18 +2,19 @@
 
 from pathlib import Path
 
-import fixture_recipe
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdnn_nnet.bin import forward, sum_counts
-from hdnn_nnet.bin.prior_counts import choose
+from hdnn_nnet.commands import collect_counts as sum_counts
+from hdnn_nnet.commands import forward
+from hdnn_nnet.commands.prior_counts import choose
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import read_counts, write_counts
 from hdnn_nnet.kaldi.tables import read_matrices
-from hdnn_nnet.prior import counts_path
+from hdnn_nnet.nn.prior import counts_path
+from tests.support import fixture_recipe
 
 
 @given(st.integers(0, 60), st.integers(1, 70), st.integers(0, 5))

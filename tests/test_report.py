@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from hdnn_nnet.adapt.store import save_speaker, write_index
-from hdnn_nnet.bin import report, wer_table
+from hdnn_nnet.commands import report, wer_table
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.model_dir import model_signature, save_model
 from hdnn_nnet.nn.config import NetworkConfig
+from hdnn_nnet.nn.model_dir import model_signature, save_model
 from hdnn_nnet.nn.networks import build_network
 from hdnn_nnet.score.speakers import read_per_speaker
 from hdnn_nnet.score.wer import Alignment, per_speaker

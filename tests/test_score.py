@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdnn_nnet.bin import best_wer, ctm, score
+from hdnn_nnet.commands import best_wer, ctm, score
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattices
+from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
 from hdnn_nnet.score.text import WordFilter
 from hdnn_nnet.score.wer import GAP, Alignment, align, compute_wer, per_speaker, per_utterance
 

@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-import fixture_recipe
 import pytest
 
-from hdnn_nnet.bin import import_nnet1
-from hdnn_nnet.model_dir import load_tensors
+from hdnn_nnet.commands import import_nnet1
+from hdnn_nnet.nn.model_dir import load_tensors
+from tests.support import fixture_recipe
 
 
 @pytest.fixture

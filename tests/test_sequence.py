@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import read_alignments, read_counts
-from hdnn_nnet.kaldi.lattice import LATTICE_ARC, AnyLattice, CompactLattice, Lattice, expand
-from hdnn_nnet.kaldi.lattice_ops import to_compact
-from hdnn_nnet.kaldi.lattice_table import read_lattice, read_lattices
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.sequence.arcs import LatticeArcs, lattice_arcs, skip_reason
+from hdnn_nnet.lattice.arcs import LatticeArcs, lattice_arcs, skip_reason
+from hdnn_nnet.lattice.ops import to_compact
+from hdnn_nnet.lattice.table import read_lattice, read_lattices
+from hdnn_nnet.lattice.types import LATTICE_ARC, AnyLattice, CompactLattice, Lattice, expand
 from hdnn_nnet.sequence.batch import ArcBatch, make_batch
-from hdnn_nnet.sequence.engines import get_engine
+from hdnn_nnet.sequence.forward_backward.engines import get_engine
 from hdnn_nnet.sequence.objectives import (
     SequenceOptions,
     SequenceResult,
@@ -31,8 +31,8 @@ from hdnn_nnet.sequence.objectives import (
     occupancies,
     sequence_loss,
 )
-from tests.lattice_cases import MODEL, PDFS, PHONES, all_paths, timed_lattices
-from tests.lattice_cases import Path as LatticePath
+from tests.support.lattice_cases import MODEL, PDFS, PHONES, all_paths, timed_lattices
+from tests.support.lattice_cases import Path as LatticePath
 
 # Without k2, tests/without_k2.py skips the tests that ask for it.
 ENGINES = ["torch", "k2"]
@@ -542,7 +542,7 @@ def test_what_is_skipped() -> None:
 @settings(max_examples=40, deadline=None)
 def test_to_k2_and_back(data: st.DataObject) -> None:
     lattice, paths, _, _ = data.draw(utterances())
-    from hdnn_nnet.sequence.k2_convert import from_k2, to_k2
+    from hdnn_nnet.lattice.k2_convert import from_k2, to_k2
 
     batch = make_batch([lattice_arcs(expand(lattice), MODEL, merge=False)] * 2)
     fsas = to_k2(batch, arc_scores(batch, None))

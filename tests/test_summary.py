@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hdnn_nnet.bin import plot_wer, wer_table
+from hdnn_nnet.commands import plot_wer, wer_table
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.model_dir import save_model
 from hdnn_nnet.nn.config import NetworkConfig
+from hdnn_nnet.nn.model_dir import save_model
 from hdnn_nnet.nn.networks import build_network
 
 WERS = {"hdnn_kd_s1": (31.3, 33.0), "hdnn_kd_s22": (31.9, 33.5), "hdnn_kd_s3": (30.5, 34.0), "dnn": (40.0, 41.0)}

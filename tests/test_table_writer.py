@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdnn_nnet.feats.archive import MatrixWriter
+from hdnn_nnet.kaldi.matrix_writer import MatrixWriter
 from hdnn_nnet.kaldi.tables import read_matrices
 
 WRITER = """
 import numpy as np
-from hdnn_nnet.feats.archive import MatrixWriter
+from hdnn_nnet.kaldi.matrix_writer import MatrixWriter
 with MatrixWriter("ark:-") as writer:
     for number in range(1500):
         writer.write_matrix(f"u{number}", np.full((200 + number % 300, 100), number, np.float32))

@@ -63,5 +63,5 @@ def test_several_machines_go_through_torchrun(tmp_path: Path) -> None:
     train(tmp_path, 0)
     assert (tmp_path / "command").read_text() == "model/log/train.log python3 -m a.module --x || exit 1\n"
     train(tmp_path, 0, cmd=" --num-nodes 2")
-    words = "--num-nodes 2 model/log/train.log python3 -m hdnn_nnet.bin.torchrun --nproc_per_node=1 -m a.module --x || exit 1\n"
+    words = "--num-nodes 2 model/log/train.log python3 -m hdnn_nnet.commands.torchrun --nproc_per_node=1 -m a.module --x || exit 1\n"
     assert (tmp_path / "command").read_text() == words

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from hdnn_nnet.bin import import_nnet1, train_smbr
+from hdnn_nnet.commands import import_nnet1, train_smbr
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.lattice_table import LatticeWriter, read_lattice
 from hdnn_nnet.kaldi.nnet1 import read_nnet1
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.model_dir import load_tensors, save_tensors
+from hdnn_nnet.lattice.table import LatticeWriter, read_lattice
 from hdnn_nnet.nn.import_nnet1 import import_nnet1 as convert
+from hdnn_nnet.nn.model_dir import load_tensors, save_tensors
 from hdnn_nnet.sequence.sources import DecodedLattices, StoredLattices
 from hdnn_nnet.train.sgd import Sgd
 
@@ -98,7 +98,7 @@ def test_one_update_is_kaldis(seed, tmp_path: Path) -> None:
 
 
 def test_import_computes_the_same(fixture: Path, seed) -> None:
-    from hdnn_nnet.model_dir import load_model, load_network
+    from hdnn_nnet.nn.model_dir import load_model, load_network
 
     ours, theirs = load_model(seed), load_network("exp/nnet")
     features = torch.randn(30, ours.feat_dim, generator=torch.Generator().manual_seed(0))
@@ -170,10 +170,10 @@ def test_smoothing_adds_the_terms(seed, tmp_path: Path) -> None:
     for key in alone:
         torch.testing.assert_close(both[key], hard[key] + soft[key] - alone[key], rtol=1e-2, atol=0.05)
     # The hard term by itself: the gradient of cross-entropy on the same frames.
+    from hdnn_nnet.feats.source import FeatureSource
     from hdnn_nnet.kaldi.alignments import read_pdf_alignments
     from hdnn_nnet.kaldi.transitions import TransitionModel
-    from hdnn_nnet.model_dir import load_model
-    from hdnn_nnet.train.task import FeatureSource
+    from hdnn_nnet.nn.model_dir import load_model
 
     model = load_model(seed)
     source = FeatureSource(["data/train"], (seed / "cmvn_opts").read_text().strip(), "")
@@ -295,11 +295,11 @@ def test_two_processes_give_the_result_of_one(seed, tmp_path: Path) -> None:
     command = [
         "python3",
         "-m",
-        "hdnn_nnet.bin.torchrun",
+        "hdnn_nnet.commands.torchrun",
         "--standalone",
         "--nproc_per_node=2",
         "-m",
-        "hdnn_nnet.bin.train_smbr",
+        "hdnn_nnet.commands.train_smbr",
     ]
     command += [*options, "data/train", "lang", str(seed), "exp/ali", "exp/denlats", str(tmp_path / "two")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

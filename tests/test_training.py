@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_task import DIM, PDFS, make, transition_model
 
-from hdnn_nnet.bin import train_ce
+from hdnn_nnet.commands import train_ce
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.alignments import read_counts, read_pdf_alignments, write_alignments
-from hdnn_nnet.model_dir import load_model, load_tensors
-from hdnn_nnet.prior import log_prior, read_log_prior
+from hdnn_nnet.nn.model_dir import load_model, load_tensors
+from hdnn_nnet.nn.prior import log_prior, read_log_prior
+from tests.support.small_task import DIM, PDFS, make, transition_model
 
 SETTINGS = ["--network=hdnn-h16l4", "--splice=2", "--minibatch-size=64", "--learn-rate=0.01", "--max-iters=5"]
 SETTINGS += ["--precision=fp32"]
@@ -100,7 +100,7 @@ def test_stopped_anywhere_and_resumed_gives_identical_weights(
     slow = (
         "import time\nfrom hdnn_nnet.train.sgd import Sgd\nstep = Sgd.step\n"
         "def slow(*a):\n    time.sleep(0.05)\n    return step(*a)\nSgd.step = slow\n"
-        "import sys\nfrom hdnn_nnet.bin.train_ce import main, PROGRAM\nfrom hdnn_nnet.cli import run\n"
+        "import sys\nfrom hdnn_nnet.commands.train_ce import main, PROGRAM\nfrom hdnn_nnet.options import run\n"
         "run(main, PROGRAM, sys.argv[1:])\n"
     )
     process = subprocess.Popen(
@@ -123,8 +123,8 @@ def test_stopped_anywhere_and_resumed_gives_identical_weights(
 
 @pytest.mark.slow
 def test_two_processes_give_the_result_of_one(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hdnn_nnet.bin.torchrun", "--standalone", "--nproc_per_node=2"]
-    command += ["-m", "hdnn_nnet.bin.train_ce", *arguments(task, tmp_path / "two", "--device", "cpu")]
+    command = [sys.executable, "-m", "hdnn_nnet.commands.torchrun", "--standalone", "--nproc_per_node=2"]
+    command += ["-m", "hdnn_nnet.commands.train_ce", *arguments(task, tmp_path / "two", "--device", "cpu")]
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False
     )
@@ -150,7 +150,7 @@ def test_gradients_are_summed_over_processes(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "hdnn_nnet.bin.torchrun",
+        "hdnn_nnet.commands.torchrun",
         "--standalone",
         "--nproc_per_node=2",
         str(script),

@@ -51,10 +51,10 @@ def test_every_answer_is_in_the_model(kaldi_fixture: Path) -> None:
 
 
 def test_lookup_against_the_wheel(kaldi_fixture: Path) -> None:
-    from hdnn_nnet.gmm.wheel import wheel_tree
+    from hdnn_nnet.graph.hmm_gmm import hmm_gmm_tree
 
     tree = ContextDependency.read(kaldi_fixture / "exp/tri/tree")
-    wheel = wheel_tree(tree)
+    wheel = hmm_gmm_tree(tree)
     assert (wheel.num_pdfs, wheel.context_width, wheel.central_position) == (40, 3, 1)
     for left, phone, right in np.random.default_rng(1).integers(1, 87, (200, 3)).tolist():
         for pdf_class in range(5 if phone <= 10 else 3):

@@ -5,19 +5,14 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import read_pdf_alignments
-from hdnn_nnet.kaldi.posteriors import PosteriorTable, SparsePosteriors
+from hdnn_nnet.kaldi.posteriors import PosteriorTable
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.train.columns import Targets
-from hdnn_nnet.train.criteria import CrossEntropy, KnowledgeDistillation, WeightedCrossEntropy
-from hdnn_nnet.train.loop import Criterion
-from hdnn_nnet.train.soft_labels import sparsify, temper
-from hdnn_nnet.train.soft_sources import OnTheFly, Stored
-
-KINDS = ("hard", "soft", "supervised")
+from hdnn_nnet.train.criteria import Criterion, CrossEntropy, KnowledgeDistillation, WeightedCrossEntropy
+from hdnn_nnet.train.soft_sources import SoftSource
 
 
 class Labelled(NamedTuple):
@@ -44,7 +39,7 @@ class HardLabels:
     """Best paths of a first pass: one pdf a frame and, as its weight, how sure the lattice is of it.
 
     Args:
-        table: posteriors with one pdf a frame (bin/best_path_labels.py).
+        table: posteriors with one pdf a frame (hdnn lattice labels).
         num_pdfs: of the network.
         min_confidence: frames below it are left out.
         weighted: frames count by their confidence; otherwise all that are left count 1.
@@ -109,31 +104,16 @@ class Supervised:
 
 
 class SoftTargets:
-    """A teacher's posteriors, stored or computed once for every utterance.
+    """A teacher's posteriors, stored or computed once for every utterance."""
 
-    Args:
-        source: as `open_source` gives it.
-        mass: share of each frame that is kept of what a teacher computes.
-    """
-
-    def __init__(self, source: OnTheFly | Stored, temperature: float = 1.0, mass: float = 0.999) -> None:
-        self.source, self.temperature, self.mass = source, temperature, mass
-        self.frames = source.num_frames()
-        self.criterion: Criterion = KnowledgeDistillation(lambda values: values[0], 0.0, temperature)
-        self.description = "KD" if temperature == 1.0 else f"KD T={temperature:g}"
+    def __init__(self, source: SoftSource) -> None:
+        self.source = source
+        self.criterion: Criterion = KnowledgeDistillation(lambda values: values[0], 0.0, source.temperature)
+        self.description = "KD" if source.temperature == 1.0 else f"KD T={source.temperature:g}"
 
     def get(self, utt: str) -> Labelled | None:
-        if utt not in self.frames:
+        if utt not in self.source.num_frames:
             return None
-        if isinstance(self.source, Stored):
-            (soft,) = self.source.targets(utt)
-        else:
-            soft = self._compute(self.source, utt)
+        soft = self.source.utterance(utt)
         # The criterion's hard labels: no frame has one.
         return Labelled((np.full(len(soft), -1, np.int64), soft), np.ones(len(soft), np.float32))
-
-    def _compute(self, source: OnTheFly, utt: str) -> SparsePosteriors:
-        log_posteriors = source.teachers.of_utterance(utt).cpu()
-        if not torch.isfinite(log_posteriors).all():
-            raise HdnnError(f"a teacher gives NaN or infinity for utterance {utt}")
-        return temper(sparsify(log_posteriors, self.mass, self.temperature)[0], self.temperature)

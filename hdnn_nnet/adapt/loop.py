@@ -7,36 +7,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from hdnn_nnet.adapt.options import AdaptOptions
 from hdnn_nnet.adapt.speaker import SpeakerData, generator
 from hdnn_nnet.nn.networks import AcousticModel
-from hdnn_nnet.train.loop import Criterion
+from hdnn_nnet.train.criteria import Criterion
 from hdnn_nnet.train.sgd import Sgd
 
 #: why a speaker keeps the independent parameters
 NO_LABELS, TOO_FEW, GUARDED, DIVERGED = "no usable labels", "too few frames", "held-back loss rose", "loss not finite"
 _EVALUATION_FRAMES = 2048
-
-
-@dataclass(frozen=True)
-class AdaptOptions:
-    """Settings of the adaptation; the rate and the number of iterations are those of Lu, Guo and Renals 2017.
-
-    Attributes:
-        rate: per frame (gradients are sums over a minibatch).
-        iters: passes over the speaker's frames.
-        guard: a speaker whose loss on held-back frames rises keeps the independent parameters.
-        early_stop: take the pass with the lowest loss on held-back frames instead of the last one.
-        min_frames: speakers with fewer keep the independent parameters.
-    """
-
-    rate: float = 2e-4
-    iters: int = 5
-    minibatch: int = 256
-    momentum: float = 0.0
-    guard: bool = True
-    early_stop: bool = False
-    min_frames: int = 100
-    seed: int = 777
 
 
 @dataclass
@@ -105,8 +84,8 @@ def _adapt(
     for iteration in range(1, options.iters + 1):
         order = data.train[generator(options.seed, speaker, iteration).permutation(len(data.train))]
         loss_sum = torch.zeros((), dtype=torch.float64, device=model.device)
-        for begin in range(0, len(order), options.minibatch):
-            windows, targets = data.rows(order[begin : begin + options.minibatch], model.device)
+        for begin in range(0, len(order), options.minibatch_size):
+            windows, targets = data.rows(order[begin : begin + options.minibatch_size], model.device)
             loss, _ = criterion(model.logits(windows), targets)
             loss.backward()
             loss_sum += loss.detach()

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.model_dir import load_tensors, save_tensors
 from hdnn_nnet.nn.config import read_json
+from hdnn_nnet.nn.model_dir import load_tensors, save_tensors
 
 FORMAT = 1
 INDEX = "index.json"

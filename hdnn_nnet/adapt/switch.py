@@ -1,16 +1,20 @@
 """A network that takes on the parameters of the speaker at hand."""
 
+import itertools
 import logging
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hdnn_nnet.adapt.store import AdaptDir
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.model_dir import model_signature
+from hdnn_nnet.nn.forward import forward_all
+from hdnn_nnet.nn.model_dir import model_signature
 from hdnn_nnet.nn.networks import AcousticModel
 
 log = logging.getLogger(__name__)
@@ -60,3 +64,27 @@ class SpeakerSwitch:
         elif speaker not in self.independent:
             self.independent.add(speaker)
             log.info("speaker %s uses the independent parameters: %s", speaker, self.store.reason(speaker))
+
+
+def forward_adapted(
+    switch: SpeakerSwitch,
+    utterances: Iterable[tuple[str, np.ndarray]],
+    utt2spk: Mapping[str, str],
+    output: str,
+    log_prior: torch.Tensor | None,
+    batch_frames: int,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """As `forward_all`, with the parameters of each utterance's speaker.
+
+    Raises:
+        HdnnError: also for an utterance that is not in `utt2spk`.
+    """
+
+    def speaker_of(item: tuple[str, np.ndarray]) -> str:
+        if item[0] not in utt2spk:
+            raise HdnnError(f"utt2spk has no utterance {item[0]}, so its speaker's parameters cannot be found; add it")
+        return utt2spk[item[0]]
+
+    for speaker, items in itertools.groupby(utterances, key=speaker_of):
+        switch.use(speaker)
+        yield from forward_all(switch.model, items, output, log_prior, batch_frames)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from hdnn_nnet.errors import HdnnError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 MOST_NAMED = 100
 
 
@@ -38,4 +38,4 @@ def require_lattices(
         text += f": {' '.join(missing[:MOST_NAMED])}{' ...' if len(missing) > MOST_NAMED else ''}"
     if problems or len(missing) > max_missing * len(wanted):
         raise HdnnError(f"{where}: {'; '.join([text, *problems])}; {remedy}")
-    logger.warning("%s", text)
+    log.warning("%s", text)

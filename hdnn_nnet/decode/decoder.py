@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdnn_nnet.decode.determinize import determinize
-from hdnn_nnet.decode.graph import remove_input_epsilons
 from hdnn_nnet.decode.k2_search import K2Search
-from hdnn_nnet.decode.word_graph import DEFAULT_MAX_MEM, FrameLattice, word_lattices
+from hdnn_nnet.decode.options import SearchOptions
+from hdnn_nnet.decode.word_graph import FrameLattice, word_lattices
+from hdnn_nnet.graph.epsilon import remove_input_epsilons
 from hdnn_nnet.kaldi.fst import Fst
-from hdnn_nnet.kaldi.lattice import LATTICE_ARC, AnyLattice, Lattice, cumulative
+from hdnn_nnet.lattice.determinize import determinize
+from hdnn_nnet.lattice.types import LATTICE_ARC, AnyLattice, Lattice
+from hdnn_nnet.ragged import cumulative
 
 
 @dataclass
@@ -33,48 +35,30 @@ class Decoder:
     Args:
         graph: HCLG with transition-ids and words.
         tid_to_pdf: pdf of every transition-id; entry 0 unused.
-        beam, lattice_beam, min_active, max_active, acoustic_scale: as latgen-faster-mapped's options.
-        word_history, max_mem: see `word_lattices`.
-        determinize: word lattices (`CompactLattice`); else state-level lattices with all alignments (`Lattice`).
+        options: named as latgen-faster-mapped's; with `determinize_lattice` word lattices (`CompactLattice`), else
+            state-level lattices with all alignments (`Lattice`).
     """
 
-    def __init__(
-        self,
-        graph: Fst,
-        tid_to_pdf: np.ndarray,
-        *,
-        beam: float = 13.0,
-        lattice_beam: float = 8.0,
-        min_active: int = 200,
-        max_active: int = 7000,
-        acoustic_scale: float = 0.1,
-        word_history: int = 4,
-        max_mem: int = DEFAULT_MAX_MEM,
-        determinize: bool = True,
-    ) -> None:
-        self.search = K2Search(remove_input_epsilons(graph), tid_to_pdf, beam, lattice_beam)
+    def __init__(self, graph: Fst, tid_to_pdf: np.ndarray, options: SearchOptions) -> None:
+        self.options = options
+        self.search = K2Search(remove_input_epsilons(graph), tid_to_pdf, options.beam, options.lattice_beam)
         self.num_pdfs = int(tid_to_pdf.max()) + 1
-        self.min_active, self.max_active = min_active, max_active
-        self.lattice_beam = lattice_beam
-        self.acoustic_scale = acoustic_scale
-        self.word_history = word_history
-        self.max_mem = max_mem
-        self.determinize = determinize
 
     def decode(self, loglikes: list[np.ndarray]) -> list[Result]:
         """Decode a batch of (frames, pdfs) matrices, which are not scaled; results in the same order."""
+        options = self.options
         results = [Result(None, True) for _ in loglikes]
         heard = [i for i, matrix in enumerate(loglikes) if len(matrix)]
         if not heard:
             return results
         frames, partial = self.search.search(
-            [loglikes[i] for i in heard], self.acoustic_scale, self.min_active, self.max_active
+            [loglikes[i] for i in heard], options.acoustic_scale, options.min_active, options.max_active
         )
         lattices: list[AnyLattice | None] = []
         cut = np.zeros(len(heard), bool)
-        if self.determinize:
-            graphs, cut = word_lattices(frames, self.lattice_beam, self.word_history, self.max_mem)
-            lattices += [g and determinize(g, self.acoustic_scale, self.lattice_beam) for g in graphs]
+        if options.determinize_lattice:
+            graphs, cut = word_lattices(frames, options.lattice_beam, options.word_history, options.max_mem)
+            lattices += [g and determinize(g, options.acoustic_scale, options.lattice_beam) for g in graphs]
         else:
             lattices += state_lattices(frames)
         for place, *result in zip(heard, lattices, partial.tolist(), cut.tolist(), strict=True):

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from hdnn_nnet.decode.graph import Graph
 from hdnn_nnet.decode.word_graph import FrameLattice
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.graph.epsilon import Graph
 
 # A search that reaches no final state shall still end somewhere, but never beat one that does.
 PARTIAL_COST = 1.0e4

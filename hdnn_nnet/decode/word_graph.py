@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hdnn_nnet.kaldi.lattice import COMPACT_ARC, CompactLattice, cumulative, ranges
+from hdnn_nnet.lattice.types import COMPACT_ARC, CompactLattice
+from hdnn_nnet.ragged import cumulative, ranges
 
 _SLACK = 1.0e-3  # float32 sums of the search against ours
-DEFAULT_MAX_MEM = 50_000_000  # as latgen-faster-mapped
 _TOKEN_BYTES = 16  # of a survivor's trace
 
 
@@ -122,7 +122,7 @@ def _best_of(keys: tuple[np.ndarray, ...], score: np.ndarray) -> np.ndarray:
 
 
 def word_lattices(
-    frames: FrameLattice, beam: float, history: int, max_mem: int = DEFAULT_MAX_MEM
+    frames: FrameLattice, beam: float, history: int, max_mem: int
 ) -> tuple[list[CompactLattice | None], np.ndarray]:
     """Word lattice of every utterance, None where the search failed.
 

@@ -16,7 +16,7 @@ from hdnn_nnet.kaldi.basic_io import KaldiReader, KaldiWriter
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.networks import AcousticModel
-from hdnn_nnet.prior import UNSEEN_LOG_PRIOR
+from hdnn_nnet.nn.prior import UNSEEN_LOG_PRIOR
 
 #: log-posterior of a pdf that training never saw. nnet3 stores priors, not log-priors, in single precision, where the huge
 #: prior that bars such a pdf in nnet1 does not fit.
@@ -52,7 +52,7 @@ def convert(model: AcousticModel, log_prior: np.ndarray) -> Nnet3:
     """A network of ours as an nnet3 network.
 
     Its output is log-posteriors, (T, num_pdfs), of raw features, (T, feat_dim): those of `model`, but for pdfs that the prior
-    bars (`hdnn_nnet.prior`), which get UNSEEN_LOG_POSTERIOR.
+    bars (`hdnn_nnet.nn.prior`), which get UNSEEN_LOG_POSTERIOR.
 
     Args:
         log_prior: (num_pdfs,) as `read_log_prior` gives it.

@@ -1,7 +1,6 @@
 """What an export is made from: a model directory, opened and checked."""
 
 import os
-from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from hdnn_nnet.cli import OptionParser
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export.manifest import checksum
+from hdnn_nnet.export.options import FeatureKindOptions, SourceOptions
 from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.kaldi.alignments import read_counts
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.model_dir import load_model, load_tensors, read_option_file
+from hdnn_nnet.nn.model_dir import load_model, load_tensors, read_option_file
 from hdnn_nnet.nn.networks import AcousticModel
-from hdnn_nnet.prior import counts_path, log_prior
+from hdnn_nnet.nn.prior import counts_path, log_prior
 from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
 
 
@@ -40,36 +39,13 @@ class Source:
     dev: WerFile | None
 
 
-def add_source_options(options: OptionParser) -> None:
-    """The options of `open_source`."""
-    options.add_argument("--weights", default="final.safetensors", help="weights file in model_dir")
-    options.add_argument(
-        "--params", default="", help="safetensors file of tensors that replace the model's, such as one speaker's gates"
-    )
-    options.add_argument("--class-frame-counts", default="", help="counts for the prior; default: the model's own")
-    add_feature_options(options)
-    options.add_argument(
-        "--dev", default="decode_dev", help="decode directory in model_dir: WER, and the LM weight to use"
-    )
-    options.add_argument("--eval", default="decode_eval", help="decode directory in model_dir whose WER is told too")
-    options.add_argument("--trained-on", default="", help="for the model card: what the training data are")
-    options.add_argument("--licence", default="", help="for the model card: who may do what with the model")
-
-
-def add_feature_options(options: OptionParser) -> None:
-    """The options of `model_feature_description`."""
-    options.add_argument("--feat-type", choices=("", "mfcc", "fbank"), default="", help="for models without feat_opts")
-    options.add_argument(
-        "--feat-config", default="", help="configuration of the features, for models without feat_opts"
-    )
-
-
-def model_feature_description(model_dir: Path, kind: str, config: str) -> FeatureDescription:
+def model_feature_description(model_dir: Path, options: FeatureKindOptions) -> FeatureDescription:
     """How the features of a model were computed: its `feat_opts`, or what the options say.
 
     Raises:
         HdnnError: neither is there, or they contradict each other.
     """
+    kind, config = options.feat_type, options.feat_config
     known = FeatureDescription.read(model_dir)
     if not kind and not config:
         if known is None:
@@ -92,17 +68,17 @@ def model_feature_description(model_dir: Path, kind: str, config: str) -> Featur
     return given
 
 
-def open_source(args: Namespace) -> Source:
-    """Open the model directory `args.model_dir` for export, with the options of `add_source_options`.
+def open_source(model_dir: str | os.PathLike[str], options: SourceOptions) -> Source:
+    """Open a model directory for export.
 
     Raises:
         HdnnError: a file is missing or damaged, files do not belong together, or the model reads features that an exported
             model cannot have: normalised by speaker, or with deltas.
     """
-    directory = Path(args.model_dir)
-    model = load_model(directory, args.weights)
-    if args.params:
-        overlay(model, args.params)
+    directory = Path(model_dir)
+    model = load_model(directory, options.weights)
+    if options.params:
+        overlay(model, options.params)
     cmvn_opts, delta_opts = (read_option_file(directory / name) for name in ("cmvn_opts", "delta_opts"))
     if cmvn_opts:
         raise HdnnError(
@@ -111,11 +87,11 @@ def open_source(args: Namespace) -> Source:
         )
     if delta_opts:
         raise HdnnError(f"{directory} reads deltas ({delta_opts}), which decoders cannot add; train on splicing alone")
-    features = model_feature_description(directory, args.feat_type, args.feat_config)
+    features = model_feature_description(directory, options.features)
     if (dim := features.extractor().dim) != model.feat_dim:
         raise HdnnError(f"{features.line()} gives {dim} features a frame, {directory} takes {model.feat_dim}")
     transitions = TransitionModel.read(directory / "final.mdl")
-    counts_file = Path(args.class_frame_counts) if args.class_frame_counts else counts_path(directory)
+    counts_file = Path(options.class_frame_counts) if options.class_frame_counts else counts_path(directory)
     counts = read_counts(counts_file)
     if not len(counts) == model.num_pdfs == transitions.num_pdfs:
         raise HdnnError(
@@ -126,25 +102,25 @@ def open_source(args: Namespace) -> Source:
     description: dict[str, Any] = {
         "network": config.to_json(),
         "parameters": model.num_parameters(),
-        "weights": checksum(directory / args.weights),
-        "adapted": checksum(args.params) if args.params else "",
+        "weights": checksum(directory / options.weights),
+        "adapted": checksum(options.params) if options.params else "",
         "criterion": read_option_file(directory / "criterion") or "CE",
         "features": features.line(),
         # analyze-counts adds half a frame to each pdf
         "training_hours": round(
             float(read_counts(directory / "ali_train_pdf.counts").sum()) * features_shift(features) / 3600, 2
         ),
-        "trained_on": args.trained_on,
-        "licence": args.licence,
+        "trained_on": options.trained_on,
+        "licence": options.licence,
     }
     chosen = None
-    if (directory / args.dev).is_dir():
-        chosen = best(read_wer_files(directory / args.dev))
+    if (directory / options.dev).is_dir():
+        chosen = best(read_wer_files(directory / options.dev))
         wer: dict[str, Any] = {"lm_weight": chosen.lmwt, "penalty": chosen.penalty}
         # The sets were decoded with the network as trained; of other parameters their WER says nothing.
-        if not args.params and args.weights == "final.safetensors":
+        if not options.params and options.weights == "final.safetensors":
             wer |= {"dev": chosen.wer, "words": chosen.words}
-            on_eval = directory / args.eval / chosen.path.name
+            on_eval = directory / options.eval / chosen.path.name
             if on_eval.is_file():
                 wer["eval"] = read_wer_file(on_eval).wer
         description["wer"] = wer

@@ -6,31 +6,20 @@ conf/            model.conf (search and endpoints) and mfcc.conf or fbank.conf
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from hdnn_nnet.atomic import copy_file, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export.nnet3 import Nnet3, write_acoustic_model
+from hdnn_nnet.export.options import VoskSearch
 from hdnn_nnet.feats.description import FeatureDescription
-from hdnn_nnet.kaldi.graph_dir import silence_phones
+from hdnn_nnet.graph.graph_dir import silence_phones
 from hdnn_nnet.kaldi.transitions import TransitionModel
 
 #: factor that Vosk puts on the graph's scores before it chooses words; the lattice keeps the search's acoustic scale
 VOSK_GRAPH_SCALE = 0.9
 _GRAPH_FILES = ("HCLG.fst", "words.txt", "phones.txt", "num_pdfs", "disambig_tid.int")
 _PHONE_FILES = ("silence.csl", "optional_silence.csl", "disambig.int", "word_boundary.int", "align_lexicon.int")
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """Options of the search, named as latgen-faster-mapped's; `acoustic_scale` also decides among words in Vosk."""
-
-    beam: float = 11.0
-    lattice_beam: float = 4.0
-    min_active: int = 200
-    max_active: int = 2000
-    acoustic_scale: float = 0.1
 
 
 def acoustic_scale(lm_weight: float) -> float:
@@ -46,7 +35,8 @@ def write_vosk_dir(
     transitions: TransitionModel,
     graph_dir: str | os.PathLike[str],
     features: FeatureDescription,
-    search: SearchOptions,
+    search: VoskSearch,
+    scale: float,
     binary: bool = True,
 ) -> list[str]:
     """Write the directory; gives the files' paths in it. The graph must have been checked (`check_graph`)."""
@@ -66,7 +56,7 @@ def write_vosk_dir(
         f"--lattice-beam={search.lattice_beam:.7g}",
         f"--min-active={search.min_active}",
         f"--max-active={search.max_active}",
-        f"--acoustic-scale={search.acoustic_scale:.7g}",
+        f"--acoustic-scale={scale:.7g}",
         "--frame-subsampling-factor=1",
     ]
     if silence:

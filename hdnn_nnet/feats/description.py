@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
-from hdnn_nnet.cli import read_config
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.extract import DEFAULTS, FeatureExtractor
 from hdnn_nnet.kaldi.data_dir import FEAT_OPTS
+from hdnn_nnet.options import read_config
 
 
 @dataclass(frozen=True)

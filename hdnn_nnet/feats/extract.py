@@ -1,43 +1,12 @@
 """MFCC and log-mel features by kaldi-native-fbank, with the options of compute-mfcc-feats and compute-fbank-feats."""
 
 import zlib
-from collections.abc import Callable
 
 import kaldi_native_fbank
 import numpy as np
 
-from hdnn_nnet.cli import OptionParser, kaldi_bool
 from hdnn_nnet.errors import HdnnError
-
-# Kaldi's option -> (group, attribute of kaldi-native-fbank, type)
-_FRAME: dict[str, tuple[str, Callable]] = {
-    "sample-frequency": ("samp_freq", float),
-    "frame-length": ("frame_length_ms", float),
-    "frame-shift": ("frame_shift_ms", float),
-    "preemphasis-coefficient": ("preemph_coeff", float),
-    "remove-dc-offset": ("remove_dc_offset", kaldi_bool),
-    "window-type": ("window_type", str),
-    "round-to-power-of-two": ("round_to_power_of_two", kaldi_bool),
-    "blackman-coeff": ("blackman_coeff", float),
-    "snip-edges": ("snip_edges", kaldi_bool),
-}
-_MEL: dict[str, tuple[str, Callable]] = {
-    "num-mel-bins": ("num_bins", int),
-    "low-freq": ("low_freq", float),
-    "high-freq": ("high_freq", float),
-}
-_COMMON: dict[str, tuple[str, Callable]] = {
-    "use-energy": ("use_energy", kaldi_bool),
-    "energy-floor": ("energy_floor", float),
-    "raw-energy": ("raw_energy", kaldi_bool),
-    "htk-compat": ("htk_compat", kaldi_bool),
-}
-_OWN: dict[str, dict[str, tuple[str, Callable]]] = {
-    "mfcc": {"num-ceps": ("num_ceps", int), "cepstral-lifter": ("cepstral_lifter", float)},
-    "fbank": {"use-log-fbank": ("use_log_fbank", kaldi_bool), "use-power": ("use_power", kaldi_bool)},
-}
-#: this project's defaults where they differ from those of Kaldi's programs, besides no dither
-DEFAULTS = {"mfcc": {"use-energy": "false"}, "fbank": {"num-mel-bins": "40"}}
+from hdnn_nnet.feats.options import COMMON, DEFAULTS, FRAME, MEL, OWN
 
 
 class FeatureExtractor:
@@ -50,16 +19,16 @@ class FeatureExtractor:
     """
 
     def __init__(self, kind: str, options: dict[str, str] | None = None) -> None:
-        if kind not in _OWN:
+        if kind not in OWN:
             raise HdnnError(f"features of type {kind!r}: only mfcc and fbank can be computed")
         self.kind = kind
         self.dither = 0.0
         self.options = kaldi_native_fbank.MfccOptions() if kind == "mfcc" else kaldi_native_fbank.FbankOptions()
         self.options.frame_opts.dither = 0.0
         groups = (
-            (self.options.frame_opts, _FRAME),
-            (self.options.mel_opts, _MEL),
-            (self.options, {**_COMMON, **_OWN[kind]}),
+            (self.options.frame_opts, FRAME),
+            (self.options.mel_opts, MEL),
+            (self.options, {**COMMON, **OWN[kind]}),
         )
         for name, text in {**DEFAULTS[kind], **(options or {})}.items():
             if name == "dither":
@@ -143,11 +112,3 @@ class FeatureStream:
         self._done += len(frames)
         self._computer.pop(len(frames))
         return matrix
-
-
-def feature_options(kind: str, parser: OptionParser) -> list[str]:
-    """Add the options of Kaldi's compute-KIND-feats to `parser`; return their names."""
-    names = ["dither", *_FRAME, *_MEL, *_COMMON, *_OWN[kind]]
-    for name in names:
-        parser.add_argument(f"--{name}", metavar="VALUE", help="as in Kaldi")
-    return names

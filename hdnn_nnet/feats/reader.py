@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.feats.matrix_io import Read, read_header, read_matrix
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
 from hdnn_nnet.kaldi.basic_io import read_bytes
+from hdnn_nnet.kaldi.matrix import Read, read_header, read_matrix
 from hdnn_nnet.kaldi.tables import read_scp
 
 _RANGE = re.compile(r"^(.*)\[(\d*):(\d*)(?:,(\d*):(\d*))?\]$")

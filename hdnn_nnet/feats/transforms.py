@@ -7,8 +7,8 @@ from typing import NoReturn
 
 import numpy as np
 
-from hdnn_nnet.cli import kaldi_bool
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.options import kaldi_bool
 
 
 def _parse(options: str, what: str, known: dict) -> dict:

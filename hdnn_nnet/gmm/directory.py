@@ -1,20 +1,21 @@
-"""Model and alignment directories of GMM systems: the files Kaldi's scripts leave in them."""
+"""Model directories of GMM systems: the files Kaldi's scripts leave in them."""
 
 import logging
-import shutil
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from hdnn_nnet.atomic import atomic_path, write_text
+from hdnn_nnet.align.directory import clean_jobs, report_failures
+from hdnn_nnet.atomic import copy_files, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.gmm.model import write_gmm_model
+from hdnn_nnet.gmm.options import DEFAULT_CMVN, DEFAULT_DELTAS
+from hdnn_nnet.gmm.train import MonoResult
+from hdnn_nnet.kaldi.alignments import write_alignments
+from hdnn_nnet.kaldi.basic_io import KaldiWriter
 
-# What Kaldi's scripts do with delta features when the files are empty or missing.
-DEFAULT_CMVN = "--norm-means=true --norm-vars=false"
-DEFAULT_DELTAS = "--delta-order=2 --delta-window=2"
+log = logging.getLogger(__name__)
 
 
 def read_option_file(path: Path, default: str) -> str:
@@ -37,40 +38,35 @@ def write_option_files(model_dir: Path, cmvn_opts: str, delta_opts: str) -> None
     write_text(model_dir / "delta_opts", delta_opts + "\n")
 
 
-def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
-    """Copy files that exist, each atomically."""
-    for name in names:
-        if (source / name).exists() and source.resolve() != target.resolve():
-            with atomic_path(target / name) as temporary:
-                shutil.copyfile(source / name, temporary)
-
-
-def read_transcripts(data_dir: Path) -> dict[str, str]:
-    """`text` of a data directory; an utterance without words is kept (it aligns to silence)."""
-    return read_scp(data_dir / "text")
-
-
-def report_failures(directory: Path, failed: Sequence[str], total: int, max_failed: float) -> None:
-    """List the utterances without alignment in `unaligned`; too many are an error."""
-    write_text(directory / "unaligned", "".join(f"{utterance}\n" for utterance in failed))
-    if failed:
-        logging.warning("%d of %d utterances could not be aligned: %s", len(failed), total, " ".join(failed[:20]))
-    if len(failed) > max_failed * total:
-        raise HdnnError(
-            f"{directory}: {len(failed)} of {total} utterances could not be aligned ({' '.join(failed[:10])}; all are "
-            f"listed in {directory}/unaligned), more than the allowed share of {max_failed:g}; "
-            "check transcripts and segments, or raise --retry-beam"
-        )
-
-
-def clean_jobs(directory: Path, jobs: int) -> None:
-    """Remove `ali.N.gz` beyond `jobs`, which an earlier run with more jobs left."""
-    for path in directory.glob("ali.*.gz"):
-        number = path.name.split(".")[1]
-        if number.isdigit() and int(number) > jobs:
-            path.unlink()
-
-
 def as_counts(occupancies: np.ndarray) -> np.ndarray:
     """Occupancies as the single-precision vector of Kaldi's `final.occs`."""
     return np.asarray(occupancies, dtype=np.float32)
+
+
+def write_mono(
+    directory: Path, lang: Path, result: MonoResult, cmvn_opts: str, delta_opts: str, max_failed: float
+) -> None:
+    """Write what Kaldi's steps/train_mono.sh leaves: model, tree, alignments, options.
+
+    Raises:
+        HdnnError: more than the share `max_failed` of the utterances could not be aligned.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for job, alignments in enumerate(result.alignments, 1):
+        write_alignments(directory / f"ali.{job}.gz", alignments)
+    clean_jobs(directory, len(result.alignments))
+    write_text(directory / "num_jobs", f"{len(result.alignments)}\n")
+    result.tree.write(directory / "tree")
+    copy_files(lang, directory, ["phones.txt"])
+    write_option_files(directory, cmvn_opts, delta_opts)
+    occupancies = KaldiWriter(binary=True)
+    occupancies.vector(as_counts(result.occupancies))
+    occupancies.save(directory / "final.occs")
+    # The model last: a directory with final.mdl is complete.
+    write_gmm_model(directory / "final.mdl", result.transition_model, result.gmms)
+    aligned = sum(len(part) for part in result.alignments)
+    report_failures(directory, result.failed, aligned + len(result.failed), max_failed)
+    log.info(
+        "%s: %d pdfs, %d Gaussians, %d utterances aligned, %d failed",
+        directory, result.gmms.num_pdfs, result.gmms.num_gauss, aligned, len(result.failed),
+    )  # fmt: skip

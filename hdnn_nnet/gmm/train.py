@@ -17,46 +17,20 @@ from typing import Any
 
 import numpy as np
 
+from hdnn_nnet.align.aligner import Aligner, GraphCompiler, equal_alignment
+from hdnn_nnet.align.options import AlignOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.gmm.align import Aligner, AlignOptions, GraphCompiler, equal_alignment
 from hdnn_nnet.gmm.em import BLOCK_FRAMES, Statistics, split_gmms, split_targets, update_gmms, update_transitions
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods
+from hdnn_nnet.gmm.options import MonoOptions
 from hdnn_nnet.kaldi.symbols import read_integer_lines, read_integers
 from hdnn_nnet.kaldi.topology import HmmTopology
-from hdnn_nnet.kaldi.transcripts import Transcripts
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency, monophone_tree, monophone_tuples
+from hdnn_nnet.lang.transcripts import Transcripts
 
-REALIGN = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32, 35, 38)
-
-
-@dataclass(frozen=True)
-class MonoOptions:
-    """Options of steps/train_mono.sh, with its defaults.
-
-    Attributes:
-        num_iters: training passes.
-        max_iter_inc: the last pass after which the number of Gaussians grows.
-        totgauss: Gaussians to grow to.
-        realign_iters: passes that align anew.
-        power: exponent of the occupancy when Gaussians are dealt out.
-        boost_silence: factor on the silence's likelihood in alignment.
-        initial_beam: beam of the first alignment; later ones take `align.beam`.
-        seed: of the perturbation when Gaussians are split.
-        cache_bytes: features are kept in memory up to this size (over all workers), else read in each pass.
-    """
-
-    num_iters: int = 40
-    max_iter_inc: int = 30
-    totgauss: int = 1000
-    realign_iters: tuple[int, ...] = REALIGN
-    power: float = 0.25
-    boost_silence: float = 1.0
-    initial_beam: float = 6.0
-    align: AlignOptions = field(default_factory=AlignOptions)
-    seed: int = 0
-    cache_bytes: int = 2 << 30
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -270,7 +244,7 @@ def train_mono(
     if not utterances:
         raise HdnnError(f"{reader.data_dir}: no utterance has both features and a transcript")
     words = {utterance: transcripts.numbers(texts[utterance]) for utterance in utterances}
-    logging.info("%d utterances, %d unknown words", len(utterances), transcripts.unknown)
+    log.info("%d utterances, %d unknown words", len(utterances), transcripts.unknown)
     transition_model, tree, gmms = flat_start(reader, lang)
     frames = sum(reader.num_frames[utterance] for utterance in utterances)
     cache = frames * reader.dim * 4 <= options.cache_bytes
@@ -292,7 +266,7 @@ def train_mono(
                 align = replace(options.align, beam=beam)
                 results = team.call("align", transition_model, boosted, align)
                 failed = _failures(results)
-                logging.info(
+                log.info(
                     "pass %d: %d utterances retried with beam %g, %d failed",
                     iteration, sum(r.retried for r in results), align.retry_beam, len(failed),
                 )  # fmt: skip
@@ -304,7 +278,7 @@ def train_mono(
             gmms = update_gmms(gmms, statistics)
             targets = split_targets(occupancies, int(num_gauss), options.power, min_count=20.0)
             gmms = split_gmms(gmms, targets, generator)
-            logging.info(
+            log.info(
                 "pass %d: log-likelihood %.4f a frame over %d frames, %d Gaussians",
                 iteration, statistics.log_likelihood / statistics.frames, statistics.frames, gmms.num_gauss,
             )  # fmt: skip

@@ -15,6 +15,11 @@ BY_RECORDING = ("wav.scp", "reco2file_and_channel")
 FEAT_OPTS = "feat_opts"
 
 
+def byte_order(text: str) -> bytes:
+    """Sort key that orders as `LC_ALL=C sort` does."""
+    return text.encode("utf-8")
+
+
 class DataDir:
     """The tables of a data directory, read once.
 

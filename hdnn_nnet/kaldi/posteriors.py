@@ -16,9 +16,9 @@ import numpy as np
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import ArchiveFiles
 from hdnn_nnet.kaldi.basic_io import INT32_ITEM, format_float, read_bytes
-from hdnn_nnet.kaldi.lattice import cumulative
 from hdnn_nnet.kaldi.table_writer import TableWriter
 from hdnn_nnet.kaldi.tables import as_rspecifier, read_scp
+from hdnn_nnet.ragged import cumulative
 
 _OFFSET = re.compile(r"^(.*):(\d+)$")
 _ITEM = 5  # bytes of an integer or a weight with its size byte

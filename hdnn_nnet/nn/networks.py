@@ -1,11 +1,13 @@
 """Plain and highway deep neural networks with their input normalisation and splicing."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.highway import HighwayLayers
 
@@ -200,3 +202,19 @@ def build_network(config: NetworkConfig, seed: int = 0) -> AcousticModel:
     network = (HighwayDNN if config.arch == "hdnn" else PlainDNN)(config)
     network.initialise(seed)
     return network
+
+
+def choose_parameters(model: AcousticModel, update: Sequence[str]) -> list[nn.Parameter]:
+    """The parameters of the groups named (`all` alone: of every group); all others need no gradient from now on."""
+    groups = model.parameter_groups()
+    if list(update) == ["all"]:
+        update = list(groups)
+    unknown = [name for name in update if name not in groups]
+    if unknown or not update:
+        raise HdnnError(f"no parameter group {', '.join(unknown) or 'is named'}; there are {', '.join(groups)}")
+    parameters = [p for name in update for p in groups[name]]
+    if not parameters:
+        raise HdnnError(f"{model.name} has no parameters in the group {', '.join(update)}")
+    for parameter in model.parameters():
+        parameter.requires_grad_(any(parameter is p for p in parameters))
+    return parameters

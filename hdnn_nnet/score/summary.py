@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.model_dir import load_config
 from hdnn_nnet.nn.config import NetworkConfig, read_json
+from hdnn_nnet.nn.model_dir import load_config
 from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
 
 _SEED = re.compile(r"_s\d+$")

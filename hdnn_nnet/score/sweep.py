@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.lattice import AnyLattice
-from hdnn_nnet.kaldi.lattice_best import best_paths
-from hdnn_nnet.kaldi.lattice_table import read_lattices
+from hdnn_nnet.lattice.best_path import best_paths
+from hdnn_nnet.lattice.table import read_lattices
+from hdnn_nnet.lattice.types import AnyLattice
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Combination = tuple[int, str]  # LM weight, word insertion penalty as it was written
 
@@ -94,7 +94,7 @@ def sweep(
         try:
             paths = best_paths(lattice, scales, penalties, key)
         except HdnnError as error:
-            logger.warning("%s", error)
+            log.warning("%s", error)
             continue
         for combination, path in zip(wanted, paths, strict=True):
             result[combination][key] = path.words.tolist()

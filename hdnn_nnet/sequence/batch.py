@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.lattice import cumulative
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.sequence.arcs import LatticeArcs
+from hdnn_nnet.lattice.arcs import LatticeArcs
+from hdnn_nnet.ragged import cumulative
 
 
 @dataclass

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdnn_nnet.kaldi.lattice import AnyLattice, Lattice
-from hdnn_nnet.kaldi.lattice_best import best_paths, path_alignment
-from hdnn_nnet.kaldi.lattice_ops import scale, to_compact
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.sequence.arcs import lattice_arcs
+from hdnn_nnet.lattice.arcs import lattice_arcs
+from hdnn_nnet.lattice.best_path import best_paths, path_alignment
+from hdnn_nnet.lattice.ops import scale, to_compact
+from hdnn_nnet.lattice.types import AnyLattice, Lattice
 from hdnn_nnet.sequence.batch import make_batch
-from hdnn_nnet.sequence.engines import get_engine
+from hdnn_nnet.sequence.forward_backward.engines import get_engine
 from hdnn_nnet.sequence.objectives import arc_scores
 
 

@@ -1,77 +1,43 @@
 """The training loop for lattice criteria: iterations over shuffled utterances, as Kaldi's steps/nnet/train_mpe.sh."""
 
 import copy
-import json
 import logging
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.lattice import AnyLattice
+from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.model_dir import save_model
+from hdnn_nnet.lattice.arcs import LatticeArcs, skip_reason
+from hdnn_nnet.lattice.types import AnyLattice
 from hdnn_nnet.nn.distillation import Distillation
-from hdnn_nnet.nn.loss import SoftmaxCrossEntropy
-from hdnn_nnet.nn.networks import AcousticModel
-from hdnn_nnet.sequence.arcs import LatticeArcs, skip_reason
+from hdnn_nnet.nn.losses import SoftmaxCrossEntropy
+from hdnn_nnet.nn.model_dir import save_model
+from hdnn_nnet.nn.networks import AcousticModel, choose_parameters
 from hdnn_nnet.sequence.batch import make_batch
-from hdnn_nnet.sequence.objectives import SequenceOptions, SequenceResult, sequence_loss
+from hdnn_nnet.sequence.objectives import SequenceResult, sequence_loss
+from hdnn_nnet.sequence.options import SequenceOptions, SequenceUpdates
 from hdnn_nnet.sequence.sources import LatticeSource, bounded_arcs
-from hdnn_nnet.train.checkpoint import load_checkpoint, save_checkpoint
 from hdnn_nnet.train.columns import Targets, collect
-from hdnn_nnet.train.distributed import Job
-from hdnn_nnet.train.loop import Stopped, choose_parameters, show_progress, stop_signals
+from hdnn_nnet.train.run import Run, Snapshot
 from hdnn_nnet.train.sgd import Sgd
 from hdnn_nnet.train.soft_sources import SoftSource
-from hdnn_nnet.train.task import FeatureSource
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class SequenceLoopOptions:
-    """Settings of the loop.
-
-    Attributes:
-        iterations: passes over the data; each leaves `iter<N>.safetensors`.
-        learn_rate: per frame, as in Kaldi: the gradient is a sum over frames and does not contain the acoustic scale.
-        batch_utts: utterances of an update (Kaldi: 1), over all processes together.
-        smooth_ce, smooth_kd: p, weights of the cross-entropy with the alignment and of the teacher's divergence.
-        temperature: of the teacher's term.
-        update: parameter groups that are trained.
-        refresh: when lattices come from a decoder, whether they are those of the model at the start of the iteration (`epoch`) or
-            of the model as it is (`batch`).
-        max_frames: longer utterances are skipped; max_entries: size of a lattice in arcs and frames of arcs, above which it is
-            pruned, then skipped.
-        lattice_beam: beam that the lattices were made with, for pruning.
-        max_skipped: largest share of utterances that may be skipped.
-    """
-
-    iterations: int = 4
-    learn_rate: float = 1e-5
-    momentum: float = 0.0
-    batch_utts: int = 1
-    smooth_ce: float = 0.0
-    smooth_kd: float = 0.0
-    temperature: float = 1.0
-    update: tuple[str, ...] = ("hidden", "gates", "softmax")
-    refresh: str = "epoch"
-    max_frames: int = 6000
-    max_entries: int = 5_000_000
-    lattice_beam: float = 7.0
-    max_skipped: float = 0.1
-    seed: int = 777
-    checkpoint_minutes: float = 10.0
+#: sums over the frames of an iteration
+_VALUES = ("utterances", "frames", "objective", "log_total", "gradient", "smoothing", "dropped", "reference_posterior")
+#: why an utterance was skipped, or pruned
+_REASONS = ("without lattice", "lattice too large", "of another length or too long", "pruned (not skipped)")
+#: what `SequenceTrainer` collects in a Run
+SUMS = (*_VALUES, *_REASONS)
 
 
 @dataclass
@@ -83,6 +49,9 @@ class Corpus:
         alignments: reference transition-ids.
         missing: utterances left out before the loop, by reason.
         soft: soft labels of the teacher; None without smoothing by it.
+        refresh: when lattices come from a decoder, whether they are those of the model at the start of the iteration (`epoch`)
+            or of the model as it is (`batch`).
+        lattice_beam: beam that the lattices were made with, for pruning.
     """
 
     utts: list[str]
@@ -92,17 +61,8 @@ class Corpus:
     model: TransitionModel
     soft: SoftSource | None
     missing: Counter[str]
-
-
-@dataclass
-class Progress:
-    """Where a training stands."""
-
-    iteration: int = 1
-    step: int = 0
-    seconds: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    refresh: str
+    lattice_beam: float
 
 
 @dataclass
@@ -116,12 +76,11 @@ class _Loaded:
 
 
 class SequenceTrainer:
-    """Trains a network on lattices; `run` is the whole training.
+    """Trains a network on lattices; `train` is the whole training.
 
     Args:
         model: the seed network, trained in place.
         log_prior: (num_pdfs,) of its decoding.
-        signature: what must be the same when the training is resumed.
     """
 
     def __init__(
@@ -130,119 +89,72 @@ class SequenceTrainer:
         log_prior: Tensor,
         corpus: Corpus,
         criterion: SequenceOptions,
-        options: SequenceLoopOptions,
-        directory: Path,
-        job: Job,
-        device: torch.device,
-        signature: dict[str, Any],
+        options: SequenceUpdates,
+        run: Run,
+        seed: int,
+        temperature: float = 1.0,
     ) -> None:
         self.model, self.corpus, self.criterion, self.options = model, corpus, criterion, options
-        self.directory, self.job, self.device, self.signature = directory, job, device, signature
-        self.log_prior = log_prior.to(device)
-        self.parameters = choose_parameters(model, options.update)
-        self.sgd = Sgd(self.parameters, scale_rate=False)
-        self.progress = Progress()
+        self.run, self.device, self.seed, self.temperature = run, run.device, seed, temperature
+        self.log_prior = log_prior.to(run.device)
+        self.sgd = Sgd(choose_parameters(model, options.update), scale_rate=False)
         #: the network as it was at the start of the iteration, where that one makes the lattices
         self.anchor: AcousticModel | None = None
-        if corpus.lattices.needs_loglikes and options.refresh == "epoch":
+        if corpus.lattices.needs_loglikes and corpus.refresh == "epoch":
             self.anchor = copy.deepcopy(model).requires_grad_(False)
-        self.path = directory / "checkpoint.safetensors"
 
-    def _checkpoint(self) -> None:
-        if self.job.is_main:
-            velocity = {f"{i:04d}": v for i, v in enumerate(self.sgd.velocity)}
-            tensors = {"model": self.model.state_dict(), "velocity": velocity}
-            if self.anchor is not None:
-                tensors["anchor"] = self.anchor.state_dict()
-            save_checkpoint(self.path, tensors, {"signature": self.signature, "progress": asdict(self.progress)})
-
-    def _restore(self) -> None:
-        restored = load_checkpoint(self.path)
-        if restored is None:
-            return
-        tensors, saved = restored
-        if saved["signature"] != self.signature:
-            changed = [k for k in self.signature if saved["signature"].get(k) != self.signature[k]]
-            raise HdnnError(f"{self.path} is of another set-up ({', '.join(changed)} changed); remove it to train anew")
-        self.model.load_state_dict(tensors["model"])
-        if self.anchor is not None:
-            self.anchor.load_state_dict(tensors["anchor"])
-        self.sgd.velocity = [v.to(self.device) for _, v in sorted(tensors.get("velocity", {}).items())]
-        self.progress = Progress(**saved["progress"])
-        log.info("resuming at iteration %d, step %d", self.progress.iteration, self.progress.step)
-
-    def _batches(self, iteration: int) -> list[list[str]]:
-        order = np.random.default_rng((self.options.seed, iteration)).permutation(len(self.corpus.utts))
-        utts = [self.corpus.utts[i] for i in order]
-        size = self.options.batch_utts
-        return [utts[i : i + size] for i in range(0, len(utts), size)]
-
-    def run(self, prepare: Callable[[], None] = lambda: None) -> None:
+    def train(self, prepare: Callable[[], None] = lambda: None) -> None:
         """Train until the last iteration; `final.safetensors` is then the last one. Resumes from a checkpoint.
 
         Raises:
             Stopped: after a signal.
             HdnnError: a checkpoint of another set-up, a diverged network, or too many utterances skipped.
         """
+        run, options = self.run, self.options
         self._restore()
-        if self.job.is_main:
+        run.snapshot = self._snapshot
+        if run.is_main:
             prepare()
-        with stop_signals() as stop:
-            while self.progress.iteration <= self.options.iterations:
-                self._iteration(stop)
-        if self.job.is_main:
-            save_model(self.model, self.directory)
+        with run.stoppable():
+            while run.progress.epoch <= options.num_iters:
+                batches = self._batches(run.progress.epoch)
+                for batch in run.epoch(self._read_ahead(batches[run.progress.step :]), len(batches)):
+                    self._gradients(batch)
+                    run.ranks.sum_gradients(self.sgd.parameters)
+                    self.sgd.step(options.learn_rate, options.momentum)
+                    run.tick()
+                line = self._report()
+                if self.anchor is not None:
+                    self.anchor.load_state_dict(self.model.state_dict())
+                self.sgd.reset()
+                run.end_epoch(line)
+        if run.is_main:
+            save_model(self.model, run.directory)
 
-    def _iteration(self, stop: list[int]) -> None:
-        progress, options, job = self.progress, self.options, self.job
-        batches = self._batches(progress.iteration)
-        started = saved_at = time.monotonic()
-        sums: defaultdict[str, float] = defaultdict(float)
-        skipped: Counter[str] = Counter()
-
-        def collect_sums() -> None:
-            nonlocal started
-            values = job.sum(*(sums[n] for n in _NAMES), *(skipped[r] for r in _REASONS), device=self.device)
-            for name, value in zip((*_NAMES, *_REASONS), values, strict=True):
-                progress.sums[name] = progress.sums.get(name, 0.0) + value
-            sums.clear()
-            skipped.clear()
-            now = time.monotonic()
-            progress.seconds += now - started
-            started = now
-
-        loaded = self._read_ahead(batches[progress.step :])
-        what = f"iteration {progress.iteration}"
-        for batch in show_progress(loaded, what, len(batches), progress.step, job.is_main):
-            self._update(batch, sums, skipped)
-            progress.step += 1
-            elapsed, stopping = time.monotonic() - saved_at, bool(stop)
-            if job.world > 1:
-                # All ranks must agree, else one would wait for the others' gradients for ever.
-                stopping, elapsed = False, 0.0
-                if progress.step % 20 == 0 or progress.step == len(batches):
-                    stopping = job.any(bool(stop), self.device)
-                    elapsed = job.sum(time.monotonic() - saved_at, device=self.device)[0] / job.world
-            if stopping or elapsed > 60 * options.checkpoint_minutes:
-                collect_sums()
-                saved_at = time.monotonic()
-                self._checkpoint()
-                if stopping:
-                    raise Stopped(
-                        f"stopped by a signal in {what}, step {progress.step} of {len(batches)}; "
-                        "run the same command again to go on"
-                    )
-        collect_sums()
-        self._report()
+    def _snapshot(self) -> Snapshot:
+        tensors = {"model": self.model.state_dict(), "velocity": self.sgd.state()}
         if self.anchor is not None:
-            self.anchor.load_state_dict(self.model.state_dict())
-        self.sgd.reset()
-        self.progress = Progress(progress.iteration + 1, history=progress.history)
-        self._checkpoint()
+            tensors["anchor"] = self.anchor.state_dict()
+        return Snapshot(tensors, {})
 
-    def _report(self) -> None:
-        """Log an iteration as nnet-train-mpe-sequential does, and keep its figures."""
-        progress, sums = self.progress, self.progress.sums
+    def _restore(self) -> None:
+        restored = self.run.restore()
+        if restored is None:
+            return
+        self.model.load_state_dict(restored.tensors["model"])
+        if self.anchor is not None:
+            self.anchor.load_state_dict(restored.tensors["anchor"])
+        self.sgd.load(restored.tensors.get("velocity", {}), self.device)
+
+    def _batches(self, iteration: int) -> list[list[str]]:
+        order = np.random.default_rng((self.seed, iteration)).permutation(len(self.corpus.utts))
+        utts = [self.corpus.utts[i] for i in order]
+        size = self.options.batch_utts
+        return [utts[i : i + size] for i in range(0, len(utts), size)]
+
+    def _report(self) -> dict[str, Any]:
+        """The iteration's line of history, logged as nnet-train-mpe-sequential does; the network as it is now is kept."""
+        progress, sums = self.run.progress, self.run.progress.sums
         frames, done = sums["frames"], sums["utterances"]
         lost = len(self.corpus.utts) - int(done)
         skipped = Counter({reason: int(sums[reason]) for reason in _REASONS}) + self.corpus.missing
@@ -253,7 +165,7 @@ class SequenceTrainer:
                 f"{total - int(done)} of {total} utterances were skipped ({reasons}); make the lattices again"
             )
         line = {
-            "iteration": progress.iteration,
+            "iteration": progress.epoch,
             "learn_rate": self.options.learn_rate,
             "utterances": int(done),
             "frames": int(frames),
@@ -267,28 +179,23 @@ class SequenceTrainer:
             "seconds": progress.seconds,
             "frames_per_second": frames / progress.seconds,
         }
-        progress.history.append(line)
         log.info("Done %d files, %d skipped %s", done, total - int(done), dict(skipped) or "")
         if self.criterion.criterion == "mmi":
             log.info(
                 "ITERATION %d: Overall MMI objective/frame is %.6f over %d frames; "
                 "average reference posterior %.4f, %d frames dropped",
-                progress.iteration, line["objective"], frames, line["reference_posterior"], line["dropped_frames"],
+                progress.epoch, line["objective"], frames, line["reference_posterior"], line["dropped_frames"],
             )  # fmt: skip
         else:
-            log.info(
-                "ITERATION %d: Overall average frame-accuracy is %.6f over %d frames",
-                progress.iteration,
-                line["objective"],
-                frames,
-            )
+            text = "ITERATION %d: Overall average frame-accuracy is %.6f over %d frames"
+            log.info(text, progress.epoch, line["objective"], frames)
         log.info(
             "per frame: log of the summed path scores %.4f, |gradient| %.4f, smoothing term %.4f; %.0f frames/s",
             line["log_total"], line["gradient"], line["smoothing"], line["frames_per_second"],
         )  # fmt: skip
-        if self.job.is_main:
-            save_model(self.model, self.directory, f"iter{progress.iteration}.safetensors")
-            write_text(self.directory / "history_sequence.json", json.dumps(progress.history, indent=1) + "\n")
+        if self.run.is_main:
+            save_model(self.model, self.run.directory, f"iter{progress.epoch}.safetensors")
+        return line
 
     def _read_ahead(self, batches: Sequence[Sequence[str]]) -> Iterator[_Loaded]:
         """This rank's share of every batch; the next one is read while the network works."""
@@ -302,7 +209,7 @@ class SequenceTrainer:
 
     def _load(self, batch: Sequence[str]) -> _Loaded:
         corpus = self.corpus
-        utts = list(batch[self.job.rank :: self.job.world])
+        utts = list(batch[self.run.ranks.rank :: self.run.ranks.world])
         stored = [] if corpus.lattices.needs_loglikes else corpus.lattices.lattices(utts, [])
         soft = [corpus.soft.targets(utt) for utt in utts] if corpus.soft is not None else []
         return _Loaded(utts, [corpus.features[utt] for utt in utts], stored, soft)
@@ -314,20 +221,18 @@ class SequenceTrainer:
         values = [(torch.log_softmax(network.logits(w), 1) - self.log_prior).cpu().numpy() for w in windows]
         return self.corpus.lattices.lattices(utts, values)
 
-    def _update(self, loaded: _Loaded, sums: defaultdict[str, float], skipped: Counter[str]) -> None:
-        """One step on this rank's share of a batch."""
+    def _usable(self, loaded: _Loaded, lattices: Sequence[AnyLattice | None]) -> tuple[list[int], list[LatticeArcs]]:
+        """Which utterances of a share can be trained on, and their arcs; the others are counted."""
         corpus = self.corpus
-        features = [torch.from_numpy(f).to(self.device) for f in loaded.features]
-        windows = [self.model.splice(self.model.normalise(f)) for f in features]
-        lattices = self._decode(windows, loaded.utts) if corpus.lattices.needs_loglikes else loaded.lattices
         kept: list[int] = []
         arcs: list[LatticeArcs] = []
+        skipped: Counter[str] = Counter()
         for number, (utt, lattice) in enumerate(zip(loaded.utts, lattices, strict=True)):
             if lattice is None:
                 skipped["without lattice"] += 1
                 continue
             found = bounded_arcs(
-                lattice, corpus.model, utt, self.options.max_entries, self.options.lattice_beam,
+                lattice, corpus.model, utt, self.options.max_entries, corpus.lattice_beam,
                 self.criterion.acoustic_scale, skipped,
             )  # fmt: skip
             if found is None:
@@ -340,23 +245,34 @@ class SequenceTrainer:
                 continue
             kept.append(number)
             arcs.append(found)
-        if kept:
-            result, smoothing = self._backward(
-                torch.cat([windows[i] for i in kept]),
-                arcs,
-                [corpus.alignments[loaded.utts[i]] for i in kept],
-                [loaded.soft[i] for i in kept] if corpus.soft is not None else [],
-            )
-            sums["utterances"] += len(kept)
-            sums["frames"] += int(result.frames.sum())
-            sums["objective"] += float(result.objective.sum())
-            sums["log_total"] += float(result.log_total.sum())
-            sums["gradient"] += float(result.gradient.abs().sum())
-            sums["smoothing"] += smoothing
-            sums["dropped"] += int(result.dropped.sum())
-            sums["reference_posterior"] += float(result.reference_posterior.sum())
-        self.job.sum_gradients(self.parameters)
-        self.sgd.step(self.options.learn_rate, self.options.momentum)
+        self.run.add(**skipped)
+        return kept, arcs
+
+    def _gradients(self, loaded: _Loaded) -> None:
+        """Gradients of this rank's share of a batch."""
+        corpus = self.corpus
+        features = [torch.from_numpy(f).to(self.device) for f in loaded.features]
+        windows = [self.model.splice(self.model.normalise(f)) for f in features]
+        lattices = self._decode(windows, loaded.utts) if corpus.lattices.needs_loglikes else loaded.lattices
+        kept, arcs = self._usable(loaded, lattices)
+        if not kept:
+            return
+        result, smoothing = self._backward(
+            torch.cat([windows[i] for i in kept]),
+            arcs,
+            [corpus.alignments[loaded.utts[i]] for i in kept],
+            [loaded.soft[i] for i in kept] if corpus.soft is not None else [],
+        )
+        self.run.add(
+            utterances=len(kept),
+            frames=result.frames.sum(),
+            objective=result.objective.sum(),
+            log_total=result.log_total.sum(),
+            gradient=result.gradient.abs().sum(),
+            smoothing=smoothing,
+            dropped=result.dropped.sum(),
+            reference_posterior=result.reference_posterior.sum(),
+        )
 
     def _backward(
         self,
@@ -364,7 +280,7 @@ class SequenceTrainer:
         arcs: Sequence[LatticeArcs],
         alignments: Sequence[np.ndarray],
         soft: Sequence[tuple[Targets, ...]],
-    ) -> tuple[SequenceResult, float]:
+    ) -> tuple[SequenceResult, Tensor]:
         """Gradients of the criterion and of what smooths it; returns values of both."""
         options = self.options
         pdfs, batch = make_batch(arcs, alignments, self.corpus.model).to(self.device).used_pdfs()
@@ -373,7 +289,7 @@ class SequenceTrainer:
             # Softmax and all other outputs do not matter: the objective ignores a constant per frame.
             loss, result = sequence_loss(self.model.logits(windows, pdfs) - self.log_prior[pdfs], batch, self.criterion)
             loss.backward()
-            return result, 0.0
+            return result, smoothing
         logits = self.model.logits(windows)
         loss, result = sequence_loss(logits[:, pdfs] - self.log_prior[pdfs], batch, self.criterion)
         if options.smooth_ce:
@@ -385,13 +301,7 @@ class SequenceTrainer:
             columns = [collect(column, self.device) for column in zip(*soft, strict=True)]
             every = torch.arange(len(windows), device=self.device)
             values = self.corpus.soft.soft([column.rows(every) for column in columns])
-            term, _ = Distillation.apply(logits, values, None, 0.0, options.temperature, 1.0)
+            term, _ = Distillation.apply(logits, values, None, 0.0, self.temperature, 1.0)
             smoothing = smoothing + options.smooth_kd * term
         (loss + smoothing).backward()
-        return result, float(smoothing.detach())
-
-
-#: sums over the frames of an iteration
-_NAMES = ("utterances", "frames", "objective", "log_total", "gradient", "smoothing", "dropped", "reference_posterior")
-#: why an utterance was skipped, or pruned
-_REASONS = ("without lattice", "lattice too large", "of another length or too long", "pruned (not skipped)")
+        return result, smoothing.detach()

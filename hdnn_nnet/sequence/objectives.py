@@ -13,48 +13,11 @@ from torch import Tensor
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.sequence.batch import ArcBatch
-from hdnn_nnet.sequence.engines import get_engine
+from hdnn_nnet.sequence.forward_backward.engines import get_engine
+from hdnn_nnet.sequence.options import SequenceOptions
 
-CRITERIA = ("smbr", "mpfe", "mmi")
 # Below it Kaldi takes the reference for missing in the lattice.
 _NO_OCCUPANCY = 1e-20
-
-
-@dataclass(frozen=True)
-class SequenceOptions:
-    """What is computed; names and meanings are Kaldi's.
-
-    Attributes:
-        criterion: `smbr` counts frames with the reference's pdf, `mpfe` those with its phone, `mmi` is the log-posterior
-            of the reference.
-        acoustic_scale, lm_scale: factors of the log-likelihoods and of the lattice's graph costs.
-        old_acoustic_scale: with this factor, the lattice's own acoustic costs are added to the log-likelihoods.
-        silence_phones: phone ids.
-        one_silence_class: a silence frame in silence of the reference is right; otherwise silence is never right.
-        boost: MMI only, b of boosted MMI: log scores of frames with a wrong phone rise by it (lattice-boost-ali).
-        max_silence_error: error of a wrong frame of silence in boosting.
-        drop_frames: MMI only; no gradient in frames where the reference's pdf is not in the lattice.
-        engine: `auto`, `k2` or `torch`.
-    """
-
-    criterion: str = "smbr"
-    acoustic_scale: float = 0.1
-    lm_scale: float = 1.0
-    old_acoustic_scale: float = 0.0
-    silence_phones: tuple[int, ...] = ()
-    one_silence_class: bool = True
-    boost: float = 0.0
-    max_silence_error: float = 0.0
-    drop_frames: bool = True
-    engine: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.criterion not in CRITERIA:
-            raise HdnnError(f"no criterion {self.criterion!r}; there are {', '.join(CRITERIA)}")
-        if self.boost and self.criterion != "mmi":
-            raise HdnnError(f"boosting belongs to mmi, not to {self.criterion}")
-        if not 0.0 <= self.max_silence_error <= 1.0:
-            raise HdnnError(f"max-silence-error {self.max_silence_error} is not between 0 and 1")
 
 
 @dataclass

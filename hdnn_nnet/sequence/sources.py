@@ -9,14 +9,15 @@ from typing import Protocol
 
 import numpy as np
 
+from hdnn_nnet.decode.options import SearchOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.basic_io import without_gunzip
-from hdnn_nnet.kaldi.lattice import AnyLattice, CompactLattice
-from hdnn_nnet.kaldi.lattice_ops import prune, to_compact
-from hdnn_nnet.kaldi.lattice_table import read_lattice
 from hdnn_nnet.kaldi.tables import read_scp
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.sequence.arcs import LatticeArcs, lattice_arcs
+from hdnn_nnet.lattice.arcs import LatticeArcs, lattice_arcs
+from hdnn_nnet.lattice.ops import prune, to_compact
+from hdnn_nnet.lattice.table import read_lattice
+from hdnn_nnet.lattice.types import AnyLattice, CompactLattice
 
 #: factors of the lattice beam that are tried in turn on a lattice that is too large
 _NARROWER = (0.75, 0.5, 0.25)
@@ -77,23 +78,12 @@ class DecodedLattices:
 
     needs_loglikes = True
 
-    def __init__(
-        self,
-        graph: str,
-        model: TransitionModel,
-        acoustic_scale: float,
-        beam: float,
-        lattice_beam: float,
-        max_active: int,
-    ) -> None:
+    def __init__(self, graph: str, model: TransitionModel, search: SearchOptions) -> None:
         from hdnn_nnet.decode.decoder import Decoder
         from hdnn_nnet.kaldi.fst import read_fst
 
         self._checksum = zlib.crc32(Path(graph).read_bytes()) if Path(graph).is_file() else 0
-        self.decoder = Decoder(
-            read_fst(graph), model.tid_to_pdf, beam=beam, lattice_beam=lattice_beam, max_active=max_active,
-            acoustic_scale=acoustic_scale,
-        )  # fmt: skip
+        self.decoder = Decoder(read_fst(graph), model.tid_to_pdf, search)
 
     def __contains__(self, utt: str) -> bool:
         return True

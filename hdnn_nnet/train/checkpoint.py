@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.model_dir import save_tensors
+from hdnn_nnet.nn.model_dir import save_tensors
 
 
 def save_checkpoint(

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hdnn_nnet.kaldi.lattice import cumulative
 from hdnn_nnet.kaldi.posteriors import SparsePosteriors
 from hdnn_nnet.nn.distillation import SoftLabels
+from hdnn_nnet.ragged import cumulative
 
 
 class Column(Protocol):

@@ -1,13 +1,28 @@
-"""Criteria of the training loop."""
+"""Criteria of the training loop, and the targets that they take."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
 from hdnn_nnet.nn.distillation import Distillation, SoftLabels
-from hdnn_nnet.nn.loss import SoftmaxCrossEntropy
+from hdnn_nnet.nn.losses import SoftmaxCrossEntropy
+from hdnn_nnet.train.data import LabelledData
+from hdnn_nnet.train.frames import TargetsOf
+
+
+class Criterion(Protocol):
+    """A loss that is a sum over frames."""
+
+    def __call__(self, logits: Tensor, targets: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Two scalars: the differentiable sum over the N frames of a minibatch, and how many frames are classified right."""
+
+
+def pdf_targets(data: LabelledData) -> TargetsOf:
+    """Targets of CrossEntropy."""
+    return lambda utt: (data.labels[utt].astype(np.int64),)
 
 
 class CrossEntropy:

@@ -10,7 +10,7 @@ from hdnn_nnet.errors import HdnnError
 
 
 @dataclass(frozen=True)
-class Job:
+class Ranks:
     """This process's place: `rank` of `world`, `local_rank` on its machine."""
 
     rank: int = 0
@@ -59,16 +59,16 @@ class Job:
             distributed.destroy_process_group()
 
 
-def join(device: str) -> Job:
+def join(device: str) -> Ranks:
     """Join the job that torchrun started (nccl on GPUs, gloo on CPUs); alone if there is none."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        return Job()
-    job = Job(int(os.environ["RANK"]), world, int(os.environ.get("LOCAL_RANK", "0")))
+        return Ranks()
+    ranks = Ranks(int(os.environ["RANK"]), world, int(os.environ.get("LOCAL_RANK", "0")))
     gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    if gpu and job.local_rank >= torch.cuda.device_count():
-        raise HdnnError(f"{job.local_rank + 1} processes on this machine but {torch.cuda.device_count()} GPUs")
+    if gpu and ranks.local_rank >= torch.cuda.device_count():
+        raise HdnnError(f"{ranks.local_rank + 1} processes on this machine but {torch.cuda.device_count()} GPUs")
     if gpu:
-        torch.cuda.set_device(job.local_rank)
+        torch.cuda.set_device(ranks.local_rank)
     distributed.init_process_group("nccl" if gpu else "gloo")
-    return job
+    return ranks

@@ -1,10 +1,27 @@
 """The newbob learning-rate schedule of Kaldi's nnet1 (`steps/nnet/train_scheduler.sh`)."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
+
+from hdnn_nnet.train.options import NewbobOptions
 
 
 @dataclass
+class NewbobState:
+    """Where the schedule stands; JSON types.
+
+    Attributes:
+        epoch: epochs judged so far.
+    """
+
+    learn_rate: float
+    best_loss: float = math.inf
+    epoch: int = 0
+    halving: bool = False
+    finished: bool = False
+
+
 class Newbob:
     """Decides after every epoch whether it is kept, what the next rate is, and when to stop.
 
@@ -13,47 +30,58 @@ class Newbob:
     while halving, a gain under `end_halving_impr` ends the training. All losses are averages per frame.
     """
 
-    learn_rate: float = 0.008
-    start_halving_impr: float = 0.01
-    end_halving_impr: float = 0.001
-    halving_factor: float = 0.5
-    max_iters: int = 20
-    min_iters: int = 0
-    keep_lr_iters: int = 0
-    best_loss: float = float("inf")
-    epoch: int = 0  #: epochs judged so far
-    halving: bool = False
-    finished: bool = False
+    def __init__(self, learn_rate: float, options: NewbobOptions | None = None) -> None:
+        self.options = options or NewbobOptions()
+        self.state = NewbobState(learn_rate)
+
+    @property
+    def learn_rate(self) -> float:
+        """Of the next epoch."""
+        return self.state.learn_rate
+
+    @property
+    def best_loss(self) -> float:
+        return self.state.best_loss
+
+    @property
+    def finished(self) -> bool:
+        return self.state.finished
 
     def start(self, initial_loss: float) -> None:
         """Set the loss of the untrained (or given) parameters that the first epoch is compared with."""
-        self.best_loss = initial_loss
+        self.state.best_loss = initial_loss
 
     def judge(self, loss: float) -> bool:
         """Take the cross-validation loss of one more epoch; True if its parameters are accepted.
 
         A loss that is not finite is never accepted: the rate is halved instead.
         """
-        self.epoch += 1
-        previous = self.best_loss
-        finite = loss == loss and abs(loss) != float("inf")
-        accepted = finite and (loss < previous or self.epoch <= max(self.keep_lr_iters, self.min_iters))
+        state, options = self.state, self.options
+        state.epoch += 1
+        previous = state.best_loss
+        accepted = math.isfinite(loss) and (
+            loss < previous or state.epoch <= max(options.keep_lr_iters, options.min_iters)
+        )
         if accepted:
-            self.best_loss = loss
-        if self.epoch >= self.max_iters:
-            self.finished = True
-        if self.epoch <= self.keep_lr_iters:
+            state.best_loss = loss
+        if state.epoch >= options.max_iters:
+            state.finished = True
+        if state.epoch <= options.keep_lr_iters:
             return accepted
-        gain = (previous - self.best_loss) / previous if previous not in (0.0, float("inf")) else 1.0
-        if self.halving and gain < self.end_halving_impr:
-            self.finished = self.finished or self.epoch > self.min_iters
+        gain = (previous - state.best_loss) / previous if previous not in (0.0, math.inf) else 1.0
+        if state.halving and gain < options.end_halving_impr:
+            state.finished = state.finished or state.epoch > options.min_iters
             return accepted  # neither the last epoch nor one that min_iters asks for halves
-        if gain < self.start_halving_impr:
-            self.halving = True
-        if self.halving:
-            self.learn_rate *= self.halving_factor
+        if gain < options.start_halving_impr:
+            state.halving = True
+        if state.halving:
+            state.learn_rate *= options.halving_factor
         return accepted
 
-    def state(self) -> dict[str, float | int | bool]:
+    def saved(self) -> dict[str, float | int | bool]:
         """Everything needed to go on later, as JSON types."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self.state)
+
+    def restore(self, saved: dict[str, float | int | bool]) -> None:
+        """Go on from what `saved` gave."""
+        self.state = NewbobState(**saved)  # type: ignore[arg-type]  # of a checkpoint

@@ -21,6 +21,14 @@ class Sgd:
         """Forget the velocity (done at the start of an epoch, as each epoch of nnet1 is a process of its own)."""
         self.velocity = []
 
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {f"{i:04d}": v for i, v in enumerate(self.velocity)}
+
+    def load(self, state: dict[str, Tensor], device: torch.device) -> None:
+        """Go on from a checkpoint."""
+        self.velocity = [v.to(device) for _, v in sorted(state.items())]
+
     @torch.no_grad()
     def step(self, learn_rate: float, momentum: float) -> None:
         """Update the parameters that have a gradient and drop the gradients."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hdnn_nnet.kaldi.lattice import cumulative
 from hdnn_nnet.kaldi.posteriors import SparsePosteriors
+from hdnn_nnet.ragged import cumulative
 
 #: number of most probable pdfs that are tried before all of them are sorted
 _FIRST_TRIES = (32, 256)

@@ -1,11 +1,11 @@
-"""Where soft labels come from: teachers run on the fly, a directory of stored ones, or a table that another system wrote."""
+"""Where soft labels come from: a directory of stored ones, a table that another system wrote, or teachers run on the fly."""
 
 import logging
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,37 +18,97 @@ from hdnn_nnet.kaldi.tables import as_rspecifier, open_archive, read_matrices
 from hdnn_nnet.nn.config import read_json
 from hdnn_nnet.nn.distillation import SoftLabels
 from hdnn_nnet.train.columns import Targets
+from hdnn_nnet.train.options import SoftLabelOptions
 from hdnn_nnet.train.soft_labels import sparsify, temper
 from hdnn_nnet.train.teacher import Teachers
 
 log = logging.getLogger(__name__)
 
 
-class SoftSource(Protocol):
-    """Gives the soft labels of an utterance, and of a minibatch."""
+class SoftSource:
+    """Sparse posteriors by utterance, stored at temperature 1 and given at the training's.
 
-    def num_frames(self) -> Mapping[str, int]:
-        """Utterance -> frames of its soft labels."""
+    Args:
+        where: what to call them in messages.
+        num_frames: utterance -> frames of its soft labels.
+        read: utterance -> its posteriors at temperature 1.
+        num_pdfs: of the alignment.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        num_frames: Mapping[str, int],
+        read: Callable[[str], SparsePosteriors],
+        num_pdfs: int,
+        temperature: float,
+        in_memory: bool = False,
+    ) -> None:
+        self.where, self.num_frames, self.read = where, num_frames, read
+        self.num_pdfs, self.temperature, self.in_memory = num_pdfs, temperature, in_memory
+
+    def utterance(self, utt: str) -> SparsePosteriors:
+        """The soft labels of an utterance, scaled to sum to 1 in each frame.
+
+        Raises:
+            HdnnError: a pdf that the alignment does not have, or a frame without positive weights.
+        """
+        posteriors = self.read(utt)
+        if len(posteriors.pdfs) and posteriors.pdfs.max() >= self.num_pdfs:
+            raise HdnnError(
+                f"{self.where}: utterance {utt} has pdf {posteriors.pdfs.max()}, the alignment has {self.num_pdfs} pdfs; "
+                "take a teacher of the same tree (and post-to-pdf-post where the labels are transition-ids)"
+            )
+        sums = posteriors.sums()
+        if not len(sums) or sums.min() <= 0 or (len(posteriors.weights) and posteriors.weights.min() < 0):
+            raise HdnnError(f"{self.where}: utterance {utt} has a frame without positive weights; make it again")
+        return temper(posteriors, self.temperature)
 
     def targets(self, utt: str) -> tuple[Targets, ...]:
         """What an utterance brings into a block."""
+        return (self.utterance(utt),)
 
     def soft(self, values: Sequence[Any]) -> SoftLabels | Tensor:
-        """The columns' values in a minibatch to soft labels at the training's temperature."""
+        """The columns' values in a minibatch to soft labels."""
+        return values[0]
+
+    def check(self, utts: Iterable[str]) -> None:
+        """Read some twenty utterances, so that a wrong table is noticed before the training starts."""
+        for utt in some(utts):
+            self.targets(utt)
 
     def signature(self) -> Any:
-        """Something that changes when the soft labels do."""
+        """Something that changes when the soft labels do; JSON types."""
+        value = 0
+        for utt in self.num_frames if self.in_memory else some(self.num_frames):
+            posteriors = self.read(utt)
+            for part in (utt.encode(), posteriors.pdfs.tobytes(), posteriors.weights.tobytes()):
+                value = zlib.crc32(part, value)
+        return value
 
 
-class OnTheFly:
-    """Teachers forwarded for every minibatch: exact at every temperature, as slow as the teachers are."""
+def some(utts: Iterable[str], count: int = 20) -> list[str]:
+    """About `count` of the utterances, spread evenly."""
+    names = list(utts)
+    return names[:: max(1, len(names) // count)]
 
-    def __init__(self, teachers: Teachers, temperature: float) -> None:
-        self.teachers = teachers
-        self.temperature = temperature
 
-    def num_frames(self) -> Mapping[str, int]:
-        return self.teachers.num_frames()
+class TeacherSource(SoftSource):
+    """Teachers forwarded for every minibatch: exact at every temperature, as slow as the teachers are.
+
+    Args:
+        mass: share of each frame's posterior that `utterance` keeps.
+    """
+
+    def __init__(self, teachers: Teachers, temperature: float, mass: float) -> None:
+        super().__init__("teacher", teachers.num_frames(), self._sparse, teachers.num_pdfs, temperature)
+        self.teachers, self.mass = teachers, mass
+
+    def _sparse(self, utt: str) -> SparsePosteriors:
+        log_posteriors = self.teachers.of_utterance(utt).cpu()
+        if not torch.isfinite(log_posteriors).all():
+            raise HdnnError(f"a teacher gives NaN or infinity for utterance {utt}")
+        return sparsify(log_posteriors, self.mass, self.temperature)[0]
 
     def targets(self, utt: str) -> tuple[Targets, ...]:
         return self.teachers.windows(utt)
@@ -56,126 +116,11 @@ class OnTheFly:
     def soft(self, values: Sequence[Any]) -> Tensor:
         return torch.softmax(self.teachers.log_posteriors(values) / self.temperature, 1)
 
+    def check(self, utts: Iterable[str]) -> None:
+        """Teachers were checked when they were opened."""
+
     def signature(self) -> Any:
         return self.teachers.signature()
-
-
-class Stored:
-    """Sparse posteriors in a table."""
-
-    def __init__(self, table: "Table", num_pdfs: int, temperature: float) -> None:
-        self.table, self.num_pdfs, self.temperature = table, num_pdfs, temperature
-
-    def num_frames(self) -> Mapping[str, int]:
-        return self.table.num_frames()
-
-    def targets(self, utt: str) -> tuple[Targets, ...]:
-        posteriors = self.table[utt]
-        if len(posteriors.pdfs) and posteriors.pdfs.max() >= self.num_pdfs:
-            raise HdnnError(
-                f"{self.table.where}: utterance {utt} has pdf {posteriors.pdfs.max()}, the alignment has {self.num_pdfs} pdfs; "
-                "take a teacher of the same tree (and post-to-pdf-post where the labels are transition-ids)"
-            )
-        sums = posteriors.sums()
-        if not len(sums) or sums.min() <= 0 or (len(posteriors.weights) and posteriors.weights.min() < 0):
-            raise HdnnError(f"{self.table.where}: utterance {utt} has a frame without positive weights; make it again")
-        return (temper(posteriors, self.temperature),)
-
-    def soft(self, values: Sequence[Any]) -> SoftLabels:
-        return values[0]
-
-    def signature(self) -> Any:
-        return self.table.signature()
-
-    def check(self, utts: Iterable[str]) -> None:
-        """Read some twenty utterances, so that a wrong table is noticed before the training starts."""
-        names = list(utts)
-        for utt in names[:: max(1, len(names) // 20)]:
-            self.targets(utt)
-
-
-class Table(Protocol):
-    """Posteriors at temperature 1 by utterance."""
-
-    where: str
-
-    def num_frames(self) -> Mapping[str, int]: ...
-
-    def __getitem__(self, utt: str) -> SparsePosteriors: ...
-
-    def signature(self) -> Any: ...
-
-
-class PosteriorScript:
-    """A script file of Posterior entries."""
-
-    def __init__(self, path: str) -> None:
-        self.where = path
-        self.table = PosteriorTable(path)
-
-    def num_frames(self) -> Mapping[str, int]:
-        return {utt: self.table.num_frames(utt) for utt in self.table.lines}
-
-    def __getitem__(self, utt: str) -> SparsePosteriors:
-        return self.table[utt]
-
-    def signature(self) -> int:
-        utts = list(self.table.lines)
-        return _checksum(self, utts[:: max(1, len(utts) // 20)])
-
-
-class MatrixScript:
-    """A script file of full matrices of posteriors or log-posteriors."""
-
-    def __init__(self, path: str, num_pdfs: int, mass: float, temperature: float) -> None:
-        self.where = path
-        self.table = MatrixTable(path)
-        self.num_pdfs, self.mass, self.temperature = num_pdfs, mass, temperature
-
-    def num_frames(self) -> Mapping[str, int]:
-        shapes = {utt: self.table.shape(utt) for utt in self.table.lines}
-        for utt, (_, columns) in shapes.items():
-            _check_columns(self.where, utt, columns, self.num_pdfs)
-        return {utt: rows for utt, (rows, _) in shapes.items()}
-
-    def __getitem__(self, utt: str) -> SparsePosteriors:
-        return _from_matrix(self.table[utt], f"{self.where}: utterance {utt}", self.mass, self.temperature)
-
-    def signature(self) -> int:
-        utts = list(self.table.lines)
-        return _checksum(self, utts[:: max(1, len(utts) // 20)])
-
-
-class InMemory:
-    """A whole archive, of either kind, made sparse and held in memory."""
-
-    def __init__(self, rspecifier: str, num_pdfs: int, mass: float, temperature: float) -> None:
-        self.where = rspecifier
-        self.entries: dict[str, SparsePosteriors] = {}
-        if _holds_matrices(rspecifier):
-            for utt, matrix in read_matrices(rspecifier):
-                _check_columns(rspecifier, utt, matrix.shape[1], num_pdfs)
-                self.entries[utt] = _from_matrix(matrix, f"{rspecifier}: utterance {utt}", mass, temperature)
-        else:
-            self.entries.update(read_posteriors(rspecifier))
-
-    def num_frames(self) -> Mapping[str, int]:
-        return {utt: len(entry) for utt, entry in self.entries.items()}
-
-    def __getitem__(self, utt: str) -> SparsePosteriors:
-        return self.entries[utt]
-
-    def signature(self) -> int:
-        return _checksum(self, list(self.entries))
-
-
-def _checksum(table: Table, utts: Iterable[str]) -> int:
-    value = 0
-    for utt in utts:
-        posteriors = table[utt]
-        for part in (utt.encode(), posteriors.pdfs.tobytes(), posteriors.weights.tobytes()):
-            value = zlib.crc32(part, value)
-    return value
 
 
 def _check_columns(where: str, utt: str, columns: int, num_pdfs: int) -> None:
@@ -220,7 +165,38 @@ def _holds_matrices(rspecifier: str) -> bool:
     return head.lstrip(b" ").startswith(b"[\n") or head.lstrip(b" ").startswith(b"[ \n")
 
 
-def open_stored(where: str | os.PathLike[str], num_pdfs: int, temperature: float, mass: float) -> Stored:
+def _script_of_posteriors(path: str, num_pdfs: int, temperature: float) -> SoftSource:
+    table = PosteriorTable(path)
+    lengths = {utt: table.num_frames(utt) for utt in table.lines}
+    return SoftSource(path, lengths, table.__getitem__, num_pdfs, temperature)
+
+
+def _script_of_matrices(path: str, num_pdfs: int, temperature: float, mass: float) -> SoftSource:
+    table = MatrixTable(path)
+    shapes = {utt: table.shape(utt) for utt in table.lines}
+    for utt, (_, columns) in shapes.items():
+        _check_columns(path, utt, columns, num_pdfs)
+
+    def read(utt: str) -> SparsePosteriors:
+        return _from_matrix(table[utt], f"{path}: utterance {utt}", mass, temperature)
+
+    return SoftSource(path, {utt: rows for utt, (rows, _) in shapes.items()}, read, num_pdfs, temperature)
+
+
+def _archive(rspecifier: str, num_pdfs: int, temperature: float, mass: float) -> SoftSource:
+    """A whole archive, of either kind, made sparse and held in memory."""
+    entries: dict[str, SparsePosteriors] = {}
+    if _holds_matrices(rspecifier):
+        for utt, matrix in read_matrices(rspecifier):
+            _check_columns(rspecifier, utt, matrix.shape[1], num_pdfs)
+            entries[utt] = _from_matrix(matrix, f"{rspecifier}: utterance {utt}", mass, temperature)
+    else:
+        entries.update(read_posteriors(rspecifier))
+    lengths = {utt: len(entry) for utt, entry in entries.items()}
+    return SoftSource(rspecifier, lengths, entries.__getitem__, num_pdfs, temperature, in_memory=True)
+
+
+def open_stored(where: str | os.PathLike[str], num_pdfs: int, temperature: float, mass: float) -> SoftSource:
     """Soft labels in a directory of make_soft_labels.sh, an scp, an archive, or a command.
 
     Args:
@@ -242,29 +218,28 @@ def open_stored(where: str | os.PathLike[str], num_pdfs: int, temperature: float
                 f"{path} keeps what matters up to temperature {info['temperature']:g}, {temperature:g} is asked for; "
                 f"make it again with make_soft_labels.sh --temperature {temperature:g}"
             )
-        return Stored(PosteriorScript(str(path / "post.scp")), num_pdfs, temperature)
+        return _script_of_posteriors(str(path / "post.scp"), num_pdfs, temperature)
     kind, _, rest = as_rspecifier(where).partition(":")
     if kind.split(",")[0] != "scp":
-        return Stored(InMemory(str(where), num_pdfs, mass, temperature), num_pdfs, temperature)
+        return _archive(str(where), num_pdfs, temperature, mass)
     if _holds_matrices(str(where)):
-        return Stored(MatrixScript(rest, num_pdfs, mass, temperature), num_pdfs, temperature)
-    return Stored(PosteriorScript(rest), num_pdfs, temperature)
+        return _script_of_matrices(rest, num_pdfs, temperature, mass)
+    return _script_of_posteriors(rest, num_pdfs, temperature)
 
 
 def open_source(
     teacher: str,
-    data_dirs: Sequence[str],
+    own_data: Sequence[str],
     num_pdfs: int,
-    temperature: float,
-    mass: float,
+    options: SoftLabelOptions,
     device: torch.device,
     precision: str,
 ) -> SoftSource:
-    """What the teacher argument of a training program names: model directories, stored soft labels, or a table.
+    """What the teacher argument of a program names: model directories, stored soft labels, or a table.
 
     Args:
         teacher: one or more model directories with spaces between (run on the fly), or as `open_stored`.
-        data_dirs: where the features of teachers on the fly are.
+        own_data: data directories of the student, where teachers on the fly find their features unless options name others.
         num_pdfs: of the alignment.
 
     Raises:
@@ -272,12 +247,12 @@ def open_source(
     """
     words = teacher.split()
     if words and all(Path(w).is_dir() and not (Path(w) / "info.json").is_file() for w in words):
-        teachers = Teachers(words, data_dirs, device, precision)
+        teachers = Teachers(words, options.teacher_data.split() or own_data, device, precision)
         if teachers.num_pdfs != num_pdfs:
             raise HdnnError(
                 f"{words[0]} has {teachers.num_pdfs} pdfs, the alignment {num_pdfs}; take a teacher of the same tree"
             )
         log.info("teacher on the fly: %s", ", ".join(network.name for network in teachers.networks))
-        return OnTheFly(teachers, temperature)
+        return TeacherSource(teachers, options.temperature, options.keep_mass)
     log.info("stored soft labels: %s", teacher)
-    return open_stored(teacher, num_pdfs, temperature, mass)
+    return open_stored(teacher, num_pdfs, options.temperature, options.keep_mass)

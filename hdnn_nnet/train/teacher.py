@@ -1,20 +1,27 @@
 """Teachers that are run during training, or once to store what they say."""
 
+import logging
 import os
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from hdnn_nnet.device.precision import choose_dtype
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.model_dir import Network, load_network, read_option_file
+from hdnn_nnet.feats.source import FeatureSource
+from hdnn_nnet.kaldi.posteriors import PosteriorWriter
+from hdnn_nnet.nn.model_dir import Network, load_network, read_option_file
 from hdnn_nnet.nn.networks import splice
-from hdnn_nnet.precision import choose_dtype
 from hdnn_nnet.train.columns import Windows
-from hdnn_nnet.train.soft_labels import ensemble
-from hdnn_nnet.train.task import FeatureSource
+from hdnn_nnet.train.soft_labels import ensemble, sparsify
+
+log = logging.getLogger(__name__)
 
 
 def checksum(directory: str | os.PathLike[str]) -> int:
@@ -104,3 +111,43 @@ class Teachers:
         """Spliced frames (N, window * D) of each teacher to (N, S) log-posteriors at temperature 1."""
         logits = [network.logits(w) for network, w in zip(self.networks, windows, strict=True)]
         return ensemble([torch.log_softmax(z, 1) for z in logits])
+
+
+def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperature: float) -> dict[str, Any]:
+    """Forward teachers over their data and write the pdfs that hold `mass` at `temperature`; gives sizes and masses.
+
+    Raises:
+        HdnnError: no utterances, or NaN or infinity in a teacher's outputs.
+    """
+    entries = 0
+    masses: list[np.ndarray] = []
+    started = time.monotonic()
+    with PosteriorWriter(wspecifier) as writer:
+        for utt in teachers.num_frames():
+            log_posteriors = teachers.of_utterance(utt).cpu()
+            if not torch.isfinite(log_posteriors).all():
+                raise HdnnError(f"a teacher gives NaN or infinity for utterance {utt}")
+            posteriors, kept = sparsify(log_posteriors, mass, temperature)
+            writer.write_posteriors(utt, posteriors)
+            entries += len(posteriors.pdfs)
+            masses.append(kept.numpy())
+    if not masses:
+        raise HdnnError(
+            f"{teachers.sources[0].readers[0].data_dir} holds no utterances with features for every teacher"
+        )
+    held, seconds = np.concatenate(masses), time.monotonic() - started
+    log.info(
+        "Done %d utterances, %d frames in %.1f s (%.0f frames/s); %.1f pdfs a frame hold a mass of %.4f",
+        len(masses), len(held), seconds, len(held) / seconds, entries / len(held), held.mean(),
+    )  # fmt: skip
+    return {
+        "utterances": len(masses),
+        "frames": len(held),
+        "entries": entries,
+        "mass_sum": float(held.sum()),
+        "mass_min": float(held.min()),
+        "num_pdfs": teachers.num_pdfs,
+        "mass": mass,
+        "temperature": temperature,
+        "teachers": {str(d): c for d, c in zip(teachers.directories, teachers.signature(), strict=True)},
+    }

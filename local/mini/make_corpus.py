@@ -10,14 +10,16 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from hdnn_nnet.atomic import write_text
-from hdnn_nnet.cli import OptionParser, run
+from hdnn_nnet.cli import script
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import argument, option
 
 from .config import DEFAULT_HOURS, SETS, Config
 from .grammar import GRAMMAR_FILE, meeting_grammar
@@ -152,27 +154,26 @@ def _normal(token: Token) -> str:
     return token.text.lower()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser("make_mini_corpus.sh", "Synthesise meetings in AMI's layout.")
-    parser.add_argument("--hours-train", type=float, default=DEFAULT_HOURS, help="hours of training speech")
-    parser.add_argument("--seed", type=int, default=1, help="another seed makes another corpus")
-    parser.add_argument("--nj", type=int, default=2, help="processes")
-    parser.add_argument("corpus", type=Path, help="directory to write")
-    args = parser.parse_args(argv)
-    if not 0.001 <= args.hours_train <= 100:
-        raise HdnnError(f"--hours-train {args.hours_train}: give between 0.001 and 100")
-    if args.nj < 1:
-        raise HdnnError(f"--nj {args.nj}: give at least 1")
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Corpus."""
+
+    corpus: Path = argument("directory to write")
+    hours_train: float = option(DEFAULT_HOURS, "hours of training speech", at_least=0.001, at_most=100)
+    seed: int = option(1, "another seed makes another corpus", at_least=0)
+    nj: int = option(2, "processes", at_least=1)
+
+
+def main(options: Options) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # the processes are the parallelism
-    summary = make_corpus(Config(hours_train=args.hours_train, seed=args.seed), args.corpus, args.nj)
+    summary = make_corpus(Config(hours_train=options.hours_train, seed=options.seed), options.corpus, options.nj)
     for set_name, counts in summary["sets"].items():
         LOG.info(
             "%s: %d meetings, %d speakers, %d segments, %d words (%d different), %.1f min of speech, OOV %.1f %%",
             *(set_name, counts["meetings"], counts["speakers"], counts["segments"], counts["words"]),
             *(counts["vocabulary"], counts["hours_speech"] * 60, counts["oov_percent"]),
         )
-    return 0
 
 
 if __name__ == "__main__":
-    run(main, "make_mini_corpus.sh")
+    script(Options, main, "make_mini_corpus.sh", "Synthesise meetings in AMI's layout.")

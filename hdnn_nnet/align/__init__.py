@@ -1,0 +1,1 @@
+"""Forced alignment, by a GMM or a network."""

@@ -1,1 +1,0 @@
-"""Command-line programs; each mirrors one Kaldi program's calling convention."""

@@ -1,0 +1,45 @@
+"""One job of forced alignment by a GMM system on delta features: writes ALI-DIR/ali.JOB.gz."""
+
+from dataclasses import dataclass
+
+from hdnn_nnet.align.options import AlignJobOptions
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import argument, group, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Alignment."""
+
+    data_dir: str = argument("data directory with features and text")
+    lang_dir: str = argument("lang directory")
+    src_dir: str = argument("with final.mdl, tree, cmvn_opts and delta_opts")
+    ali_dir: str = argument("alignment directory to write")
+    boost_silence: float = option(1.0, "factor on silence likelihoods", above=0)
+    align: AlignJobOptions = group(AlignJobOptions, "Job")
+
+
+EXAMPLE = "hdnn align gmm --num-jobs 4 --job 1 data/train data/lang exp/mono exp/mono_ali"
+
+
+def main(options: Options) -> None:
+    from pathlib import Path
+
+    from hdnn_nnet.align.job import align_job
+    from hdnn_nnet.gmm.directory import gmm_reader
+    from hdnn_nnet.gmm.model import LogLikelihoods, read_gmm_model
+    from hdnn_nnet.gmm.train import silence_pdfs
+    from hdnn_nnet.kaldi.tree import ContextDependency
+    from hdnn_nnet.lang.transcripts import read_transcripts
+
+    data, lang, source = Path(options.data_dir), Path(options.lang_dir), Path(options.src_dir)
+    transition_model, gmms = read_gmm_model(source / "final.mdl")
+    tree = ContextDependency.read(source / "tree")
+    reader = gmm_reader(data, source, Path(options.align.root) if options.align.root else None)
+    if options.boost_silence != 1.0:
+        gmms = gmms.boosted(silence_pdfs(transition_model, lang), options.boost_silence)
+    log_likelihoods = LogLikelihoods(gmms)
+    part = options.align.job.part_of(reader.utts)
+    scores = ((utterance, log_likelihoods(reader[utterance])) for utterance in part)
+    target = Path(options.ali_dir)
+    align_job(options.align, transition_model, tree, lang, read_transcripts(data), scores, target)

@@ -1,0 +1,1 @@
+"""Where and how networks compute: GPUs, number formats, memory."""

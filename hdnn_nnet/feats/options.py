@@ -1,0 +1,60 @@
+"""Options of feature extraction: those of Kaldi's compute-mfcc-feats and compute-fbank-feats."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, make_dataclass
+
+from hdnn_nnet.options import JobOptions, Options, argument, group, kaldi_bool, option
+
+# Kaldi's option -> (group, attribute of kaldi-native-fbank, type)
+FRAME: dict[str, tuple[str, Callable]] = {
+    "sample-frequency": ("samp_freq", float),
+    "frame-length": ("frame_length_ms", float),
+    "frame-shift": ("frame_shift_ms", float),
+    "preemphasis-coefficient": ("preemph_coeff", float),
+    "remove-dc-offset": ("remove_dc_offset", kaldi_bool),
+    "window-type": ("window_type", str),
+    "round-to-power-of-two": ("round_to_power_of_two", kaldi_bool),
+    "blackman-coeff": ("blackman_coeff", float),
+    "snip-edges": ("snip_edges", kaldi_bool),
+}
+MEL: dict[str, tuple[str, Callable]] = {
+    "num-mel-bins": ("num_bins", int),
+    "low-freq": ("low_freq", float),
+    "high-freq": ("high_freq", float),
+}
+COMMON: dict[str, tuple[str, Callable]] = {
+    "use-energy": ("use_energy", kaldi_bool),
+    "energy-floor": ("energy_floor", float),
+    "raw-energy": ("raw_energy", kaldi_bool),
+    "htk-compat": ("htk_compat", kaldi_bool),
+}
+OWN: dict[str, dict[str, tuple[str, Callable]]] = {
+    "mfcc": {"num-ceps": ("num_ceps", int), "cepstral-lifter": ("cepstral_lifter", float)},
+    "fbank": {"use-log-fbank": ("use_log_fbank", kaldi_bool), "use-power": ("use_power", kaldi_bool)},
+}
+#: this project's defaults where they differ from those of Kaldi's programs, besides no dither
+DEFAULTS = {"mfcc": {"use-energy": "false"}, "fbank": {"num-mel-bins": "40"}}
+
+
+def _as_in_kaldi(names: tuple[str, ...]) -> type:
+    fields = [(name.replace("-", "_"), str | None, option(None, "as in Kaldi", metavar="VALUE")) for name in names]
+    made = make_dataclass("KaldiFeatureOptions", fields, bases=(Options,), frozen=True, kw_only=True)
+    made.__doc__ = "Options of Kaldi's compute-mfcc-feats and compute-fbank-feats."
+    return made
+
+
+KaldiFeatureOptions = _as_in_kaldi(("dither", *FRAME, *MEL, *COMMON, *OWN["mfcc"], *OWN["fbank"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction(Options):
+    """Extraction."""
+
+    data_dir: str = argument("with wav.scp and, if there, segments; gets feat_opts")
+    prefix: str = argument("writes PREFIX.JOB.ark, PREFIX.JOB.scp, PREFIX.JOB.utt2num_frames and .utt2dur")
+    type: str = option(
+        "mfcc", "13 mel-frequency cepstral coefficients or 40 log-mel energies", choices=("mfcc", "fbank")
+    )
+    compress: bool = option(True, "compress as Kaldi's copy-feats does")
+    job: JobOptions = group(JobOptions, "Job")
+    kaldi: KaldiFeatureOptions = group(KaldiFeatureOptions)  # type: ignore[valid-type]  # made above

@@ -1,0 +1,47 @@
+"""Features of several data directories as one."""
+
+import functools
+import zlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.reader import FeatureReader
+
+
+class FeatureSource:
+    """Features of several data directories as one: `source[utterance]` is float32 (T, D)."""
+
+    def __init__(self, data_dirs: Sequence[str], cmvn_opts: str, delta_opts: str) -> None:
+        self.readers = [FeatureReader(d, cmvn_opts, delta_opts) for d in data_dirs]
+        self.dim = self.readers[0].dim
+        self._reader: dict[str, FeatureReader] = {}
+        for reader in self.readers:
+            if reader.dim != self.dim:
+                raise HdnnError(
+                    f"{reader.data_dir} has {reader.dim} features a frame, {self.readers[0].data_dir} {self.dim}; "
+                    "extract both with the same settings"
+                )
+            shared = self._reader.keys() & set(reader.utts)
+            if shared:
+                raise HdnnError(
+                    f"{reader.data_dir}: utterance {min(shared)} is also in another data directory; remove one"
+                )
+            self._reader |= dict.fromkeys(reader.utts, reader)
+
+    def __contains__(self, utt: str) -> bool:
+        return utt in self._reader
+
+    def __getitem__(self, utt: str) -> np.ndarray:
+        if utt not in self._reader:
+            raise HdnnError(f"{self.readers[0].table.path}: utterance {utt} is missing")
+        return self._reader[utt][utt]
+
+    def num_frames(self) -> dict[str, int]:
+        return {utt: frames for reader in self.readers for utt, frames in reader.num_frames.items()}
+
+    def digest(self, utts: Iterable[str]) -> int:
+        """Checksum of the features of some twenty of the utterances, normalised as in training."""
+        names = list(utts)
+        return functools.reduce(lambda c, u: zlib.crc32(self[u].tobytes(), c), names[:: max(1, len(names) // 20)], 0)

@@ -1,0 +1,64 @@
+"""Splitting data directories: into jobs, and into training and cross-validation parts."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.data_dir import DataDir
+
+
+def split_speakers(spk2utts: dict[str, list[str]], jobs: int) -> list[list[str]]:
+    """Contiguous groups of speakers with about equally many utterances, none empty."""
+    total = sum(map(len, spk2utts.values()))
+    groups: list[list[str]] = [[]]
+    done = 0
+    left = len(spk2utts)
+    for speaker, utterances in spk2utts.items():
+        # A new group starts where the share is full, and in time for the groups that still need a speaker.
+        share_is_full = done + len(utterances) / 2 > total * len(groups) / jobs
+        if groups[-1] and len(groups) < jobs and (share_is_full or left <= jobs - len(groups)):
+            groups.append([])
+        groups[-1].append(speaker)
+        done += len(utterances)
+        left -= 1
+    return groups
+
+
+def split_data(data: Path, jobs: int) -> Path:
+    """Write the split; return its directory. Files that are right already are left alone.
+
+    Raises:
+        HdnnError: more jobs than speakers, or an utterance of utt2spk without features.
+    """
+    source = DataDir(data)
+    if not 1 <= jobs <= len(source.spk2utts):
+        raise HdnnError(
+            f"{data}: cannot split {len(source.spk2utts)} speakers into {jobs} jobs; "
+            f"take --nj {len(source.spk2utts)} or less"
+        )
+    if "feats.scp" in source.tables and set(source.tables["feats.scp"]) != set(source.utt2spk):
+        odd = sorted(set(source.tables["feats.scp"]) ^ set(source.utt2spk))
+        raise HdnnError(
+            f"{data}: feats.scp and utt2spk differ in {len(odd)} utterances, such as {odd[0]}; run fix_data_dir.sh"
+        )
+    root = data / f"split{jobs}"
+    for job, speakers in enumerate(split_speakers(source.spk2utts, jobs), 1):
+        source.write_subset((u for speaker in speakers for u in source.spk2utts[speaker]), root / str(job))
+    return root
+
+
+def choose_speakers(spk2utts: dict[str, list[str]], percent: float, seed: int) -> set[str]:
+    """Random speakers with about `percent` of all utterances; at least one, never all."""
+    total = sum(map(len, spk2utts.values()))
+    chosen: set[str] = set()
+    taken = 0
+    for speaker in np.random.default_rng(seed).permutation(sorted(spk2utts)):
+        size = len(spk2utts[speaker])
+        # Stop where one more speaker would lead further away from the wanted share.
+        if chosen and abs(taken + size - total * percent / 100) >= abs(taken - total * percent / 100):
+            continue
+        if len(chosen) + 1 < len(spk2utts):
+            chosen.add(str(speaker))
+            taken += size
+    return chosen

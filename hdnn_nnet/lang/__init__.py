@@ -1,0 +1,1 @@
+"""Words and phones: dictionaries, lang directories, letter-to-sound, n-gram models."""

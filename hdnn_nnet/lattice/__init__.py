@@ -1,0 +1,1 @@
+"""Kaldi lattices: types, files, operations."""

@@ -1,0 +1,221 @@
+"""Operations on whole lattices: parts of one, scaling, pruning, depth, and the compact form of a state-level lattice."""
+
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.lattice.types import (
+    COMPACT_ARC,
+    AnyLattice,
+    CompactLattice,
+    Lattice,
+    cumulative,
+    ranges,
+    topological_order,
+)
+
+L = TypeVar("L", Lattice, CompactLattice, AnyLattice)
+
+
+def connect(lattice: L) -> L:
+    """Without the states and arcs that lie on no path from the start to a final state; order is kept."""
+    source, target = lattice.sources().astype(np.int64), lattice.arcs["nextstate"].astype(np.int64)
+    reached = _spread(lattice.num_states, np.array([lattice.start] if lattice.start >= 0 else []), source, target)
+    useful = reached & _spread(lattice.num_states, np.flatnonzero(lattice.is_final()), target, source)
+    number = np.cumsum(useful) - 1
+    keep = useful[source] & useful[target]
+    arcs = lattice.arcs[keep].copy()
+    arcs["nextstate"] = number[target[keep]]
+    start = int(number[lattice.start]) if lattice.start >= 0 and useful[lattice.start] else -1
+    offsets = cumulative(np.bincount(number[source[keep]], minlength=int(useful.sum())))
+    if isinstance(lattice, Lattice):
+        return Lattice(start, offsets, arcs, lattice.final[useful])
+    string_offsets, strings = _pick(lattice.string_offsets, lattice.strings, keep)
+    final_offsets, final_strings = _pick(lattice.final_string_offsets, lattice.final_strings, useful)
+    return CompactLattice(
+        start, offsets, arcs, lattice.final[useful], string_offsets, strings, final_offsets, final_strings
+    )
+
+
+def _pick(offsets: np.ndarray, strings: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    lengths = np.diff(offsets)[keep]
+    return cumulative(lengths), strings[ranges(offsets[:-1][keep], lengths)]
+
+
+def _spread(num_states: int, seeds: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(states,) bool: reachable from `seeds` over arcs `source` to `target`."""
+    seen = np.zeros(num_states, bool)
+    order = np.argsort(source, kind="stable")
+    degree = np.bincount(source, minlength=num_states)
+    begin = np.cumsum(degree) - degree
+    frontier = np.unique(seeds.astype(np.int64))
+    seen[frontier] = True
+    while len(frontier):
+        reached = np.unique(target[order[ranges(begin[frontier], degree[frontier])]])
+        frontier = reached[~seen[reached]]
+        seen[frontier] = True
+    return seen
+
+
+def to_compact(lattice: Lattice, merge: bool = True) -> CompactLattice:
+    """The same lattice in compact form, not determinised (Kaldi's ConvertLattice).
+
+    Args:
+        merge: join arcs that follow each other without a branch between them into one; the word of such a chain stands
+            on its first arc, so a further word begins a new chain. Otherwise arcs and states are kept as they are.
+    """
+    source, target = lattice.sources().astype(np.int64), lattice.arcs["nextstate"].astype(np.int64)
+    arcs_in = np.bincount(target, minlength=lattice.num_states)
+    passing = np.zeros(lattice.num_states, bool)
+    first_out = np.minimum(lattice.offsets[:-1], max(lattice.num_arcs - 1, 0))
+    if merge and lattice.num_arcs:
+        passing = (arcs_in == 1) & (np.diff(lattice.offsets) == 1) & ~lattice.is_final()
+        passing &= lattice.words[first_out] == 0
+        passing[lattice.start] = False
+    following = np.where(passing[target], first_out[target], -1)
+    heads = np.flatnonzero(~passing[source])
+    # All chains are followed at once. None is endless: a cycle of passing states has no way in.
+    last = heads.copy()
+    row, current = np.arange(len(heads)), heads
+    rows, steps = [row], [heads]
+    while len(row):
+        after = following[current]
+        row, current = row[after >= 0], after[after >= 0]
+        last[row] = current
+        rows.append(row)
+        steps.append(current)
+    owner, arc = np.concatenate(rows), np.concatenate(steps)
+    order = np.argsort(owner, kind="stable")
+    owner, arc = owner[order], arc[order]
+    ids = lattice.arcs["ilabel"][arc]
+    number = np.cumsum(~passing) - 1
+    arcs = np.zeros(len(heads), COMPACT_ARC)
+    arcs["label"] = lattice.words[heads]
+    arcs["nextstate"] = number[target[last]]
+    for name in ("graph", "acoustic"):
+        arcs[name] = np.bincount(owner, lattice.arcs[name][arc].astype(np.float64), len(heads))
+    kept = int((~passing).sum())
+    return CompactLattice(
+        start=int(number[lattice.start]) if lattice.start >= 0 else -1,
+        offsets=cumulative(np.bincount(number[source[heads]], minlength=kept)),
+        arcs=arcs,
+        final=lattice.final[~passing],
+        string_offsets=cumulative(np.bincount(owner[ids != 0], minlength=len(heads))),
+        strings=ids[ids != 0].astype(np.int32),
+        final_string_offsets=np.zeros(kept + 1, np.int64),
+        final_strings=np.zeros(0, np.int32),
+    )
+
+
+def scale(
+    lattice: L,
+    lm_scale: float = 1.0,
+    acoustic_scale: float = 1.0,
+    acoustic2lm_scale: float = 0.0,
+    lm2acoustic_scale: float = 0.0,
+) -> L:
+    """Costs multiplied by the scales, as Kaldi's lattice-scale does; the last two mix one kind into the other."""
+    arcs, final = lattice.arcs.copy(), lattice.final.copy()
+    ending = lattice.is_final()
+    for graph, acoustic, where in ((arcs["graph"], arcs["acoustic"], slice(None)), (final[:, 0], final[:, 1], ending)):
+        old_graph, old_acoustic = graph[where].astype(np.float64), acoustic[where].astype(np.float64)
+        graph[where] = lm_scale * old_graph + acoustic2lm_scale * old_acoustic
+        acoustic[where] = lm2acoustic_scale * old_graph + acoustic_scale * old_acoustic
+    return replace(lattice, arcs=arcs, final=final)
+
+
+def path_costs(lattice: AnyLattice, lm_scale: float, acoustic_scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled costs: (arcs,) of the arcs and (states,) of the final weights, infinity where not final; float64."""
+    arcs, final = lattice.arcs, lattice.final.astype(np.float64)
+    cost = lm_scale * arcs["graph"].astype(np.float64) + acoustic_scale * arcs["acoustic"].astype(np.float64)
+    ending = np.full(lattice.num_states, np.inf)
+    on = lattice.is_final()
+    ending[on] = lm_scale * final[on, 0] + acoustic_scale * final[on, 1]
+    return cost, ending
+
+
+def cheapest(
+    lattice: AnyLattice, cost: np.ndarray, ending: np.ndarray, where: str = "lattice"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cost of the cheapest path from the start to every state, and from every state to the end; (states,) float64 each.
+
+    Args:
+        cost, ending: as `path_costs` gives them.
+
+    Raises:
+        HdnnError: the lattice has a cycle.
+    """
+    source, target = lattice.sources().astype(np.int64), lattice.arcs["nextstate"].astype(np.int64)
+    forward, backward = np.full(lattice.num_states, np.inf), ending.copy()
+    if lattice.start < 0:
+        return forward, backward
+    forward[lattice.start] = 0.0
+    level = topological_order(lattice, where)[source]
+    order = np.argsort(level, kind="stable")
+    pieces = np.split(order, np.flatnonzero(np.diff(level[order])) + 1)
+    for arcs in pieces:
+        np.minimum.at(forward, target[arcs], forward[source[arcs]] + cost[arcs])
+    for arcs in pieces[::-1]:
+        np.minimum.at(backward, source[arcs], cost[arcs] + backward[target[arcs]])
+    return forward, backward
+
+
+def prune(lattice: L, beam: float, acoustic_scale: float = 1.0, lm_scale: float = 1.0, where: str = "lattice") -> L:
+    """Without the arcs and final weights on no path within `beam` of the best one (Kaldi's lattice-prune).
+
+    Args:
+        beam: difference of scaled costs.
+
+    Raises:
+        HdnnError: the beam is not positive, or the lattice is empty or has a cycle.
+    """
+    if not beam > 0:
+        raise HdnnError(f"a pruning beam of {beam}: it must be positive")
+    cost, ending = path_costs(lattice, lm_scale, acoustic_scale)
+    forward, backward = cheapest(lattice, cost, ending, where)
+    if lattice.start < 0 or not np.isfinite(backward[lattice.start]):
+        raise HdnnError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
+    limit = backward[lattice.start] + beam
+    source, target = lattice.sources().astype(np.int64), lattice.arcs["nextstate"].astype(np.int64)
+    keep = forward[source] + cost + backward[target] <= limit
+    final = lattice.final.copy()
+    final[~(forward + ending <= limit)] = np.inf
+    offsets = cumulative(np.bincount(source[keep], minlength=lattice.num_states))
+    if isinstance(lattice, Lattice):
+        return connect(Lattice(lattice.start, offsets, lattice.arcs[keep], final))
+    string_offsets, strings = _pick(lattice.string_offsets, lattice.strings, keep)
+    return connect(replace(
+        lattice, offsets=offsets, arcs=lattice.arcs[keep], final=final, string_offsets=string_offsets, strings=strings
+    ))  # fmt: skip
+
+
+def depth(lattice: AnyLattice, num_frames: int) -> float:
+    """Arcs that cross a frame, on average (Kaldi's lattice-depth); 1 when there are no frames."""
+    if num_frames <= 0:
+        return 1.0
+    if isinstance(lattice, Lattice):
+        return int((lattice.arcs["ilabel"] != 0).sum()) / num_frames
+    return (len(lattice.strings) + len(lattice.final_strings)) / num_frames
+
+
+def limit_depth(
+    lattice: L,
+    num_frames: int,
+    max_depth: float,
+    beam: float = 10.0,
+    acoustic_scale: float = 0.1,
+    where: str = "lattice",
+) -> L:
+    """The lattice, pruned if needed so that at most `max_depth` arcs cross a frame; bounds the memory of training.
+
+    The beam shrinks from `beam` by quarters until the depth fits. The best path always stays, even alone beyond the limit.
+
+    Raises:
+        HdnnError: as `prune`.
+    """
+    while depth(lattice, num_frames) > max_depth and beam > 1e-3:
+        lattice = prune(lattice, beam, acoustic_scale, where=where)
+        beam *= 0.75
+    return lattice

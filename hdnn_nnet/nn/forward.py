@@ -1,0 +1,115 @@
+"""Forward features through a network in batches (the counterpart of nnet-forward)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hdnn_nnet.device.precision import choose_device, choose_dtype
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.kaldi.tables import read_matrices
+from hdnn_nnet.nn.model_dir import Network, load_network, read_option_file
+from hdnn_nnet.nn.options import ForwardOptions
+from hdnn_nnet.nn.prior import counts_path, read_log_prior
+
+
+def open_network(options: ForwardOptions, model_dir: Path, output: str) -> tuple[Network, torch.Tensor | None]:
+    """The network of a model directory on its device, and the scaled log-prior, (num_pdfs,), if `output` needs one."""
+    if options.compute.num_threads:
+        torch.set_num_threads(options.compute.num_threads)
+    device = choose_device(options.compute.device)
+    model = load_network(model_dir, options.weights).to(device)
+    model.compute_dtype = choose_dtype(options.compute.precision, device)
+    if output != "loglikes":
+        return model, None
+    prior = read_log_prior(options.class_frame_counts or counts_path(model_dir), model.num_pdfs)
+    return model, torch.from_numpy(options.prior_scale * prior).to(device, torch.float32)
+
+
+def model_features(data_dir: str | Path, model_dir: Path, root: str | None = None) -> FeatureReader:
+    """The features of a data directory with the model's CMVN and deltas."""
+    cmvn, deltas = (read_option_file(model_dir / name) for name in ("cmvn_opts", "delta_opts"))
+    return FeatureReader(data_dir, cmvn, deltas, root)
+
+
+def open_features(where: str, model_dir: Path) -> Iterable[tuple[str, np.ndarray]]:
+    """A data directory with the model's CMVN and deltas, or a table whose features are taken as they are."""
+    if Path(where).is_dir():
+        return model_features(where, model_dir)
+    return read_matrices(where)
+
+
+def batches(
+    utterances: Iterable[tuple[str, np.ndarray]], frames: int, dim: int
+) -> Iterator[list[tuple[str, np.ndarray]]]:
+    """Utterances in order, collected until they have at least `frames` frames; their width is checked."""
+    batch: list[tuple[str, np.ndarray]] = []
+    size = 0
+    for utt, matrix in utterances:
+        if matrix.shape[1] != dim:
+            raise HdnnError(f"utterance {utt} has {matrix.shape[1]} features a frame but the network takes {dim}")
+        if not len(matrix):
+            raise HdnnError(f"utterance {utt} has no frames; remove it from the data directory")
+        batch.append((utt, matrix))
+        size += len(matrix)
+        if size >= frames:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+@torch.no_grad()
+def compute(
+    model: Network, utterances: Sequence[np.ndarray], output: str, log_prior: torch.Tensor | None
+) -> np.ndarray:
+    """Matrices (T_i, feat_dim) to one float32 matrix (sum of T_i, num_pdfs)."""
+    device = model.device
+    # torch wants writable arrays; those of a pipe are not
+    tensors = [torch.from_numpy(m if m.flags.writeable else m.copy()) for m in utterances]
+    windows = [model.splice(model.normalise(t.to(device))) for t in tensors]
+    values = model.logits(windows[0] if len(windows) == 1 else torch.cat(windows))
+    if output == "posteriors":
+        values = torch.softmax(values, 1)
+    elif output != "logits":
+        values = torch.log_softmax(values, 1)
+    if log_prior is not None:
+        values -= log_prior
+    return values.cpu().numpy()
+
+
+def forward_all(
+    model: Network,
+    utterances: Iterable[tuple[str, np.ndarray]],
+    output: str,
+    log_prior: torch.Tensor | None,
+    batch_frames: int,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Features of utterances, (T, feat_dim), to outputs, (T, num_pdfs) float32, in the same order.
+
+    Raises:
+        HdnnError: features of another width or of no frames, NaN or infinity in the outputs.
+    """
+    for batch in batches(utterances, batch_frames, model.feat_dim):
+        values = compute(model, [m for _, m in batch], output, log_prior)
+        if not np.isfinite(values).all():
+            raise HdnnError(f"the network gives NaN or infinity in one of {', '.join(u for u, _ in batch)}")
+        row = 0
+        for utt, matrix in batch:
+            yield utt, values[row : row + len(matrix)]
+            row += len(matrix)
+
+
+def expected_counts(
+    model: Network, utterances: Iterable[tuple[str, np.ndarray]], batch_frames: int
+) -> tuple[np.ndarray, int, int]:
+    """Posteriors summed over all frames, (num_pdfs,) float64, and how many utterances and frames there were."""
+    sums = np.zeros(model.num_pdfs)
+    count = frames = 0
+    for _, posteriors in forward_all(model, utterances, "posteriors", None, batch_frames):
+        sums += posteriors.sum(0, dtype=np.float64)
+        count += 1
+        frames += len(posteriors)
+    return sums, count, frames

@@ -1,1 +1,0 @@
-"""From audio to words, by the network in several runtimes."""

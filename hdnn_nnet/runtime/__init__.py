@@ -1,0 +1,1 @@
+"""Recognisers that turn audio into words: torch, ONNX, Vosk."""

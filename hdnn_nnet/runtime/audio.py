@@ -1,0 +1,94 @@
+"""Speech from sound files and from stdin, in pieces, as models want it."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.pcm import from_float, read_int16
+
+log = logging.getLogger(__name__)
+
+
+def file_chunks(path: str | os.PathLike[str], rate: int, seconds: float = 0.2) -> Iterator[np.ndarray]:
+    """The first channel of a sound file in pieces, each (n,) int16; another sample rate is converted to `rate`.
+
+    Raises:
+        HdnnError: missing file, or no sound file.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as sound:
+            if sound.channels > 1:
+                log.warning("%s has %d channels; the first is taken", path, sound.channels)
+            if sound.samplerate == rate:
+                while len(block := read_int16(sound, int(seconds * rate))):
+                    yield block[:, 0]
+                return
+            log.warning("%s: %d samples a second, converted to %d", path, sound.samplerate, rate)
+            whole = resample(sound.read(dtype="float32", always_2d=True)[:, 0], sound.samplerate, rate)
+    except (RuntimeError, OSError) as error:
+        raise HdnnError(f"{path}: cannot read the sound file ({error})") from error
+    step = int(seconds * rate)
+    yield from (whole[first : first + step] for first in range(0, len(whole), step))
+
+
+def resample(samples: np.ndarray, given: int, wanted: int) -> np.ndarray:
+    """float in [-1, 1] at `given` samples a second to int16 at `wanted`."""
+    from scipy.signal import resample_poly
+
+    common = int(np.gcd(given, wanted))
+    converted = resample_poly(samples.astype(np.float64), wanted // common, given // common)
+    return from_float(converted)
+
+
+def stdin_chunks(rate: int, seconds: float = 0.2, source: IO[bytes] | None = None) -> Iterator[np.ndarray]:
+    """Raw 16-bit little-endian samples of one channel from stdin as they come, each piece (n,) int16.
+
+    A WAV header is understood if it says just that.
+
+    Raises:
+        HdnnError: a header of another format.
+    """
+    stream = sys.stdin.buffer if source is None else source
+    head = _read(stream, 12)
+    if head[:4] == b"RIFF":
+        _skip_wav_header(stream, head, rate)
+    elif head:
+        head += stream.read(len(head) % 2)
+        yield np.frombuffer(head[: len(head) // 2 * 2], "<i2")
+    while data := _read(stream, 2 * int(seconds * rate)):
+        yield np.frombuffer(data[: len(data) // 2 * 2], "<i2")
+
+
+def _read(stream: IO[bytes], count: int) -> bytes:
+    """`count` bytes, fewer at the end only."""
+    data = b""
+    while len(data) < count and (more := stream.read(count - len(data))):
+        data += more
+    return data
+
+
+def _skip_wav_header(stream: IO[bytes], head: bytes, rate: int) -> None:
+    """Read up to the samples of a WAV file."""
+    if head[8:12] != b"WAVE":
+        raise HdnnError("stdin begins like a RIFF file, but is no WAV; send WAV or raw 16-bit samples")
+    while len(chunk := _read(stream, 8)) == 8:
+        size = int.from_bytes(chunk[4:], "little")
+        if chunk[:4] == b"data":
+            return
+        body = _read(stream, size + size % 2)
+        if chunk[:4] == b"fmt ":
+            kind, channels = (int.from_bytes(body[i : i + 2], "little") for i in (0, 2))
+            given, bits = int.from_bytes(body[4:8], "little"), int.from_bytes(body[14:16], "little")
+            if (channels, given, bits) != (1, rate, 16) or kind not in (1, 0xFFFE):
+                raise HdnnError(
+                    f"stdin is a WAV of {channels} channels, {given} samples a second, {bits} bits; "
+                    f"send one channel of 16 bits at {rate}, for instance through sox - -r {rate} -c 1 -b 16 -t wav -"
+                )
+    raise HdnnError("stdin is a WAV file without samples")

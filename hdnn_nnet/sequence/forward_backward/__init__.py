@@ -1,0 +1,1 @@
+"""Forward-backward over batches of lattices: one interface, two engines."""

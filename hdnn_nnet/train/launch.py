@@ -1,0 +1,85 @@
+"""A training in several processes: torch's launcher on this machine, or one on each machine of a scheduler's job.
+
+It also works with torch 1.13 on Python 3.11. There the enumeration of output redirections lost its zero member when Python
+stopped iterating over it, so torchrun's own default ("0", no redirection) is not understood.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from torch.distributed.elastic.multiprocessing.api import Std
+from torch.distributed.run import main as run_agent
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.train.hosts import Allocation, address_of, free_port, rank_of_host
+
+log = logging.getLogger(__name__)
+_OWN_RENDEZVOUS = ("--standalone", "--nnodes", "--node_rank", "--master_addr", "--master_port", "--rdzv")
+
+_from_str = Std.from_str
+
+
+def _with_zero(text: str) -> object:
+    return Std.NONE if text == "0" else _from_str(text)
+
+
+def _agent(arguments: Sequence[str]) -> int:
+    """torchrun in this process."""
+    Std.from_str = staticmethod(_with_zero)  # type: ignore[method-assign, assignment]  # see above: torch 1.13
+    words = []
+    for word in arguments:
+        name, _, value = word.partition("=")
+        words.append(f"--node_rank={rank_of_host(value, os.environ)}" if name == "--node_rank" else word)
+    run_agent(words)
+    return 0
+
+
+def _everywhere(allocation: Allocation, arguments: Sequence[str]) -> int:
+    """An agent on every host; the first one that fails ends the others. Returns the first failure's status."""
+    options = [f"--nnodes={len(allocation.hosts)}", "--node_rank=RANK"]
+    options += [f"--master_addr={address_of(allocation.hosts[0])}", f"--master_port={free_port()}"]
+    program = [sys.executable, "-m", "hdnn_nnet", "torchrun", *options, *arguments]
+    log.info("%d hosts of %s: %s", len(allocation.hosts), allocation.scheduler, " ".join(allocation.hosts))
+    agents = [subprocess.Popen(command) for command in allocation.commands(program, os.environ)]
+
+    def stop(number: int, _: object = None) -> None:
+        for agent in agents:
+            with contextlib.suppress(ProcessLookupError):
+                agent.send_signal(number)
+
+    for caught in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(caught, stop)
+    failed = 0
+    while None in [agent.poll() for agent in agents]:
+        status = next((agent.returncode for agent in agents if agent.returncode), 0)
+        if status and not failed:
+            failed = status
+            stop(signal.SIGTERM)
+        time.sleep(0.2)
+    failed = failed or next((agent.returncode for agent in agents if agent.returncode), 0)
+    return 128 - failed if failed < 0 else failed
+
+
+def launch(arguments: Sequence[str]) -> int:
+    """Run `[options of torchrun] COMMAND ...`, where COMMAND is a subcommand of `hdnn`; gives the status.
+
+    Options are written --name=value.
+    """
+    count = next((i for i, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
+    own, command = list(arguments[:count]), list(arguments[count:])
+    if not command:
+        raise HdnnError(
+            "no command to run; give one, such as train ce ..., after the options, which are written --name=value"
+        )
+    if any(word.startswith(_OWN_RENDEZVOUS) for word in own):
+        return _agent([*own, "-m", "hdnn_nnet", *command])
+    allocation = Allocation.read(os.environ)
+    if len(allocation.hosts) > 1:
+        return _everywhere(allocation, arguments)
+    return _agent(["--standalone", *own, "-m", "hdnn_nnet", *command])

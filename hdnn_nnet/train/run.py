@@ -1,0 +1,240 @@
+"""What all trainings share: resuming, checkpoints by time and by signal, history, TensorBoard, progress."""
+
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hdnn_nnet.atomic import write_text
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.train.checkpoint import load_checkpoint, save_checkpoint
+from hdnn_nnet.train.distributed import Ranks
+
+log = logging.getLogger(__name__)
+
+#: steps after which the ranks agree on whether to stop or to write a checkpoint
+_AGREE_EVERY = 20
+
+
+class Stopped(HdnnError):
+    """The training was told to stop and has left a checkpoint."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands; with the tensors of a checkpoint it is all that resuming needs.
+
+    Attributes:
+        epoch, step: the ones at work; steps done in the epoch.
+        seconds: spent in the steps of the epoch.
+        sums: of the epoch's steps so far, over all ranks.
+        history: one line for each epoch that is over.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    seconds: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Snapshot(NamedTuple):
+    """What a loop puts into a checkpoint beside the progress: tensors by group, and JSON types."""
+
+    tensors: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+
+
+class Run:
+    """One training that can be stopped after any step and goes on later with the result of an uninterrupted one.
+
+    `checkpoint.safetensors` is written after every epoch, every `checkpoint_minutes`, and on SIGTERM or SIGINT.
+
+    Args:
+        directory: of the model.
+        ranks, device: this process's place and processor.
+        signature: everything that must be the same when the training is resumed; JSON types.
+        checkpoint_minutes: between checkpoints inside an epoch.
+        sums: names of what `add` collects.
+        history: file for the lines of `end_epoch`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        ranks: Ranks,
+        device: torch.device,
+        signature: dict[str, Any],
+        checkpoint_minutes: float,
+        sums: Sequence[str],
+        history: str = "history.json",
+    ) -> None:
+        self.directory, self.ranks, self.device = directory, ranks, device
+        self.signature = json.loads(json.dumps(signature))  # tuples are lists in a checkpoint
+        self.checkpoint_minutes, self.history = checkpoint_minutes, history
+        self.progress = Progress()
+        #: what a checkpoint keeps besides the progress; the loop sets it
+        self.snapshot: Callable[[], Snapshot] = lambda: Snapshot({}, {})
+        self._sums = {name: torch.zeros((), dtype=torch.float64, device=device) for name in sums}
+        self._signals: list[int] = []
+        self._steps = 0
+        self._since = self._saved_at = time.monotonic()
+        self._events: Any = None
+
+    @property
+    def is_main(self) -> bool:
+        return self.ranks.is_main
+
+    @property
+    def path(self) -> Path:
+        return self.directory / "checkpoint.safetensors"
+
+    def restore(self) -> Snapshot | None:
+        """Go on from the checkpoint, if there is one: sets `progress`, gives what the loop had put there.
+
+        Raises:
+            HdnnError: a damaged checkpoint, or one of another set-up.
+        """
+        restored = load_checkpoint(self.path)
+        if restored is None:
+            return None
+        tensors, saved = restored
+        if saved["signature"] != self.signature:
+            names = self.signature.keys() | saved["signature"].keys()
+            changed = sorted(k for k in names if saved["signature"].get(k) != self.signature.get(k))
+            raise HdnnError(f"{self.path} is of another set-up ({', '.join(changed)} changed); remove it to train anew")
+        self.progress = Progress(**saved["progress"])
+        log.info("resuming at epoch %d, step %d", self.progress.epoch, self.progress.step)
+        return Snapshot(tensors, saved["state"])
+
+    def checkpoint(self) -> None:
+        """Write the checkpoint."""
+        if self.is_main:
+            tensors, state = self.snapshot()
+            content = {"signature": self.signature, "progress": asdict(self.progress), "state": state}
+            save_checkpoint(self.path, tensors, content)
+
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """Inside, a signal ends the training after the step at work. The TensorBoard file is open meanwhile."""
+        with stop_signals() as self._signals:
+            self._events = _tensorboard(self.directory) if self.is_main else None
+            try:
+                yield
+            finally:
+                if self._events is not None:
+                    self._events.close()
+
+    def epoch(self, batches: Iterable[Any], steps: int) -> Iterator[Any]:
+        """The batches of the epoch's steps from `progress.step` on, with a bar; call `tick` after each.
+
+        Args:
+            steps: of the whole epoch.
+        """
+        self._steps = steps
+        self._since = self._saved_at = time.monotonic()
+        yield from show_progress(batches, f"epoch {self.progress.epoch}", steps, self.progress.step, self.is_main)
+        self._collect()
+
+    def add(self, **values: Tensor | float) -> None:
+        """Add to this rank's sums; tensors stay on their device, so that nothing waits for it."""
+        for name, value in values.items():
+            self._sums[name] += value
+
+    def tick(self) -> None:
+        """One step is done: write a checkpoint where it is time, and stop where a signal asks for it.
+
+        Raises:
+            Stopped: after a signal, with the checkpoint written.
+        """
+        progress = self.progress
+        progress.step += 1
+        elapsed, stopping = time.monotonic() - self._saved_at, bool(self._signals)
+        if self.ranks.world > 1:
+            # All ranks must agree, else one would wait for the others' gradients for ever.
+            if progress.step % _AGREE_EVERY == 0 or progress.step == self._steps:
+                stopping = self.ranks.any(stopping, self.device)
+                elapsed = self.ranks.sum(elapsed, device=self.device)[0] / self.ranks.world
+            else:
+                stopping, elapsed = False, 0.0
+        if stopping or elapsed > 60 * self.checkpoint_minutes:
+            self._collect()
+            self._saved_at = time.monotonic()
+            self.checkpoint()
+        if stopping:
+            raise Stopped(
+                f"stopped by a signal in epoch {progress.epoch}, step {progress.step} of {self._steps}; "
+                "run the same command again to go on"
+            )
+
+    def end_epoch(self, line: dict[str, Any]) -> None:
+        """Keep the epoch's figures (they also go to TensorBoard) and go to the next one, with a checkpoint."""
+        self.progress = Progress(self.progress.epoch + 1, history=[*self.progress.history, line])
+        if self.is_main:
+            write_text(self.directory / self.history, json.dumps(self.progress.history, indent=1) + "\n")
+        if self._events is not None:
+            for name, value in line.items():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    self._events.add_scalar(name, value, self.progress.epoch - 1)
+            self._events.flush()
+        self.checkpoint()
+
+    def _collect(self) -> None:
+        """Move the sums and the time so far into `progress`."""
+        totals = self.ranks.sum(*map(float, self._sums.values()), device=self.device)
+        for (name, own), total in zip(self._sums.items(), totals, strict=True):
+            self.progress.sums[name] = self.progress.sums.get(name, 0.0) + total
+            own.zero_()
+        now = time.monotonic()
+        self.progress.seconds += now - self._since
+        self._since = now
+
+
+def show_progress(items: Iterable[Any], what: str, total: int, done: int, visible: bool) -> Iterator[Any]:
+    """A bar on a terminal; in a log one line every minute."""
+    if not visible:
+        yield from items
+    elif sys.stderr.isatty():
+        yield from tqdm(items, desc=what, total=total, initial=done, unit="step", file=sys.stderr)
+    else:
+        last = time.monotonic()
+        for number, item in enumerate(items, done + 1):
+            yield item
+            if time.monotonic() - last > 60:
+                last = time.monotonic()
+                log.info("%s: step %d of %d", what, number, total)
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """A list that becomes non-empty when a signal asks for an end, so that the loop can stop between two steps.
+
+    SIGTERM comes from Slurm before its time limit, SIGUSR1 (soft limit s_rt) and SIGUSR2 (qsub -notify) from GridEngine.
+    """
+    received: list[int] = []
+    caught = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+    previous = {s: signal.signal(s, lambda number, _: received.append(number)) for s in caught}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _tensorboard(directory: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:  # a comfort, not a need
+        log.warning("tensorboard is not installed: no events are written")
+        return None
+    return SummaryWriter(str(directory / "events"))
