@@ -15,7 +15,7 @@ from hdnn_nnet.adapt.loop import DIVERGED, GUARDED, NO_LABELS, TOO_FEW, AdaptOpt
 from hdnn_nnet.adapt.speaker import SpeakerData, read_speaker
 from hdnn_nnet.adapt.store import AdaptDir, file_name
 from hdnn_nnet.adapt.switch import SpeakerSwitch
-from hdnn_nnet.commands import adapt, collect_adapt, forward, train_ce
+from hdnn_nnet.cli import call
 from hdnn_nnet.commands import data_split as split_data
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
@@ -48,7 +48,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
         *SETTINGS,
     ]
     model = folder / "model"
-    assert train_ce.main([*options, str(data_tr), str(data_cv), str(ali), str(ali), str(model)]) == 0
+    assert call("train ce", [*options, str(data_tr), str(data_cv), str(ali), str(ali), str(model)]) == 0
     return data_tr, ali, model
 
 
@@ -70,8 +70,8 @@ def write_labels(task: tuple[Path, Path, Path], path: Path, seed: int = 1, witho
 def run_adapt(task: tuple[Path, Path, Path], labels: Path | str, folder: Path, *options: str, data: Path | None = None):
     """One job, and the index."""
     source = data or task[0]
-    assert adapt.main([*SETTINGS, *options, str(source), str(task[2]), str(labels), str(folder)]) == 0
-    assert collect_adapt.main(["1", str(source), str(folder)]) == 0
+    assert call("adapt", [*SETTINGS, *options, str(source), str(task[2]), str(labels), str(folder)]) == 0
+    assert call("collect adapt", ["1", str(source), str(folder)]) == 0
     return AdaptDir(folder)
 
 
@@ -133,7 +133,7 @@ def test_one_step_against_float64(task: tuple[Path, Path, Path], kind: str, tmp_
         network.initialise(8)
         save_model(network, teacher)
         labels = teacher
-        assert forward.main(["--output=posteriors", str(teacher), str(data), f"ark:{tmp_path}/soft.ark"]) == 0
+        assert call("forward", ["--output=posteriors", str(teacher), str(data), f"ark:{tmp_path}/soft.ark"]) == 0
         posteriors = dict(kaldiio.load_ark(f"{tmp_path}/soft.ark"))
     store = run_adapt(task, labels, tmp_path / "adapted", *options)
     pdfs = read_pdf_alignments(ali, TransitionModel.read(model / "final.mdl"))
@@ -234,13 +234,13 @@ def test_parameters_of_another_network_are_refused(task: tuple[Path, Path, Path]
     save_model(model, other)
     words = [f"--adapt-dir={store.path}", str(other), str(data), "ark:/dev/null"]
     with pytest.raises(HdnnError, match=r"was adapted from another network \(.*model\) than .*other"):
-        forward.main(words)
+        call("forward", words)
     # Written again without a change it is the same network.
     save_model(load_model(model_dir), other)
-    assert forward.main(words) == 0
+    assert call("forward", words) == 0
     (store.path / "index.json").unlink()
     with pytest.raises(HdnnError, match=r"index.json does not exist; adapt"):
-        forward.main(words)
+        call("forward", words)
 
 
 def reordered(data: Path, target: Path, seed: int) -> Path:
@@ -265,8 +265,8 @@ def test_order_and_jobs_change_no_bit(task: tuple[Path, Path, Path], tmp_path: P
     split = split_data.split_data(copy, 3)
     for job in (3, 1, 2):
         words = [*SETTINGS, f"--job={job}", str(split / str(job)), str(model), str(labels), str(tmp_path / "three")]
-        assert adapt.main(words) == 0
-    assert collect_adapt.main(["3", str(copy), str(tmp_path / "three")]) == 0
+        assert call("adapt", words) == 0
+    assert call("collect adapt", ["3", str(copy), str(tmp_path / "three")]) == 0
     three = AdaptDir(tmp_path / "three")
     for other in (shuffled, three):
         for name, content in files.items():
@@ -319,7 +319,7 @@ def test_odd_speakers_do_not_fail_the_job(task: tuple[Path, Path, Path], tmp_pat
             assert (store.path / file_name(speaker)).read_bytes() == (plain.path / file_name(speaker)).read_bytes()
     # All of them can be decoded, and every value is a number.
     words = ["--precision=fp32", f"--adapt-dir={store.path}", str(model), str(folder), f"ark:{tmp_path}/x.ark"]
-    assert forward.main(words) == 0
+    assert call("forward", words) == 0
     assert all(np.isfinite(m).all() for _, m in kaldiio.load_ark(str(tmp_path / "x.ark")))
     # Down to one frame, when asked for.
     tiny = run_adapt(task, labels, tmp_path / "tiny", "--min-frames=1", "--guard=false", data=folder)
@@ -402,7 +402,7 @@ def test_forward_switches_parameters(task: tuple[Path, Path, Path], tmp_path: Pa
     (store.path / "index.json").write_text(json.dumps(store.content))
     mixed = reordered(data, tmp_path / "mixed", 9)
     words = ["--precision=fp32", f"--adapt-dir={store.path}", str(model_dir)]
-    assert forward.main([*words, str(mixed), f"ark:{tmp_path}/x.ark"]) == 0
+    assert call("forward", [*words, str(mixed), f"ark:{tmp_path}/x.ark"]) == 0
     got = dict(kaldiio.load_ark(str(tmp_path / "x.ark")))
     reader = FeatureReader(mixed)
     assert list(got) == reader.utts
@@ -412,19 +412,19 @@ def test_forward_switches_parameters(task: tuple[Path, Path, Path], tmp_path: Pa
         model = load_model(model_dir)
         model.load_state_dict(store.load(speaker) or {}, strict=False)
         save_model(model, own)
-        assert forward.main(["--precision=fp32", str(own), str(mixed), f"ark:{tmp_path}/y.ark"]) == 0
+        assert call("forward", ["--precision=fp32", str(own), str(mixed), f"ark:{tmp_path}/y.ark"]) == 0
         for utt, matrix in kaldiio.load_ark(str(tmp_path / "y.ark")):
             same = np.allclose(got[utt], matrix, atol=1e-5)
             assert same is (reader.utt2spk[utt] == speaker)
     ark = f"ark:{data}/feats.ark"
     with pytest.raises(HdnnError, match="give --utt2spk"):
-        forward.main([*words, ark, "ark:/dev/null"])
-    assert forward.main([f"--utt2spk={data}/utt2spk", *words, ark, f"ark:{tmp_path}/z.ark"]) == 0
+        call("forward", [*words, ark, "ark:/dev/null"])
+    assert call("forward", [f"--utt2spk={data}/utt2spk", *words, ark, f"ark:{tmp_path}/z.ark"]) == 0
     for utt, matrix in kaldiio.load_ark(str(tmp_path / "z.ark")):
         np.testing.assert_allclose(matrix, got[utt], atol=1e-5)
     (tmp_path / "few").write_text("s0-u0 s0\n")
     with pytest.raises(HdnnError, match=r"utt2spk has no utterance s0-u1"):
-        forward.main([f"--utt2spk={tmp_path}/few", *words, ark, "ark:/dev/null"])
+        call("forward", [f"--utt2spk={tmp_path}/few", *words, ark, "ark:/dev/null"])
 
 
 def test_soft_labels_stored_or_on_the_fly(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -436,7 +436,7 @@ def test_soft_labels_stored_or_on_the_fly(task: tuple[Path, Path, Path], tmp_pat
     save_model(network, teacher)
     options = ["--labels=soft", "--keep-mass=1", "--temperature=2", "--rate=0.01", "--guard=false"]
     running = run_adapt(task, teacher, tmp_path / "running", *options)
-    assert forward.main(["--output=logposteriors", str(teacher), str(data), f"ark:{tmp_path}/soft.ark"]) == 0
+    assert call("forward", ["--output=logposteriors", str(teacher), str(data), f"ark:{tmp_path}/soft.ark"]) == 0
     stored = run_adapt(task, f"ark:{tmp_path}/soft.ark", tmp_path / "stored", *options)
     assert stored.content["labels"] == "KD T=2"
     for speaker in running.speakers:
@@ -448,7 +448,7 @@ def test_soft_labels_stored_or_on_the_fly(task: tuple[Path, Path, Path], tmp_pat
 
 def test_collecting_without_a_job(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
     with pytest.raises(HdnnError, match=r"part.1.json does not exist; its job failed"):
-        collect_adapt.main(["1", str(task[0]), str(tmp_path)])
+        call("collect adapt", ["1", str(task[0]), str(tmp_path)])
     store = run_adapt(task, write_labels(task, tmp_path / "labels"), tmp_path / "adapted")
     shutil.copy(store.path / file_name("s2"), store.path / file_name("s1"))
     with pytest.raises(HdnnError, match=r"spk-s1.safetensors is not of the run that wrote index.json \(speaker s2"):

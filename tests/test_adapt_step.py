@@ -9,14 +9,14 @@ import pytest
 from hypothesis import assume, given, settings
 
 from hdnn_nnet.adapt.store import AdaptDir
-from hdnn_nnet.commands import train_ce
-from hdnn_nnet.commands.lattice_labels import frame_labels
+from hdnn_nnet.cli import call
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.lattice.table import LatticeWriter
 from hdnn_nnet.lattice.types import COMPACT_ARC, CompactLattice
 from hdnn_nnet.ragged import cumulative
 from hdnn_nnet.sequence.confidence import confidence
+from hdnn_nnet.sequence.frame_labels import frame_labels
 from tests.support import fixture_recipe
 from tests.support.lattice_cases import MODEL, all_paths, timed_lattices
 from tests.support.small_task import make
@@ -71,7 +71,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data, data_cv, ali = make(folder)
     options = ["--network=hdnn-h8l3", "--splice=1", "--minibatch-size=64", "--learn-rate=0.01", "--device=cpu"]
     model = folder / "model"
-    assert train_ce.main([*options, "--max-iters=3", str(data), str(data_cv), str(ali), str(ali), str(model)]) == 0
+    assert call("train ce", [*options, "--max-iters=3", str(data), str(data_cv), str(ali), str(ali), str(model)]) == 0
     decode = model / "decode"
     decode.mkdir()
     (decode / "num_jobs").write_text(f"{JOBS}\n")

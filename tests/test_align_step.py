@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from hdnn_nnet.align.aligner import Aligner, AlignOptions, GraphCompiler
-from hdnn_nnet.commands import align_nnet as align
-from hdnn_nnet.commands import forward
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.symbols import check_phones
@@ -98,7 +97,7 @@ def test_align_compiled_mapped(recipe: Path, kaldi_fixture: Path, kaldi_root: Pa
 
 def test_our_network_and_failures(recipe: Path) -> None:
     """Utterances without a transcript, or with one that cannot fit, are named; an earlier run leaves nothing behind."""
-    forward.main([str(recipe / "exp/hdnn"), str(recipe / "data/train"), f"ark:{recipe}/loglikes.ark"])
+    call("forward", [str(recipe / "exp/hdnn"), str(recipe / "data/train"), f"ark:{recipe}/loglikes.ark"])
     expected = alignments_of(recipe, dict(read_matrices(recipe / "loglikes.ark")))
     target = recipe / "exp/hdnn_ali"
     target.mkdir()
@@ -141,10 +140,10 @@ def test_wrong_directories(recipe: Path, tmp_path: Path) -> None:
     (model / "phones.txt").write_text(phones.replace("sil ", "PAUSE "))
     arguments = [str(recipe / "data/train"), str(recipe / "lang"), str(model), str(tmp_path / "ali")]
     with pytest.raises(HdnnError, match=r"phones\.txt differ in 2 entries, such as PAUSE"):
-        align.main(arguments)
+        call("align nnet", arguments)
     # A network of another tree.
     (model / "phones.txt").unlink()
     transition_model().write(model / "final.mdl")
     with pytest.raises(HdnnError, match=rf"the network has 40 outputs, final\.mdl {PDFS} pdfs"):
-        align.main(arguments)
+        call("align nnet", arguments)
     assert not (tmp_path / "ali").exists()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdnn_nnet.cli import call
 from hdnn_nnet.commands import data_split_tr_cv as split_tr_cv
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import DataDir
@@ -67,7 +68,7 @@ def test_chosen_speakers_come_near_the_share(sizes: dict[str, int], percent: flo
 
 def test_parts_share_no_speaker_and_lose_no_utterance(tmp_path: Path) -> None:
     data = write(tmp_path / "data", speakers=10)
-    split_tr_cv.main(["--cv-percent", "20", str(data), str(tmp_path / "tr"), str(tmp_path / "cv")])
+    call("data split-tr-cv", ["--cv-percent", "20", str(data), str(tmp_path / "tr"), str(tmp_path / "cv")])
     parts = [read_scp(tmp_path / p / "utt2spk") for p in ("tr", "cv")]
     assert not set(parts[0].values()) & set(parts[1].values())
     assert sorted([*parts[0], *parts[1]]) == sorted(read_scp(data / "utt2spk"))
@@ -77,10 +78,15 @@ def test_parts_share_no_speaker_and_lose_no_utterance(tmp_path: Path) -> None:
 def test_given_list_and_bad_input(tmp_path: Path) -> None:
     data = write(tmp_path / "data")
     (tmp_path / "list").write_text("s0-u0\ns2-u2\n")
-    split_tr_cv.main(["--cv-list", str(tmp_path / "list"), str(data), str(tmp_path / "tr"), str(tmp_path / "cv")])
+    call(
+        "data split-tr-cv", ["--cv-list", str(tmp_path / "list"), str(data), str(tmp_path / "tr"), str(tmp_path / "cv")]
+    )
     assert list(read_scp(tmp_path / "cv/feats.scp")) == ["s0-u0", "s2-u2"]
     (tmp_path / "list").write_text("nobody\n")
     with pytest.raises(HdnnError, match="nobody"):
-        split_tr_cv.main(["--cv-list", str(tmp_path / "list"), str(data), str(tmp_path / "a"), str(tmp_path / "b")])
+        call(
+            "data split-tr-cv",
+            ["--cv-list", str(tmp_path / "list"), str(data), str(tmp_path / "a"), str(tmp_path / "b")],
+        )
     with pytest.raises(HdnnError, match="one speaker"):
-        split_tr_cv.main([str(write(tmp_path / "one", speakers=1)), str(tmp_path / "a"), str(tmp_path / "b")])
+        call("data split-tr-cv", [str(write(tmp_path / "one", speakers=1)), str(tmp_path / "a"), str(tmp_path / "b")])

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from hdnn_nnet.commands import check_lattices, latgen
-from hdnn_nnet.commands.data_split import split_data, split_speakers
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
+from hdnn_nnet.kaldi.split import split_data, split_speakers
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.best_path import best_paths
@@ -32,7 +32,7 @@ from hdnn_nnet.decode.decoder import Decoder
 
 def run_latgen(fixture: Path, folder: Path, *options: str) -> Path:
     """The command of the fixture's README with our program."""
-    status = latgen.main(
+    status = call("latgen", 
         [
             "--min-active=200", "--max-active=7000", "--max-mem=1000000000", "--beam=13.0", "--lattice-beam=5.0",
             "--acoustic-scale=0.1", "--allow-partial=true", f"--word-symbol-table={fixture}/graph/words.txt", *options,
@@ -173,7 +173,7 @@ def test_search_that_ends_nowhere_is_partial(
         f"ark:{tmp_path}/two.ark",
     ]
     for allow, expected in (("true", {key, "cut"}), ("false", {key})):
-        assert latgen.main([f"--allow-partial={allow}", *common, f"ark:{tmp_path}/out.ark"]) == 0
+        assert call("latgen", [f"--allow-partial={allow}", *common, f"ark:{tmp_path}/out.ark"]) == 0
         assert set(dict(read_lattices(tmp_path / "out.ark"))) == expected
     assert "cut" in caplog.text
 
@@ -196,12 +196,12 @@ def test_bad_input_is_refused(kaldi_fixture: Path, tmp_path: Path) -> None:
     model, graph = str(kaldi_fixture / "exp/tri/final.mdl"), str(kaldi_fixture / "graph/HCLG.fst")
     kaldiio.save_ark(str(tmp_path / "narrow.ark"), {"utt": np.zeros((5, 7), np.float32)})
     with pytest.raises(HdnnError, match="utt: 7 log-likelihoods"):
-        latgen.main([model, graph, f"ark:{tmp_path}/narrow.ark", f"ark:{tmp_path}/out.ark"])
+        call("latgen", [model, graph, f"ark:{tmp_path}/narrow.ark", f"ark:{tmp_path}/out.ark"])
     kaldiio.save_ark(str(tmp_path / "nan.ark"), {"utt": np.full((5, 40), np.nan, np.float32)})
     with pytest.raises(HdnnError, match="NaN"):
-        latgen.main([model, graph, f"ark:{tmp_path}/nan.ark", f"ark:{tmp_path}/out.ark"])
+        call("latgen", [model, graph, f"ark:{tmp_path}/nan.ark", f"ark:{tmp_path}/out.ark"])
     with pytest.raises(HdnnError, match="--beam must be positive"):
-        latgen.main(["--beam=0", model, graph, "ark:none", "ark:none"])
+        call("latgen", ["--beam=0", model, graph, "ark:none", "ark:none"])
     assert not (tmp_path / "out.ark").exists()
 
 
@@ -272,14 +272,14 @@ def test_missing_lattices_are_named(kaldi_fixture: Path, tmp_path: Path, capsys:
     folder.mkdir()
     (folder / "num_jobs").write_text("1\n")
     with pytest.raises(HdnnError, match=r"lat\.1\.gz is missing"):
-        check_lattices.main([str(kaldi_fixture / "data/test"), str(folder)])
+        call("check lattices", [str(kaldi_fixture / "data/test"), str(folder)])
     entries = list(read_lattices(kaldi_fixture / "exp/decode/lat.1.gz"))
     with LatticeWriter(f"ark:| gzip -c > {folder}/lat.1.gz") as writer:
         for key, lattice in entries[:-1]:
             writer.write_lattice(key, lattice)
     with pytest.raises(HdnnError, match="1 of 4 utterances have no lattice: spkC-test2"):
-        check_lattices.main([str(kaldi_fixture / "data/test"), str(folder)])
-    assert check_lattices.main(["--max-missing=0.3", str(kaldi_fixture / "data/test"), str(folder)]) == 0
+        call("check lattices", [str(kaldi_fixture / "data/test"), str(folder)])
+    assert call("check lattices", ["--max-missing=0.3", str(kaldi_fixture / "data/test"), str(folder)]) == 0
     assert "3 of 4 utterances have lattices" in capsys.readouterr().out
 
 

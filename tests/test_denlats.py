@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdnn_nnet.commands import collect_lattices, latgen
+from hdnn_nnet.cli import call
 from hdnn_nnet.commands.lang_unigram import unigram_grammar, write_lang
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
@@ -98,7 +98,7 @@ def test_kaldis_lattices(kaldi_fixture: Path, tmp_path: Path, monkeypatch: pytes
     """Kaldi's graph and log-likelihoods at the fixture's settings: words, alignment and costs of the best paths."""
     pytest.importorskip("k2")
     monkeypatch.chdir(kaldi_fixture)
-    status = latgen.main(
+    status = call("latgen", 
         [
             "--beam=13.0", "--lattice-beam=6.0", "--acoustic-scale=0.1", "--max-mem=1000000000", "--max-active=5000",
             "--word-symbol-table=lang/words.txt", "exp/tri/final.mdl", "exp/denlats/dengraph/HCLG.fst",
@@ -205,7 +205,7 @@ def test_step_with_kaldis_decoder(recipe: Path, stand_in: Path, kaldi_fixture: P
     assert not (folder / "lat.scp").exists()
     assert not (folder / "lang").exists()
     arguments = ["1", *(str(recipe / word) for word in ("data/train", "exp/nnet1", "exp/kaldi_denlats"))]
-    assert collect_lattices.main(["--max-missing=0.1", *arguments]) == 0
+    assert call("collect lattices", ["--max-missing=0.1", *arguments]) == 0
     assert len(dict(read_lattices(folder / "lat.scp"))) == 9
 
     # The decoder's own status is 0 here.
@@ -233,12 +233,12 @@ def test_collecting(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> None:
     lattice = read_lattice(kaldi_fixture / "exp/denlats/lat1/spkA-train1.gz")
     for job, keys in {1: wanted[1::2], 2: wanted[-2::-2]}.items():
         with pytest.raises(HdnnError, match=rf"lat\.{job}\.scp does not exist"):
-            collect_lattices.main(arguments)
+            call("collect lattices", arguments)
         with LatticeWriter(f"ark,scp:{tmp_path}/lat.{job}.ark,{tmp_path}/lat.{job}.scp") as writer:
             for key in keys:
                 writer.write_lattice(key, lattice)
-    assert collect_lattices.main(arguments) == 0
+    assert call("collect lattices", arguments) == 0
     assert [key for key, _ in read_lattices(tmp_path / "lat.scp")] == wanted
     (tmp_path / "lat.2.ark").write_bytes((tmp_path / "lat.2.ark").read_bytes()[:-10])
     with pytest.raises(HdnnError, match="truncated"):
-        collect_lattices.main(arguments)
+        call("collect lattices", arguments)

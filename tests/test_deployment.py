@@ -19,7 +19,7 @@ pytest.importorskip("vosk")
 
 import itertools
 
-from hdnn_nnet.commands import export_nnet3, export_onnx, transcribe
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export import manifest
 from hdnn_nnet.export.source import overlay
@@ -45,8 +45,8 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(task: Path) -> Path:
     """All of an export, in one directory."""
     out = task / "export"
-    export_nnet3.main(["--trained-on", "tones", str(task / "model"), str(task / "graph"), str(out)])
-    export_onnx.main(["--trained-on", "tones", str(task / "model"), str(task / "data"), str(out)])
+    call("export nnet3", ["--trained-on", "tones", str(task / "model"), str(task / "graph"), str(out)])
+    call("export onnx", ["--trained-on", "tones", str(task / "model"), str(task / "data"), str(out)])
     return out
 
 
@@ -74,7 +74,7 @@ def test_vosk_alone(task: Path, exported: Path) -> None:
 @pytest.mark.parametrize("arch", ["dnn"])
 def test_text_form_in_vosk(arch: str, tmp_path: Path) -> None:
     model, graph, data = tone_task.make(tmp_path, arch)
-    export_nnet3.main(["--binary=false", str(model), str(graph), str(tmp_path / "out")])
+    call("export nnet3", ["--binary=false", str(model), str(graph), str(tmp_path / "out")])
     assert (tmp_path / "out/am/final.mdl").read_bytes().startswith(b"<TransitionModel>")
     assert measure(load_recogniser(tmp_path / "out", Choices()), data).wer.errors == 0
 
@@ -126,15 +126,15 @@ def test_program(
     pytest.importorskip("k2")
     wavs = [str(task / f"data/u{i}.wav") for i in range(2)]
     texts = [line.split()[1:] for line in (task / "data/text").read_text().splitlines()[:2]]
-    transcribe.main([str(task / "model"), *wavs])
+    call("transcribe", [str(task / "model"), *wavs])
     assert capsys.readouterr().out == "".join(f"{wav} {' '.join(t)}\n" for wav, t in zip(wavs, texts, strict=True))
     for runtime in ("onnx", "vosk"):
-        transcribe.main([f"--runtime={runtime}", str(exported), wavs[0]])
+        call("transcribe", [f"--runtime={runtime}", str(exported), wavs[0]])
         assert capsys.readouterr().out.split() == texts[0]
     raw = soundfile.read(wavs[1], dtype="int16")[0].tobytes()
     for data in (raw, Path(wavs[1]).read_bytes()):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
-        transcribe.main([str(exported), "-"])
+        call("transcribe", [str(exported), "-"])
         assert capsys.readouterr().out.split() == texts[1]
 
 
@@ -144,14 +144,14 @@ def test_models_that_normalise_by_speaker(task: Path, tmp_path: Path) -> None:
     model = shutil.copytree(task / "model", tmp_path / "model")
     (model / "cmvn_opts").write_text("--norm-means=true --norm-vars=true\n")
     with pytest.raises(HdnnError, match="takes a whole recording"):
-        transcribe.main(["--graph-dir", str(task / "graph"), str(model), "-"])
+        call("transcribe", ["--graph-dir", str(task / "graph"), str(model), "-"])
     with pytest.raises(HdnnError, match="does not know its speaker"):
-        export_nnet3.main([str(model), str(task / "graph"), str(tmp_path / "out")])
-    transcribe.main(["--graph-dir", str(task / "graph"), str(model), str(task / "data/u0.wav")])
+        call("export nnet3", [str(model), str(task / "graph"), str(tmp_path / "out")])
+    call("transcribe", ["--graph-dir", str(task / "graph"), str(model), str(task / "data/u0.wav")])
     (model / "cmvn_opts").unlink()
     (model / "delta_opts").write_text("--delta-order=2\n")
     with pytest.raises(HdnnError, match="deltas"):
-        export_nnet3.main([str(model), str(task / "graph"), str(tmp_path / "out")])
+        call("export nnet3", [str(model), str(task / "graph"), str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
@@ -217,18 +217,18 @@ def test_graphs_of_other_trees_are_refused_at_export(task: Path, tmp_path: Path)
     graph = shutil.copytree(task / "graph", tmp_path / "graph")
     (graph / "num_pdfs").write_text("7\n")
     with pytest.raises(HdnnError, match="made for 7 pdfs"):
-        export_nnet3.main([str(task / "model"), str(graph), str(tmp_path / "out")])
+        call("export nnet3", [str(task / "model"), str(graph), str(tmp_path / "out")])
     (graph / "num_pdfs").unlink()
     fst = read_fst(graph / "HCLG.fst")
     fst.arcs = fst.arcs.copy()
     fst.arcs["ilabel"][fst.arcs["ilabel"] == 10] = 11
     write_fst(graph / "HCLG.fst", fst)
     with pytest.raises(HdnnError, match="graph of another tree"):
-        export_nnet3.main([str(task / "model"), str(graph), str(tmp_path / "out")])
+        call("export nnet3", [str(task / "model"), str(graph), str(tmp_path / "out")])
     (graph / "words.txt").write_text("<eps> 0\nDO 1\n")
     shutil.copy(task / "graph/HCLG.fst", graph / "HCLG.fst")
     with pytest.raises(HdnnError, match="words that"):
-        export_nnet3.main([str(task / "model"), str(graph), str(tmp_path / "out")])
+        call("export nnet3", [str(task / "model"), str(graph), str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
@@ -237,14 +237,14 @@ def test_feature_options_must_agree(task: Path, tmp_path: Path) -> None:
     config.write_text("--num-mel-bins=15\n")
     arguments = [str(task / "model"), str(task / "graph"), str(tmp_path / "out")]
     with pytest.raises(HdnnError, match="was trained on features of"):
-        export_nnet3.main(["--feat-type=fbank", f"--feat-config={config}", *arguments])
+        call("export nnet3", ["--feat-type=fbank", f"--feat-config={config}", *arguments])
     model = shutil.copytree(task / "model", tmp_path / "model")
     (model / "feat_opts").unlink()
     with pytest.raises(HdnnError, match="does not say how its features were computed"):
-        export_nnet3.main([str(model), *arguments[1:]])
+        call("export nnet3", [str(model), *arguments[1:]])
     config.write_text("--num-mel-bins=16\n")
     with pytest.raises(HdnnError, match="gives 16 features a frame"):
-        export_nnet3.main(["--feat-type=fbank", f"--feat-config={config}", str(model), *arguments[1:]])
+        call("export nnet3", ["--feat-type=fbank", f"--feat-config={config}", str(model), *arguments[1:]])
 
 
 def test_parameters_of_a_speaker_are_baked_in(task: Path, tmp_path: Path) -> None:
@@ -252,8 +252,13 @@ def test_parameters_of_a_speaker_are_baked_in(task: Path, tmp_path: Path) -> Non
     gates = torch.zeros_like(model.state_dict()["gates"])
     save_file({"gates": gates}, tmp_path / "speaker.safetensors")
     out = tmp_path / "out"
-    export_nnet3.main(
-        [f"--params={tmp_path}/speaker.safetensors", "--binary=false", *map(str, (task / "model", task / "graph", out))]
+    call(
+        "export nnet3",
+        [
+            f"--params={tmp_path}/speaker.safetensors",
+            "--binary=false",
+            *map(str, (task / "model", task / "graph", out)),
+        ],
     )
     from tests.support import nnet3_reference
 
@@ -299,7 +304,7 @@ def test_the_cards_snippets_run(task: Path, exported: Path, tmp_path: Path, caps
     pytest.importorskip("k2")
     words = code["hdnn_nnet"].split()
     assert words[0] == "hdnn-transcribe"
-    transcribe.main([*words[1:-1], str(task / "data/u0.wav")])
+    call("transcribe", [*words[1:-1], str(task / "data/u0.wav")])
     assert capsys.readouterr().out.split() == text
 
 
@@ -318,7 +323,7 @@ def test_the_cards_kaldi_snippet_runs(task: Path, exported: Path, kaldi_root: Pa
 
 def test_figures_of_a_trial_are_on_the_card(task: Path, tmp_path: Path) -> None:
     arguments = ["--check-data", str(task / "data"), "--check-utterances", "2"]
-    export_nnet3.main([*arguments, str(task / "model"), str(task / "graph"), str(tmp_path / "out")])
+    call("export nnet3", [*arguments, str(task / "model"), str(task / "graph"), str(tmp_path / "out")])
     assert re.search(r"\| vosk \| 2 \| 0\.00 \| \d", (tmp_path / "out/README.md").read_text())
 
 
@@ -359,7 +364,7 @@ def test_samples_have_one_scale_in_every_subtype(task: Path, tmp_path: Path, sub
 
 def test_log_posteriors_are_not_decoded(task: Path, copy: Path) -> None:
     words = ["--subtract-prior", "false", str(task / "model"), str(task / "data"), str(copy)]
-    assert export_onnx.main(words) == 0
+    assert call("export onnx", words) == 0
     with pytest.raises(HdnnError, match="gives logposteriors, a decoder needs log-likelihoods"):
         load_recogniser(copy, Choices(runtime="onnx"))
 
@@ -398,7 +403,7 @@ def test_the_card_has_no_wer_of_other_weights(task: Path, tmp_path: Path) -> Non
     shutil.copyfile(model / "final.safetensors", model / "iter2.safetensors")
     for weights, shown in (("final.safetensors", True), ("iter2.safetensors", False)):
         out = tmp_path / weights
-        export_nnet3.main(["--weights", weights, str(model), str(task / "graph"), str(out)])
+        call("export nnet3", ["--weights", weights, str(model), str(task / "graph"), str(out)])
         assert ("12.34 % on the development set" in (out / "README.md").read_text()) == shown
         assert manifest.read_manifest(out)["model"]["wer"]["lm_weight"] == 7
 

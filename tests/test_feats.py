@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from hdnn_nnet.cli import call
 from hdnn_nnet.commands import collect_feats
-from hdnn_nnet.commands import feats_make as make_feats
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.audio import read_audio, read_segments
 from hdnn_nnet.feats.extract import FeatureExtractor
@@ -212,15 +212,15 @@ def test_missing_utterances_are_an_error(data_dir: Path, tmp_path: Path) -> None
     """A segment too short for a frame is left out and counted; more than allowed stop the step."""
     (data_dir / "segments").write_text("a-1 r1 0 1\na-2 r1 1 1.02\nb-1 r2 0 1\nb-2 r2 1 2\n")
     prefix = str(tmp_path / "raw")
-    assert make_feats.main([str(data_dir), prefix]) == 0
+    assert call("feats make", [str(data_dir), prefix]) == 0
     with pytest.raises(HdnnError, match=r"1 of 4 utterances have no features \(a-2"):
-        collect_feats.main([str(data_dir), prefix])
-    assert collect_feats.main(["--max-missing", "0.3", "--cmvn", prefix, str(data_dir), prefix]) == 0
+        call("collect feats", [str(data_dir), prefix])
+    assert call("collect feats", ["--max-missing", "0.3", "--cmvn", prefix, str(data_dir), prefix]) == 0
     assert FeatureReader(data_dir).utts == ["a-1", "b-1", "b-2"]
     with pytest.raises(HdnnError, match=r"raw\.2\.scp does not exist"):
-        collect_feats.main(["--num-jobs", "2", str(data_dir), prefix])
+        call("collect feats", ["--num-jobs", "2", str(data_dir), prefix])
     with pytest.raises(HdnnError, match="--job 3"):
-        make_feats.main(["--job", "3", "--num-jobs", "2", str(data_dir), prefix])
+        call("feats make", ["--job", "3", "--num-jobs", "2", str(data_dir), prefix])
 
 
 @pytest.mark.kaldi

@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdnn_nnet.commands import feats_make as make_feats
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.feats.extract import FeatureExtractor, FeatureStream
@@ -55,12 +55,14 @@ def test_directories_pass_it_on(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{name}.wav", samples, 16000)
     (data / "wav.scp").write_text(f"a {tmp_path}/a.wav\nb {tmp_path}/b.wav\n")
     (data / "utt2spk").write_text("a a\nb b\n")
-    make_feats.main(
-        ["--type", "fbank", "--num-mel-bins", "12", "--job", "2", "--num-jobs", "2", str(data), f"{tmp_path}/x"]
+    call(
+        "feats make",
+        ["--type", "fbank", "--num-mel-bins", "12", "--job", "2", "--num-jobs", "2", str(data), f"{tmp_path}/x"],
     )
     assert FeatureDescription.read(data) is None  # one job is enough to write it
-    make_feats.main(
-        ["--type", "fbank", "--num-mel-bins", "12", "--job", "1", "--num-jobs", "2", str(data), f"{tmp_path}/x"]
+    call(
+        "feats make",
+        ["--type", "fbank", "--num-mel-bins", "12", "--job", "1", "--num-jobs", "2", str(data), f"{tmp_path}/x"],
     )
     wanted = FeatureDescription.make("fbank", {"num-mel-bins": "12"})
     assert FeatureDescription.read(data) == wanted

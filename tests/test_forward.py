@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from hdnn_nnet.commands import forward, train_ce
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.nn.model_dir import load_model
@@ -23,7 +23,7 @@ def model_and_data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
     folder = tmp_path_factory.mktemp("forward")
     data_tr, data_cv, ali = make(folder)
     options = ["--network", "hdnn-h8l3", "--splice", "2", "--max-iters", "1", "--learn-rate", "0.01"]
-    train_ce.main([*options, str(data_tr), str(data_cv), str(ali), str(ali), str(folder / "model")])
+    call("train ce", [*options, str(data_tr), str(data_cv), str(ali), str(ali), str(folder / "model")])
     return folder / "model", data_tr
 
 
@@ -68,8 +68,9 @@ def test_stdout_holds_the_ark_and_nothing_else(model_and_data: tuple[Path, Path]
 @pytest.mark.parametrize("batch", [1, 100, 10**6])
 def test_batches_change_nothing(batch: int, model_and_data: tuple[Path, Path], tmp_path: Path) -> None:
     model_dir, data = model_and_data
-    forward.main(
-        ["--batch-frames", str(batch), "--precision", "fp32", str(model_dir), str(data), f"ark:{tmp_path}/x.ark"]
+    call(
+        "forward",
+        ["--batch-frames", str(batch), "--precision", "fp32", str(model_dir), str(data), f"ark:{tmp_path}/x.ark"],
     )
     for utt, matrix in kaldiio.load_ark(str(tmp_path / "x.ark")):
         np.testing.assert_allclose(matrix, expected(model_dir, FeatureReader(data)[utt]), atol=2e-5)
@@ -85,7 +86,7 @@ def test_outputs_and_prior_scale(model_and_data: tuple[Path, Path], tmp_path: Pa
         "posteriors": ["--output", "posteriors"],
         "logits": ["--output", "logits"],
     }.items():
-        forward.main([*options, "--precision", "fp32", str(model_dir), str(data), f"ark:{tmp_path}/{name}.ark"])
+        call("forward", [*options, "--precision", "fp32", str(model_dir), str(data), f"ark:{tmp_path}/{name}.ark"])
         result[name] = next(iter(kaldiio.load_ark(str(tmp_path / f"{name}.ark"))))[1]
     np.testing.assert_allclose(result["posteriors"].sum(1), 1, rtol=1e-5)
     np.testing.assert_allclose(np.log(result["posteriors"]), result["logposteriors"], atol=1e-4)
@@ -95,8 +96,8 @@ def test_outputs_and_prior_scale(model_and_data: tuple[Path, Path], tmp_path: Pa
 
 def test_features_from_a_pipe(model_and_data: tuple[Path, Path], tmp_path: Path) -> None:
     model_dir, data = model_and_data
-    forward.main([str(model_dir), f"ark:cat {data}/feats.ark |", f"ark:{tmp_path}/pipe.ark"])
-    forward.main([str(model_dir), str(data), f"ark:{tmp_path}/dir.ark"])
+    call("forward", [str(model_dir), f"ark:cat {data}/feats.ark |", f"ark:{tmp_path}/pipe.ark"])
+    call("forward", [str(model_dir), str(data), f"ark:{tmp_path}/dir.ark"])
     assert (tmp_path / "pipe.ark").read_bytes() == (tmp_path / "dir.ark").read_bytes()
 
 
@@ -105,8 +106,8 @@ def test_prior_counts_are_preferred(model_and_data: tuple[Path, Path], tmp_path:
     copy = tmp_path / "model"
     shutil.copytree(model_dir, copy)
     (copy / "prior_counts").write_text(" [ " + " ".join(["7"] * PDFS) + " ]\n")
-    forward.main([str(copy), str(data), f"ark:{tmp_path}/uniform.ark"])
-    forward.main(["--output", "logposteriors", str(copy), str(data), f"ark:{tmp_path}/post.ark"])
+    call("forward", [str(copy), str(data), f"ark:{tmp_path}/uniform.ark"])
+    call("forward", ["--output", "logposteriors", str(copy), str(data), f"ark:{tmp_path}/post.ark"])
     uniform = next(iter(kaldiio.load_ark(str(tmp_path / "uniform.ark"))))[1]
     posteriors = next(iter(kaldiio.load_ark(str(tmp_path / "post.ark"))))[1]
     np.testing.assert_allclose(uniform - posteriors, np.log(PDFS), atol=1e-5)
@@ -116,18 +117,18 @@ def test_wrong_dimension_missing_and_damaged_files(model_and_data: tuple[Path, P
     model_dir, data = model_and_data
     kaldiio.save_ark(str(tmp_path / "wide.ark"), {"a": np.zeros((4, DIM + 1), np.float32)})
     with pytest.raises(HdnnError, match=f"utterance a has {DIM + 1} features a frame but the network takes {DIM}"):
-        forward.main([str(model_dir), f"ark:{tmp_path}/wide.ark", "ark:/dev/null"])
+        call("forward", [str(model_dir), f"ark:{tmp_path}/wide.ark", "ark:/dev/null"])
     bad = tmp_path / "bad"
     shutil.copytree(model_dir, bad)
     (bad / "final.safetensors").write_bytes((bad / "final.safetensors").read_bytes()[:200])
     with pytest.raises(HdnnError, match=r"final.safetensors is damaged"):
-        forward.main([str(bad), str(data), "ark:/dev/null"])
+        call("forward", [str(bad), str(data), "ark:/dev/null"])
     (bad / "final.safetensors").unlink()
     with pytest.raises(HdnnError, match=r"final.safetensors does not exist"):
-        forward.main([str(bad), str(data), "ark:/dev/null"])
+        call("forward", [str(bad), str(data), "ark:/dev/null"])
     (bad / "model.json").write_text("{}")
     with pytest.raises(HdnnError, match=r"model.json"):
-        forward.main([str(bad), str(data), "ark:/dev/null"])
+        call("forward", [str(bad), str(data), "ark:/dev/null"])
 
 
 def test_weights_of_another_network(model_and_data: tuple[Path, Path], tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_weights_of_another_network(model_and_data: tuple[Path, Path], tmp_path:
     text = (bad / "model.json").read_text()
     (bad / "model.json").write_text(text.replace('"width": 8', '"width": 9'))
     with pytest.raises(HdnnError, match="has shape"):
-        forward.main([str(bad), str(data), "ark:/dev/null"])
+        call("forward", [str(bad), str(data), "ark:/dev/null"])
 
 
 def test_truncated_features_fail(model_and_data: tuple[Path, Path], tmp_path: Path) -> None:
@@ -154,13 +155,13 @@ def test_truncated_features_fail(model_and_data: tuple[Path, Path], tmp_path: Pa
 def test_failing_output_pipe_is_an_error(model_and_data: tuple[Path, Path]) -> None:
     model_dir, data = model_and_data
     with pytest.raises(HdnnError, match="status 3"):
-        forward.main([str(model_dir), str(data), "ark:| cat > /dev/null; exit 3"])
+        call("forward", [str(model_dir), str(data), "ark:| cat > /dev/null; exit 3"])
 
 
 def test_text_and_script_output(model_and_data: tuple[Path, Path], tmp_path: Path) -> None:
     model_dir, data = model_and_data
-    forward.main([str(model_dir), str(data), f"ark,t:{tmp_path}/x.txt"])
-    forward.main([str(model_dir), str(data), f"ark,scp:{tmp_path}/x.ark,{tmp_path}/x.scp"])
+    call("forward", [str(model_dir), str(data), f"ark,t:{tmp_path}/x.txt"])
+    call("forward", [str(model_dir), str(data), f"ark,scp:{tmp_path}/x.ark,{tmp_path}/x.scp"])
     binary = kaldiio.load_scp(str(tmp_path / "x.scp"))
     text = dict(kaldiio.load_ark(str(tmp_path / "x.txt")))
     assert list(text) == list(binary)

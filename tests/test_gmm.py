@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from hdnn_nnet.align.aligner import Aligner, AlignOptions, GraphCompiler
-from hdnn_nnet.commands import align_gmm as align_mono
-from hdnn_nnet.commands import collect_ali, train_mono
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm import train
@@ -222,7 +221,7 @@ def mono(lang: Path, kaldi_fixture: Path, tmp_path_factory: pytest.TempPathFacto
     """A monophone system of the fixture's ten utterances, trained by two processes through the program."""
     directory = tmp_path_factory.mktemp("exp") / "mono"
     options = ["--num-iters=20", "--max-iter-inc=14", "--totgauss=150", "--nj=2", f"--root={kaldi_fixture}"]
-    assert train_mono.main([*options, str(kaldi_fixture / "data/train"), str(lang), str(directory)]) == 0
+    assert call("train mono", [*options, str(kaldi_fixture / "data/train"), str(lang), str(directory)]) == 0
     return directory
 
 
@@ -307,8 +306,8 @@ def test_align_directory(mono: Path, lang: Path, kaldi_fixture: Path, tmp_path: 
     where = [data, str(lang), str(mono), str(target)]
     options = ["--boost-silence=1.25", "--retry-beam=200", root]
     for job in ("1", "2"):
-        assert align_mono.main(["--num-jobs=2", f"--job={job}", *options, *where]) == 0
-    assert collect_ali.main(["--num-jobs=2", root, data, str(mono), str(target)]) == 0
+        assert call("align gmm", ["--num-jobs=2", f"--job={job}", *options, *where]) == 0
+    assert call("collect ali", ["--num-jobs=2", root, data, str(mono), str(target)]) == 0
     alignments = read_alignments(target)
     reader = FeatureReader(data, root=kaldi_fixture)
     assert {utterance: len(path) for utterance, path in alignments.items()} == reader.num_frames
@@ -322,13 +321,13 @@ def test_align_directory(mono: Path, lang: Path, kaldi_fixture: Path, tmp_path: 
     texts = (short / "text").read_text().splitlines()
     texts[1] += " one two three four five six seven eight nine" * 20  # does not fit into its frames
     (short / "text").write_text("\n".join(texts) + "\n")
-    assert align_mono.main([*options, str(short), *where[1:]]) == 0
+    assert call("align gmm", [*options, str(short), *where[1:]]) == 0
     with pytest.raises(HdnnError, match="1 of 4 utterances could not be aligned"):
-        collect_ali.main([root, str(short), str(mono), str(target)])
+        call("collect ali", [root, str(short), str(mono), str(target)])
     assert (target / "unaligned").read_text().split() == [texts[1].split()[0]]
     assert not (target / "ali.2.gz").exists()  # left by the run with two jobs
     with pytest.raises(HdnnError, match=r"unaligned\.1 does not exist"):
-        collect_ali.main([root, data, str(mono), str(target)])
+        call("collect ali", [root, data, str(mono), str(target)])
 
 
 def test_lda_needs_kaldi(kaldi_fixture: Path, tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from hdnn_nnet.commands import check_utterances
-from hdnn_nnet.commands import data_split_tr_cv as split_tr_cv
-from hdnn_nnet.commands.data_split import split_data
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.split import split_data
 from local import preflight
 from tests.support import small_task
+from tests.support.scripts import run_script
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -57,7 +57,7 @@ def test_kaldi_accepts_our_data_directories(tmp_path: Path, kaldi_root: Path) ->
     for kind in ("mfcc", "fbank"):
         done = bash(recipe, f"steps_py/make_feats.sh --type {kind} --nj 2 data/all", KALDI_ROOT=str(kaldi_root))
         assert done.returncode == 0, done.stderr
-        split_tr_cv.main(["--cv-percent", "50", str(data), str(data) + "_tr90", str(data) + "_cv10"])
+        call("data split-tr-cv", ["--cv-percent", "50", str(data), str(data) + "_tr90", str(data) + "_cv10"])
         split_data(data, 2)
         directories = [data, recipe / "data/all_tr90", recipe / "data/all_cv10", data / "split2/1", data / "split2/2"]
         for directory in directories:
@@ -93,17 +93,17 @@ def test_lost_utterances_are_named(tmp_path: Path) -> None:
     found.write_text("".join(lines[1:]))
     lost = lines[0].split()[0]
     with pytest.raises(HdnnError, match=f"1 of the {len(lines)} utterances of .* are missing .{lost}"):
-        check_utterances.main([str(wanted), str(found)])
-    assert check_utterances.main(["--max-missing=0.1", str(data), str(found)]) == 0
-    assert check_utterances.main([str(data), str(ali)]) == 0
+        call("check utterances", [str(wanted), str(found)])
+    assert call("check utterances", ["--max-missing=0.1", str(data), str(found)]) == 0
+    assert call("check utterances", [str(data), str(ali)]) == 0
     with (ali / "num_jobs").open("w") as jobs:
         jobs.write("2\n")
     with pytest.raises(HdnnError, match="align again"):
-        check_utterances.main([str(data), str(ali)])
+        call("check utterances", [str(data), str(ali)])
 
 
 def gaps_of(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
-    status = preflight.main(list(arguments))
+    status = run_script(preflight, list(arguments))
     return status, capsys.readouterr().err.splitlines()
 
 

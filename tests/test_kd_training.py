@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from hdnn_nnet.commands import collect_soft_labels, forward, soft_labels, train_ce, train_kd
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter, read_posteriors
@@ -40,7 +40,7 @@ def whole(task: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactor
 def teacher_of(task: tuple[Path, Path, Path], directory: Path, *more: str) -> Path:
     data_tr, data_cv, ali = map(str, task)
     settings = ["--network=dnn-h24l2", "--splice=2", "--minibatch-size=64", "--learn-rate=0.02", "--max-iters=4"]
-    assert train_ce.main([*settings, "--device=cpu", *more, data_tr, data_cv, ali, ali, str(directory)]) == 0
+    assert call("train ce", [*settings, "--device=cpu", *more, data_tr, data_cv, ali, ali, str(directory)]) == 0
     return directory
 
 
@@ -52,14 +52,14 @@ def teacher(task: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFact
 def store(teacher: Path | str, data: Path, folder: Path, *more: str) -> Path:
     folder.mkdir()
     table = f"ark,scp:{folder}/post.1.ark,{folder}/post.1.scp"
-    assert soft_labels.main([*more, f"--stats={folder}/stats.1.json", str(teacher), str(data), table]) == 0
-    assert collect_soft_labels.main(["1", str(data), str(folder)]) == 0
+    assert call("soft-labels", [*more, f"--stats={folder}/stats.1.json", str(teacher), str(data), table]) == 0
+    assert call("collect soft-labels", ["1", str(data), str(folder)]) == 0
     return folder
 
 
 def distil(task: tuple[Path, Path, Path], teacher: Path | str, directory: Path, *more: str) -> dict[str, torch.Tensor]:
     data_tr, data_cv, ali = map(str, task)
-    assert train_kd.main([*SETTINGS, *more, str(teacher), data_tr, data_cv, ali, ali, str(directory)]) == 0
+    assert call("train kd", [*SETTINGS, *more, str(teacher), data_tr, data_cv, ali, ali, str(directory)]) == 0
     return load_tensors(directory / "final.safetensors")
 
 
@@ -81,7 +81,7 @@ def test_all_sources_give_the_same_student(task, whole, teacher, tmp_path: Path,
     for kind in ("posteriors", "logposteriors"):
         ark = tmp_path / f"{kind}.ark"
         table = f"ark,scp:{ark},{ark}.scp"
-        assert forward.main([f"--output={kind}", str(teacher), str(whole), table]) == 0
+        assert call("forward", [f"--output={kind}", str(teacher), str(whole), table]) == 0
         keep = "--keep-mass=1"
         alike(distil(task, f"ark:{ark}", tmp_path / f"{kind}_ark", keep, *options), running, 1e-4)
         alike(distil(task, f"scp:{ark}.scp", tmp_path / f"{kind}_scp", keep, *options), running, 1e-4)

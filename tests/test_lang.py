@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lang import g2p as letter_to_sound
 from hdnn_nnet.lang import lang_dir as prepare_lang
@@ -71,7 +72,7 @@ def read_lexicon(directory: Path) -> dict[str, list[str]]:
 
 def test_phone_dictionary(text, tmp_path):
     out = tmp_path / "dict"
-    prepare_dict.main([str(text), str(out)])
+    call("lang dict", [str(text), str(out)])
     lexicon = read_lexicon(out)
     assert set(lexicon) == set(" ".join(line.split(" ", 1)[1] for line in TEXT.splitlines()).split()) | {
         "<unk>",
@@ -94,7 +95,7 @@ def test_phone_dictionary(text, tmp_path):
 def test_unknown_words_can_stay_out_and_more_can_come_in(text, tmp_path):
     extra = tmp_path / "more.txt"
     extra.write_text("KANGAROO\nXYLOBLORP\n")
-    prepare_dict.main(["--unknown", "oov", "--extra-words", str(extra), str(text), str(tmp_path / "dict")])
+    call("lang dict", ["--unknown", "oov", "--extra-words", str(extra), str(text), str(tmp_path / "dict")])
     lexicon = read_lexicon(tmp_path / "dict")
     assert "KANGAROO" in lexicon
     assert "BLORPING" not in lexicon
@@ -102,7 +103,7 @@ def test_unknown_words_can_stay_out_and_more_can_come_in(text, tmp_path):
 
 
 def test_rare_words_can_be_left_out(text, tmp_path):
-    prepare_dict.main(["--min-count", "2", str(text), str(tmp_path / "dict")])
+    call("lang dict", ["--min-count", "2", str(text), str(tmp_path / "dict")])
     assert set(read_lexicon(tmp_path / "dict")) == {"THE", "<unk>", "[noise]", "[laughter]"}
 
 
@@ -170,7 +171,7 @@ def test_piece_dictionary_spells_every_word(text, tmp_path):
     extra = tmp_path / "more.txt"
     extra.write_text("ZEBRA'S QX-7 KANGAROO\n")
     out = tmp_path / "dict"
-    prepare_dict.main(["--units", "bpe", "--vocab-size", "60", "--extra-words", str(extra), str(text), str(out)])
+    call("lang dict", ["--units", "bpe", "--vocab-size", "60", "--extra-words", str(extra), str(text), str(out)])
     lexicon = read_lexicon(out)
     pieces = set((out / "nonsilence_phones.txt").read_text().split())
     assert len(pieces) == 59  # without the model's own unknown piece
@@ -180,13 +181,13 @@ def test_piece_dictionary_spells_every_word(text, tmp_path):
         assert pron.replace(" ", "").removeprefix("▁") == word
     # The same model serves another text.
     again = tmp_path / "dict2"
-    prepare_dict.main(["--units", "bpe", "--bpe-model", str(out / "bpe.model"), str(text), str(again)])
+    call("lang dict", ["--units", "bpe", "--bpe-model", str(out / "bpe.model"), str(text), str(again)])
     assert read_lexicon(again)["WELL"] == lexicon["WELL"]
 
 
 def test_impossible_piece_count_is_explained(text, tmp_path):
     with pytest.raises(HdnnError, match="--vocab-size 100000"):
-        prepare_dict.main(["--units", "bpe", "--vocab-size", "100000", str(text), str(tmp_path / "dict")])
+        call("lang dict", ["--units", "bpe", "--vocab-size", "100000", str(text), str(tmp_path / "dict")])
 
 
 def entries(*prons: str) -> list[Entry]:
@@ -268,7 +269,7 @@ def test_lang_equals_the_one_kaldi_made(kaldi_fixture, tmp_path):
     theirs = kaldi_fixture / "lang"
     ours = tmp_path / "lang"
     dictionary = dictionary_of_fixture(kaldi_fixture, tmp_path / "dict")
-    prepare_lang.main([str(dictionary), (theirs / "oov.txt").read_text().strip(), str(ours)])
+    call("lang prepare", [str(dictionary), (theirs / "oov.txt").read_text().strip(), str(ours)])
     for name in ("phones.txt", "words.txt", "topo", "oov.int", "oov.txt"):
         assert (ours / name).read_text() == (theirs / name).read_text(), name
     compared = 0
@@ -290,8 +291,8 @@ def test_lang_equals_the_one_kaldi_made(kaldi_fixture, tmp_path):
 @pytest.mark.kaldi
 def test_kaldi_accepts_and_makes_the_same(positions, units, text, kaldi_root, tmp_path):
     dictionary, lang = tmp_path / "dict", tmp_path / "lang"
-    prepare_dict.main(["--units", units, "--vocab-size", "60", str(text), str(dictionary)])
-    prepare_lang.main(["--position-dependent-phones", positions, str(dictionary), "<unk>", str(lang)])
+    call("lang dict", ["--units", units, "--vocab-size", "60", str(text), str(dictionary)])
+    call("lang prepare", ["--position-dependent-phones", positions, str(dictionary), "<unk>", str(lang)])
     validate_lang(lang, kaldi_root)
     recipe, theirs = tmp_path / "recipe", tmp_path / "kaldi"
     options = ["--position-dependent-phones", positions]
@@ -326,13 +327,13 @@ def test_bad_dictionaries_are_explained(name, content, message, tmp_path):
     (tmp_path / "silence_phones.txt").write_text("sil\n")
     (tmp_path / "nonsilence_phones.txt").write_text("A\n")
     (tmp_path / "optional_silence.txt").write_text("sil\n")
-    prepare_lang.main([str(tmp_path), "<unk>", str(tmp_path / "good")])
+    call("lang prepare", [str(tmp_path), "<unk>", str(tmp_path / "good")])
     (tmp_path / name).write_text(content)
     with pytest.raises(HdnnError, match=message):
-        prepare_lang.main([str(tmp_path), "<unk>", str(tmp_path / "lang")])
+        call("lang prepare", [str(tmp_path), "<unk>", str(tmp_path / "lang")])
 
 
 def test_unknown_word_must_be_in_the_lexicon(text, tmp_path):
-    prepare_dict.main([str(text), str(tmp_path / "dict")])
+    call("lang dict", [str(text), str(tmp_path / "dict")])
     with pytest.raises(HdnnError, match="<UNK> is not in the lexicon"):
-        prepare_lang.main([str(tmp_path / "dict"), "<UNK>", str(tmp_path / "lang")])
+        call("lang prepare", [str(tmp_path / "dict"), "<UNK>", str(tmp_path / "lang")])

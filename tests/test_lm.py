@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lang import ngram as lm
 from hdnn_nnet.lang import train_lm as train_lm
@@ -269,7 +270,7 @@ def test_train_lm_program(tmp_path, capsys):
         str(train),
         str(other),
     ]
-    assert train_lm.main(argv) == 0
+    assert call("lang train-lm", argv) == 0
     text = (out / "perplexity.txt").read_text()
     assert text == capsys.readouterr().out
     model = lm.read_arpa(out / "lm.arpa.gz")
@@ -285,7 +286,7 @@ def test_train_lm_program(tmp_path, capsys):
 
 def test_missing_text_is_named(tmp_path):
     with pytest.raises(HdnnError, match=r"nothing\.txt does not exist"):
-        train_lm.main([str(tmp_path / "dev"), str(tmp_path / "lm"), str(tmp_path / "nothing.txt")])
+        call("lang train-lm", [str(tmp_path / "dev"), str(tmp_path / "lm"), str(tmp_path / "nothing.txt")])
 
 
 def path_cost(fst, labels: list[int], back_off: int) -> float:
@@ -316,8 +317,6 @@ def path_cost(fst, labels: list[int], back_off: int) -> float:
 @pytest.fixture(scope="module")
 def lang_with_grammar(tmp_path_factory):
     """A model and a lang directory with its G.fst."""
-    from hdnn_nnet.lang import grammar as format_lm
-    from hdnn_nnet.lang import lang_dir as prepare_lang
 
     root = tmp_path_factory.mktemp("grammar")
     dictionary = root / "dict"
@@ -327,10 +326,10 @@ def lang_with_grammar(tmp_path_factory):
     (dictionary / "nonsilence_phones.txt").write_text("AH\nB\nD\nIY\nK\n")
     (dictionary / "optional_silence.txt").write_text("sil\n")
     (dictionary / "extra_questions.txt").write_text("sil noise oov\n")
-    prepare_lang.main([str(dictionary), "<unk>", str(root / "lang")])
+    call("lang prepare", [str(dictionary), "<unk>", str(root / "lang")])
     model = lm.prune(lm.kneser_ney(corpus(17), 3, {*WORDS, "<unk>"}), 1e-3)
     lm.write_arpa(model, root / "lm.arpa.gz")
-    format_lm.main([str(root / "lang"), str(root / "lm.arpa.gz"), str(root / "lang_test")])
+    call("lang format-lm", [str(root / "lang"), str(root / "lm.arpa.gz"), str(root / "lang_test")])
     return model, root / "lang_test"
 
 
@@ -373,9 +372,8 @@ def test_openfst_reads_the_grammar(lang_with_grammar, kaldi_root):
 
 
 def test_lost_words_are_an_error(tmp_path):
-    from hdnn_nnet.lang import grammar as format_lm
 
     (tmp_path / "words.txt").write_text("<eps> 0\nx 1\n#0 2\n<s> 3\n</s> 4\n")
     lm.write_arpa(lm.kneser_ney(corpus(19), 2, WORDS), tmp_path / "lm.arpa")
     with pytest.raises(HdnnError, match="no word in common"):
-        format_lm.main([str(tmp_path), str(tmp_path / "lm.arpa"), str(tmp_path / "out")])
+        call("lang format-lm", [str(tmp_path), str(tmp_path / "lm.arpa"), str(tmp_path / "out")])

@@ -13,7 +13,7 @@ pytest.importorskip("k2")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("vosk")
 
-from hdnn_nnet.commands import export_nnet3, export_onnx
+from hdnn_nnet.cli import call
 from hdnn_nnet.export.vosk_dir import acoustic_scale
 from hdnn_nnet.runtime.load import Choices, load_recogniser
 from hdnn_nnet.runtime.measure import measure
@@ -24,6 +24,7 @@ from local.mini.make_corpus import make_meetings, write_resources
 from local.mini.meeting import ANNOTATIONS
 from local.mini.voices import cast_speakers
 from tests.support.fixture_recipe import REPOSITORY, step
+from tests.support.scripts import run_script
 
 LM_WEIGHT = 5  # the recipe's choice on dev for this student, with no insertion penalty
 
@@ -41,7 +42,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plans = [("train", config.meetings("train")[0]), *(("eval", meeting) for meeting in config.meetings("eval"))]
     make_meetings(config, plans, cast, corpus, nj=2)
     write_resources(corpus, plans, cast)
-    prepare_ami.main([str(corpus), str(corpus / ANNOTATIONS), str(folder / "data")])
+    run_script(prepare_ami, [str(corpus), str(corpus / ANNOTATIONS), str(folder / "data")])
     shutil.copytree(REPOSITORY / "egs/ami/s5/conf", folder / "conf")
     (folder / "local").symlink_to(REPOSITORY / "local")
     for name in ("train", "eval"):
@@ -71,14 +72,14 @@ def wer_of(recipe: Path, directory: str, choices: Choices) -> float:
 
 def test_vosk_has_the_recipes_wer(recipe: Path, recipe_wer: float) -> None:
     """Vosk is Kaldi: its features, its nnet3, its decoder, on the graph of the recipe."""
-    export_nnet3.main([f"--lm-weight={LM_WEIGHT}", *(str(recipe / name) for name in ("model", "graph", "vosk"))])
+    call("export nnet3", [f"--lm-weight={LM_WEIGHT}", *(str(recipe / name) for name in ("model", "graph", "vosk"))])
     assert abs(wer_of(recipe, "vosk", Choices(runtime="vosk")) - recipe_wer) <= 0.5
 
 
 @pytest.mark.slow
 def test_onnx_has_the_recipes_wer_and_eight_bits_lose_little(recipe: Path, recipe_wer: float) -> None:
-    export_nnet3.main([f"--lm-weight={LM_WEIGHT}", *(str(recipe / name) for name in ("model", "graph", "onnx"))])
-    export_onnx.main([*(str(recipe / name) for name in ("model", "data/fbank/train", "onnx"))])
+    call("export nnet3", [f"--lm-weight={LM_WEIGHT}", *(str(recipe / name) for name in ("model", "graph", "onnx"))])
+    call("export onnx", [*(str(recipe / name) for name in ("model", "data/fbank/train", "onnx"))])
     float_wer, int8_wer = (
         wer_of(recipe, "onnx", Choices(runtime=runtime, lm_weight=LM_WEIGHT)) for runtime in ("onnx", "onnx-int8")
     )

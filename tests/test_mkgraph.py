@@ -10,7 +10,7 @@ import kaldifst
 import numpy as np
 import pytest
 
-from hdnn_nnet.commands import mkgraph
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.graph.make import make_graph
 from hdnn_nnet.kaldi.alignments import read_alignments
@@ -163,7 +163,7 @@ def test_same_as_kaldis_large_graph(shared_dir: Path, tmp_path: Path) -> None:
 def test_program(kaldi_fixture: Path, tmp_path: Path) -> None:
     """The directory has what Kaldi's graph directory has, and HCLG.fst is a const FST of matching size."""
     target = tmp_path / "graph"
-    assert mkgraph.main([str(kaldi_fixture / "lang"), str(kaldi_fixture / "exp/tri"), str(target)]) == 0
+    assert call("mkgraph", [str(kaldi_fixture / "lang"), str(kaldi_fixture / "exp/tri"), str(target)]) == 0
     reference = kaldi_fixture / "graph"
     for path in reference.rglob("*"):
         own = target / path.relative_to(reference)
@@ -240,7 +240,7 @@ def test_kaldi_decodes_with_ours(kaldi_fixture: Path, kaldi_root: Path, tmp_path
     if not decoder.exists():
         pytest.skip("latgen-faster-mapped is not built")
     target = tmp_path / "graph"
-    assert mkgraph.main([str(kaldi_fixture / "lang"), str(kaldi_fixture / "exp/tri"), str(target)]) == 0
+    assert call("mkgraph", [str(kaldi_fixture / "lang"), str(kaldi_fixture / "exp/tri"), str(target)]) == 0
     words = []
     for graph in (target, kaldi_fixture / "graph"):
         command = [
@@ -258,7 +258,7 @@ def test_fstinfo_reads_ours(kaldi_fixture: Path, kaldi_root: Path, tmp_path: Pat
     fstinfo = shutil.which("fstinfo") or shutil.which("fstinfo", path=str(kaldi_root / "tools/openfst/bin"))
     if fstinfo is None:
         pytest.skip("fstinfo is neither on PATH nor under the tools of KALDI_ROOT")
-    assert mkgraph.main([str(kaldi_fixture / "lang"), str(kaldi_fixture / "exp/tri"), str(tmp_path)]) == 0
+    assert call("mkgraph", [str(kaldi_fixture / "lang"), str(kaldi_fixture / "exp/tri"), str(tmp_path)]) == 0
     lines = subprocess.run([fstinfo, str(tmp_path / "HCLG.fst")], capture_output=True, text=True, check=True).stdout
     info = {line[:50].strip(): line[50:].strip() for line in lines.splitlines()}
     graph = read_fst(tmp_path / "HCLG.fst")

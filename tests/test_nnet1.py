@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hdnn_nnet.commands import forward
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.basic_io import KaldiWriter
@@ -42,7 +42,7 @@ def test_the_forward_program_takes_nnet1_directories(
 ) -> None:
     monkeypatch.chdir(kaldi_fixture)
     out = tmp_path / "post.ark"
-    assert forward.main(["--output=posteriors", "exp/nnet", "data/test", f"ark:{out}"]) == 0
+    assert call("forward", ["--output=posteriors", "exp/nnet", "data/test", f"ark:{out}"]) == 0
     wanted = dict(read_matrices("ark:exp/nnet/posteriors_test.ark"))
     ours = dict(read_matrices(out))
     assert list(ours) == list(wanted)

@@ -13,6 +13,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_writer import Recording, Utterance, write_data_dir
 from local import prepare_ami, prepare_stm
 from local.ami_annotations import Segment, meeting_agents, read_meeting
+from tests.support.scripts import run_script
 
 NITE = 'xmlns:nite="http://nite.sourceforge.net/"'
 # One meeting out of each of the official sets, so that every set has something.
@@ -112,7 +113,7 @@ def corpus(tmp_path) -> Corpus:
 def prepare(corpus: Corpus, out: Path, *options: str, audio: bool = True) -> dict[str, dict[str, list[str]]]:
     """Run the preparation and read all it wrote: set to file to lines."""
     where = [str(corpus.audio)] if audio else []
-    assert prepare_ami.main([*options, *where, str(corpus.annotations), str(out)]) == 0
+    assert run_script(prepare_ami, [*options, *where, str(corpus.annotations), str(out)]) == 0
     sets = {}
     for directory in sorted(path for path in (out / "ihm").iterdir() if path.is_dir()):
         sets[directory.name] = {p.name: p.read_text(encoding="utf-8").splitlines() for p in directory.iterdir()}
@@ -254,7 +255,7 @@ def test_stm_to_data_dir(tmp_path):
     (tmp_path / "x.stm").write_text(STM)
     soundfile.write(tmp_path / "m1.Mix.wav", np.zeros(32000, dtype=np.int16), 16000)
     out = tmp_path / "data"
-    prepare_stm.main([str(tmp_path / "x.stm"), str(tmp_path), str(out)])
+    run_script(prepare_stm, [str(tmp_path / "x.stm"), str(tmp_path), str(out)])
     assert (out / "text").read_text().splitlines() == [
         "m1.Mix-s1-0000000-0000080 OKAY WELL",
         "m1.Mix-s1-0000190-0000200 BYE",
@@ -263,10 +264,10 @@ def test_stm_to_data_dir(tmp_path):
     assert (out / "stm").read_text().splitlines()[1] == "m1.Mix A m1.Mix-s2 0.50 1.50 N E Z EBENEZER"
     (tmp_path / "y.stm").write_text("other 1 s1 0 1 hello\n")
     with pytest.raises(HdnnError, match=r"other\.wav: not a readable sound file"):
-        prepare_stm.main([str(tmp_path / "y.stm"), str(tmp_path), str(out)])
+        run_script(prepare_stm, [str(tmp_path / "y.stm"), str(tmp_path), str(out)])
     (tmp_path / "z.stm").write_text("other 1 s1 zero 1 hello\n")
     with pytest.raises(HdnnError, match=r"z\.stm, line 1"):
-        prepare_stm.main([str(tmp_path / "z.stm"), str(tmp_path), str(out)])
+        run_script(prepare_stm, [str(tmp_path / "z.stm"), str(tmp_path), str(out)])
 
 
 def validate(root: Path, directory: Path) -> None:
@@ -294,7 +295,7 @@ def test_genuine_excerpts(shared_dir, kaldi_root, tmp_path):
     excerpts = shared_dir / "corpora" / "ami_excerpts"
     if not excerpts.is_dir():
         pytest.skip("../shared/corpora/ami_excerpts is not here")
-    prepare_stm.main([str(excerpts / "excerpts.stm"), str(excerpts / "audio"), str(tmp_path / "data")])
+    run_script(prepare_stm, [str(excerpts / "excerpts.stm"), str(excerpts / "audio"), str(tmp_path / "data")])
     assert len((tmp_path / "data" / "text").read_text().splitlines()) == 97
     validate(kaldi_root, tmp_path / "data")
 
@@ -308,7 +309,9 @@ def test_genuine_annotations(shared_dir, tmp_path):
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path, filter="data")
     out = tmp_path / "data"
-    prepare_ami.main(["--annotations-only", "true", "--nj", "2", str(tmp_path / "ami_public_manual_1.6.2"), str(out)])
+    run_script(
+        prepare_ami, ["--annotations-only", "true", "--nj", "2", str(tmp_path / "ami_public_manual_1.6.2"), str(out)]
+    )
     rows = {line.split()[0]: line.split()[1:] for line in (out / "ihm" / "counts.txt").read_text().splitlines()[1:4]}
     assert rows == {
         "train": ["136", "543", "99456", "796687", "75.75"],  # 16 segments without words and a double one dropped

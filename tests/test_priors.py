@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdnn_nnet.commands import collect_counts as sum_counts
-from hdnn_nnet.commands import forward
+from hdnn_nnet.cli import call
 from hdnn_nnet.commands.prior_counts import choose
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import read_counts, write_counts
@@ -46,7 +45,7 @@ def test_step(recipe: Path, kaldi_fixture: Path, kind: str, jobs: int, number: i
     options = ["--nj", str(jobs), "--num-utts", str(number), "--seed", "5"]
     done = fixture_recipe.step(recipe, "make_priors.sh", *options, "data/train", f"exp/{kind}")
     assert done.returncode == 0, done.stderr
-    forward.main(["--output=posteriors", str(folder), str(recipe / "data/train"), f"ark:{recipe}/post.ark"])
+    call("forward", ["--output=posteriors", str(folder), str(recipe / "data/train"), f"ark:{recipe}/post.ark"])
     posteriors = dict(read_matrices(recipe / "post.ark"))
     chosen = choose(list(posteriors), number, 5)
     expected = np.sum([posteriors[u].astype(np.float64).sum(0) for u in chosen], axis=0)
@@ -75,7 +74,7 @@ def test_errors(recipe: Path, tmp_path: Path) -> None:
     write_counts(tmp_path / "b", np.array([1.0]))
     total = tmp_path / "total"
     with pytest.raises(HdnnError, match=r"b has 1 pdfs, .*a 2"):
-        sum_counts.main([str(total), str(tmp_path / "a"), str(tmp_path / "b")])
+        call("collect counts", [str(total), str(tmp_path / "a"), str(tmp_path / "b")])
     with pytest.raises(HdnnError, match="missing"):
-        sum_counts.main([str(total), str(tmp_path / "a"), str(tmp_path / "missing")])
+        call("collect counts", [str(total), str(tmp_path / "a"), str(tmp_path / "missing")])
     assert not total.exists()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from hdnn_nnet.adapt.store import save_speaker, write_index
+from hdnn_nnet.cli import call
 from hdnn_nnet.commands import report, wer_table
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig
@@ -90,7 +91,7 @@ def models(tmp_path: Path) -> list[Path]:
 def test_one_file_with_everything(models: list[Path], tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     words = ["--title", "A < B", "--note", "only a test", "--seconds", "0.01", str(path), *map(str, models)]
-    assert report.main(words) == 0
+    assert call("report", words) == 0
     text = path.read_text()
     page = Page(text)
     assert not page.others
@@ -128,4 +129,4 @@ def test_missing_scores_are_named(models: list[Path], tmp_path: Path) -> None:
         read_per_speaker(models[0] / "decode_dev")
     details.unlink()
     with pytest.raises(HdnnError, match=r"per_spk: .*; score again"):
-        report.main([str(tmp_path / "r.html"), *map(str, models)])
+        call("report", [str(tmp_path / "r.html"), *map(str, models)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdnn_nnet.commands import best_wer, ctm, score
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
 from hdnn_nnet.score.text import WordFilter
@@ -31,7 +31,7 @@ def decoded(kaldi_fixture: Path, tmp_path: Path) -> Path:
 
 def run_score(fixture: Path, folder: Path, *options: str) -> int:
     common = ["--min-lmwt=7", "--max-lmwt=12", "--word-ins-penalty=0.0,1.0", *options]
-    return score.main([*common, str(fixture / "data/test"), str(fixture / "graph"), str(folder)])
+    return call("score", [*common, str(fixture / "data/test"), str(fixture / "graph"), str(folder)])
 
 
 def lines(path: Path) -> list[list[str]]:
@@ -67,17 +67,17 @@ def test_missing_and_extra_utterances(
     (data / "utt2spk").write_text(utt2spk + "spkZ-test1 spkZ\n")
     words = [str(data), str(kaldi_fixture / "graph"), str(decoded)]
     with pytest.raises(HdnnError, match=r"1 of 5 utterances.*spkZ-test1"):
-        score.main(words)
-    assert score.main(["--allow-missing=true", *words]) == 0
+        call("score", words)
+    assert call("score", ["--allow-missing=true", *words]) == 0
     report = (decoded / "wer_10_0.0").read_text()
     assert "[PARTIAL]" in report
     assert "Scored 4 sentences, 1 not present in hyp." in report
     (data / "text").write_text("".join(text.splitlines(keepends=True)[:3]))
-    assert score.main(words) == 0
+    assert call("score", words) == 0
     assert "1 lattices have no reference" in caplog.text
     for bad in ("--word-ins-penalty=x", "--min-lmwt=0", "--word-ins-penalty="):
         with pytest.raises(HdnnError, match=r"expected|positive|empty"):
-            score.main([bad, *words])
+            call("score", [bad, *words])
 
 
 def test_choice_on_dev_is_reported_on_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,14 +89,14 @@ def test_choice_on_dev_is_reported_on_eval(tmp_path: Path, capsys: pytest.Captur
     for name, dev, test in (("wer_9_0.0", 20, 5), ("wer_10_0.5", 10, 7), ("wer_11_0.5", 10, 6)):
         put("dev", name, dev)
         put("eval", name, test)
-    assert best_wer.main(["--dev", str(tmp_path / "dev"), "--eval", str(tmp_path / "eval")]) == 0
+    assert call("best-wer", ["--dev", str(tmp_path / "dev"), "--eval", str(tmp_path / "eval")]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in shown] == [f"{tmp_path}/dev/wer_10_0.5", f"{tmp_path}/eval/wer_10_0.5"]
     assert shown[1].startswith("%WER 7.00 [ 7 / 100")
     with pytest.raises(HdnnError, match="--eval needs --dev"):
-        best_wer.main(["--eval", str(tmp_path / "eval")])
+        call("best-wer", ["--eval", str(tmp_path / "eval")])
     with pytest.raises(HdnnError, match="holds no wer_N_P"):
-        best_wer.main([str(tmp_path)])
+        call("best-wer", [str(tmp_path)])
 
 
 def test_word_filter(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_compute_wer_equals_kaldi(kaldi_root: Path, tmp_path: Path) -> None:
 
 def test_word_times_equal_kaldi_s(kaldi_fixture: Path, decoded: Path) -> None:
     places = [str(kaldi_fixture / name) for name in ("data/test", "graph", "exp/tri/final.mdl")]
-    assert ctm.main(["--min-lmwt=10", "--max-lmwt=10", *places, str(decoded)]) == 0
+    assert call("ctm", ["--min-lmwt=10", "--max-lmwt=10", *places, str(decoded)]) == 0
     assert lines(decoded / "ascore_10/test.ctm") == lines(kaldi_fixture / "exp/decode/test_10.ctm")
 
 
@@ -179,11 +179,11 @@ def test_word_times_in_a_recording(kaldi_fixture: Path, decoded: Path, tmp_path:
     (data / "segments").write_text("".join(f"{key} rec {10 * n} {10 * n + 3}\n" for n, key in enumerate(keys, 1)))
     (data / "reco2file_and_channel").write_text("rec file A\n")
     places = [str(data), *(str(kaldi_fixture / name) for name in ("graph", "exp/tri/final.mdl"))]
-    assert ctm.main(["--min-lmwt=10", "--max-lmwt=10", *places, str(decoded)]) == 0
+    assert call("ctm", ["--min-lmwt=10", "--max-lmwt=10", *places, str(decoded)]) == 0
     rows = lines(decoded / "ascore_10/rec.ctm")
     assert rows[0] == ["file", "A", "10.170", "0.220", "four"]
     starts = [float(row[2]) for row in rows]
     assert starts == sorted(starts)
     (data / "segments").write_text("spkB-test1 rec 10 13\n")
     with pytest.raises(HdnnError, match="no utterance spkB-test2"):
-        ctm.main([*places, str(decoded)])
+        call("ctm", [*places, str(decoded)])

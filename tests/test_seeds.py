@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hdnn_nnet.commands import import_nnet1
+from hdnn_nnet.cli import call
 from hdnn_nnet.nn.model_dir import load_tensors
 from tests.support import fixture_recipe
 
@@ -20,7 +20,7 @@ def recipe(kaldi_fixture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (tmp_path / name).symlink_to(fixture_recipe.REPOSITORY / name)
     monkeypatch.chdir(kaldi_fixture)
     counts = "--class-frame-counts=exp/nnet/class_frame_counts"
-    assert import_nnet1.main([counts, "exp/nnet", "exp/ali", str(tmp_path / "exp/dnn_s7")]) == 0
+    assert call("import nnet1", [counts, "exp/nnet", "exp/ali", str(tmp_path / "exp/dnn_s7")]) == 0
     denlats = tmp_path / "exp/denlats"
     denlats.mkdir()
     script = (kaldi_fixture / "exp/denlats/lat.scp").read_text()

@@ -75,7 +75,9 @@ def task(kaldi_fixture: Path) -> Task:
 def test_objective_and_gradient_are_kaldi_s(task: Task, criterion: str, one_class: bool, engine: str) -> None:
     name = f"{criterion}_onesil_{str(one_class).lower()}"
     values, gradients = task.table(f"{name}.txt"), task.matrix(f"{name}.ark.gz")
-    options = SequenceOptions(criterion, silence_phones=task.silence, one_silence_class=one_class, engine=engine)
+    options = SequenceOptions(
+        criterion=criterion, silence_phones=task.silence, one_silence_class=one_class, engine=engine
+    )
     utterances = list(task.arcs)
     assert len(utterances) == 10
     assert set(utterances) == set(values) == set(gradients)
@@ -108,7 +110,7 @@ def test_occupancies_are_kaldi_s(task: Task, engine: str) -> None:
         acoustic = float((found * 0.1 * loglikes).sum())
         assert acoustic == pytest.approx(totals[utterance][1], rel=1e-5)
         # MMI's gradient is the reference minus the occupancies.
-        mmi = SequenceOptions("mmi", engine=engine, drop_frames=False)
+        mmi = SequenceOptions(criterion="mmi", engine=engine, drop_frames=False)
         one_hot = torch.nn.functional.one_hot(batch.reference_pdf, batch.num_pdfs)
         np.testing.assert_allclose(
             (one_hot - evaluate(loglikes, batch, mmi).gradient).numpy(), found.numpy(), atol=1e-6
@@ -215,7 +217,7 @@ def compare_update(before: list[np.ndarray], gradients: list[np.ndarray], update
 @pytest.mark.parametrize("engine", ENGINES)
 def test_one_update_of_a_network_is_kaldi_s(task: Task, engine: str) -> None:
     """nnet-train-mpe-sequential on one utterance, learning rate 0.001."""
-    options = SequenceOptions("smbr", silence_phones=task.silence, engine=engine)
+    options = SequenceOptions(criterion="smbr", silence_phones=task.silence, engine=engine)
     before, gradients, _ = gradients_of_network(task, "spkA-train1", options)
     compare_update(before, gradients, task.folder / "exp/smbr_reference/one_update.nnet", 0.001)
 
@@ -247,7 +249,9 @@ def test_mmi_update_is_kaldi_s(
         ],
         stderr=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
-    options = SequenceOptions("mmi", silence_phones=task.silence, boost=boost, drop_frames=drop, engine="torch")
+    options = SequenceOptions(
+        criterion="mmi", silence_phones=task.silence, boost=boost, drop_frames=drop, engine="torch"
+    )
     before, gradients, result = gradients_of_network(task, utterance, options)
     compare_update(before, gradients, tmp_path / "updated.nnet", 0.001)
     found = re.search(
@@ -404,7 +408,7 @@ def test_a_pdf_without_prior_only_removes_its_paths(engine: str, data: st.DataOb
     lattice, paths, loglikes, reference = data.draw(utterances())
     possible = [p for p in paths if 0 not in MODEL.tid_to_pdf[list(p.ids)]]
     assume(possible)
-    options = SequenceOptions("smbr", acoustic_scale=0.1, engine=engine)
+    options = SequenceOptions(criterion="smbr", acoustic_scale=0.1, engine=engine)
     objective, gradient, _ = brute_force(possible, loglikes, reference, options)
     loglikes[:, 0] -= np.sqrt(np.finfo(np.float32).max)  # Kaldi's log-prior of a pdf that was never seen
     result = evaluate(
@@ -429,14 +433,16 @@ def test_engines_agree_to_the_rounding_of_k2_s_scores(data: st.DataObject) -> No
 def test_loss_has_the_gradient_of_the_result(task: Task) -> None:
     utterance = "spkC-train3"
     raw = torch.from_numpy(task.loglikes[utterance]).requires_grad_()
-    loss, result = sequence_loss(raw, task.batch(utterance), SequenceOptions("smbr", engine="torch"))
+    loss, result = sequence_loss(raw, task.batch(utterance), SequenceOptions(criterion="smbr", engine="torch"))
     (3.0 * loss).backward()
     assert raw.grad is not None
     assert float(loss) == -float(result.objective.sum())
     np.testing.assert_array_equal(raw.grad.numpy(), -3.0 * result.gradient.numpy())
     # Constants of a frame do not matter: through log-softmax the gradient at the logits is the same.
     logits = torch.from_numpy(task.loglikes[utterance]).double().requires_grad_()
-    sequence_loss(logits.log_softmax(1), task.batch(utterance), SequenceOptions("smbr", engine="torch"))[0].backward()
+    sequence_loss(logits.log_softmax(1), task.batch(utterance), SequenceOptions(criterion="smbr", engine="torch"))[
+        0
+    ].backward()
     assert logits.grad is not None
     np.testing.assert_allclose(logits.grad.numpy(), -result.gradient.numpy(), atol=1e-5)
 
@@ -461,7 +467,9 @@ def test_boosting_moves_mass_to_errors(task: Task) -> None:
     utterance = "spkB-train2"
     loglikes, batch = torch.from_numpy(task.loglikes[utterance]), task.batch(utterance)
     values = [
-        evaluate(loglikes, batch, SequenceOptions("mmi", silence_phones=task.silence, boost=b, engine="torch"))
+        evaluate(
+            loglikes, batch, SequenceOptions(criterion="mmi", silence_phones=task.silence, boost=b, engine="torch")
+        )
         for b in (0.0, 0.1, 0.5)
     ]
     totals = [float(v.log_total[0]) for v in values]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hdnn_nnet.commands import plot_wer, wer_table
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.model_dir import save_model
@@ -35,7 +35,7 @@ def models(tmp_path: Path) -> list[str]:
 
 
 def test_seeds_share_a_row(models: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert wer_table.main(models) == 0
+    assert call("wer-table", models) == 0
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows[2:]] == ["hdnn_kd", "dnn"]
     assert rows[2][1:3] == ["KD q=0 T=1", "3"]
@@ -52,7 +52,7 @@ def test_one_name_in_two_places_is_two_systems(
 ) -> None:
     for place in ("a", "b"):
         shutil.copytree(tmp_path / "hdnn_kd_s1", tmp_path / place / "hdnn_kd_s1")
-    assert wer_table.main([f"{tmp_path}/{place}/hdnn_kd_s1" for place in "ab"] + [models[-1]]) == 0
+    assert call("wer-table", [f"{tmp_path}/{place}/hdnn_kd_s1" for place in "ab"] + [models[-1]]) == 0
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
     assert [(row[0], row[2]) for row in rows[2:]] == [("a/hdnn_kd", "1"), ("b/hdnn_kd", "1"), ("dnn", "1")]
 
@@ -63,19 +63,19 @@ def test_sclite_has_a_column_where_it_scored(
     """Its weight is chosen on dev, too."""
     (tmp_path / "dnn/decode_dev/ascore_wer").write_text("30.5 9 x.sys\n30.1 11 y.sys\n")
     (tmp_path / "dnn/decode_eval/ascore_wer").write_text("28.0 9 x.sys\n29.5 11 y.sys\n")
-    assert wer_table.main(models) == 0
+    assert call("wer-table", models) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
     assert rows[0][-1] == "sclite dev, eval %"
     assert (rows[2][-1], rows[3][-1]) == ("-, -", "30.1, 29.5")
     (tmp_path / "dnn/decode_dev/ascore_wer").write_text("no score\n")
     with pytest.raises(HdnnError, match="ascore_wer: expected lines"):
-        wer_table.main(models)
+        call("wer-table", models)
 
 
 def test_figure(models: list[str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    assert plot_wer.main([str(tmp_path / "wer.png"), *models]) == 0
+    assert call("plot wer", [str(tmp_path / "wer.png"), *models]) == 0
     assert (tmp_path / "wer.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -83,4 +83,4 @@ def test_missing_scores(models: list[str], tmp_path: Path) -> None:
     for path in (tmp_path / "dnn/decode_dev").iterdir():
         path.unlink()
     with pytest.raises(HdnnError, match="dnn/decode_dev holds no wer_N_P; score it first"):
-        wer_table.main(models)
+        call("wer-table", models)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hdnn_nnet.commands import import_nnet1, train_smbr
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.nnet1 import read_nnet1
 from hdnn_nnet.kaldi.transitions import TransitionModel
@@ -33,13 +33,13 @@ def fixture(kaldi_fixture: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def seed(fixture: Path, tmp_path: Path) -> Path:
     """Kaldi's network as a model directory of ours."""
     counts = "--class-frame-counts=exp/nnet/class_frame_counts"
-    assert import_nnet1.main([counts, "exp/nnet", "exp/ali", str(tmp_path / "seed")]) == 0
+    assert call("import nnet1", [counts, "exp/nnet", "exp/ali", str(tmp_path / "seed")]) == 0
     return tmp_path / "seed"
 
 
 def train(seed: Path, directory: Path, *options: str, data: str = "data/train", denlats: str = "exp/denlats") -> Path:
     settings = ["--precision=fp32", "--device=cpu", "--num-threads=1", "--engine=torch", *options]
-    assert train_smbr.main([*settings, data, "lang", str(seed), "exp/ali", denlats, str(directory)]) == 0
+    assert call("train smbr", [*settings, data, "lang", str(seed), "exp/ali", denlats, str(directory)]) == 0
     return directory
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from hdnn_nnet.commands import train_ce
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.alignments import read_counts, read_pdf_alignments, write_alignments
@@ -42,7 +42,7 @@ def weights(directory: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def trained(task: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("trained") / "model"
-    assert train_ce.main(arguments(task, directory)) == 0
+    assert call("train ce", arguments(task, directory)) == 0
     return directory
 
 
@@ -84,8 +84,8 @@ def test_normalisation_is_global(trained: Path, task: tuple[Path, Path, Path]) -
 
 
 def test_same_seed_same_weights_other_seed_others(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    train_ce.main(arguments(task, tmp_path / "again"))
-    train_ce.main(arguments(task, tmp_path / "other", "--seed", "1"))
+    call("train ce", arguments(task, tmp_path / "again"))
+    call("train ce", arguments(task, tmp_path / "other", "--seed", "1"))
     first, again, other = weights(trained), weights(tmp_path / "again"), weights(tmp_path / "other")
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not torch.equal(first["weights"], other["weights"])
@@ -116,7 +116,7 @@ def test_stopped_anywhere_and_resumed_gives_identical_weights(
     assert not (directory / "final.safetensors").exists()
     if how == signal.SIGTERM:
         assert "run the same command again" in messages
-    assert train_ce.main(arguments(task, directory)) == 0
+    assert call("train ce", arguments(task, directory)) == 0
     first, resumed = weights(trained), weights(directory)
     assert all(torch.equal(first[k], resumed[k]) for k in first)
 
@@ -164,7 +164,7 @@ def test_gradients_are_summed_over_processes(tmp_path: Path) -> None:
 
 def refuse(match: str, arguments: list[str]) -> None:
     with pytest.raises(HdnnError, match=match):
-        train_ce.main(arguments)
+        call("train ce", arguments)
 
 
 def test_changed_settings_do_not_resume(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_new_alignments_under_an_old_name_are_noticed_and_nothing_is_touched(
     ali, directory = tmp_path / "ali", tmp_path / "model"
     shutil.copytree(task[2], ali)
     changed = (task[0], task[1], ali)
-    train_ce.main(arguments(changed, directory))
+    call("train ce", arguments(changed, directory))
     before = {p.name: p.read_bytes() for p in directory.iterdir() if p.is_file()}
     from hdnn_nnet.kaldi.alignments import read_alignments
 
