@@ -30,6 +30,7 @@ class Colour:
     edge: str
 
 
+CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 #: title, lines of text, files or commands
 Card = tuple[str, str, str]
 
@@ -190,60 +191,52 @@ def data_flow() -> None:
     save(figure, "data_flow.png")
 
 
-#: from the top down; a room imports from floors below its own and from nowhere else
-FLOORS: list[list[tuple[str, str, Colour]]] = [
-    [
-        ("commands/", "one module per command", GREY),
-        ("cli", "maps a name to its module", GREY),
-        ("options", "name, type, default, help", GREY),
-    ],
-    [("export/", "nnet3, Vosk, ONNX, model card", PURPLE), ("runtime/", "transcribing: torch, Vosk, ONNX", PURPLE)],
-    [("adapt/", "parameters of each speaker", ORANGE)],
-    [("sequence/", "sMBR, MPFE, MMI on lattices", ORANGE), ("score/", "WER, CTM, tables, report", GREEN)],
-    [("train/", "what trainings share; frame loop", ORANGE), ("decode/", "beam search, word lattices", GREEN)],
-    [("align/", "forced alignment", GREEN), ("gmm/", "Gaussian mixtures, monophones", GREEN)],
-    [("nn/", "networks, losses, forward, prior", ORANGE), ("graph/", "HCLG and its checks", GREEN)],
-    [("lang/", "lexicon, n-grams, lang dir", BLUE), ("feats/", "extraction, reading, CMVN", BLUE)],
-    [("lattice/", "reading and writing, best path, n-best, oracle, determinization", BLUE)],
-    [("kaldi/", "formats: tables, alignments, FSTs, transitions, trees, nnet1", BLUE)],
-    [
-        ("errors", "one-line messages", GREY),
-        ("atomic", "whole files or none", GREY),
-        ("ragged", "arrays of arrays", GREY),
-        ("device", "GPU, precision, memory", GREY),
-    ],
+#: from the top down: rooms of each floor, whether their neighbours import each other, from right to left
+FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
+    ([("commands/", "one module per command", GREY), ("cli", "which module is which command", GREY)], False),
+    ([("export/", "nnet3, Vosk, ONNX", PURPLE), ("runtime/", "transcribing by torch, Vosk, ONNX", PURPLE)], True),
+    ([("adapt/", "parameters of each speaker", ORANGE)], False),
+    ([("sequence/", "sMBR, MPFE, MMI on lattices", ORANGE), ("score/", "WER, CTM, tables, report", GREEN)], False),
+    ([("train/", "what trainings share; frame loop", ORANGE), ("decode/", "beam search on k2", GREEN)], False),
+    ([("align/", "forced alignment", GREEN), ("gmm/", "Gaussian mixtures, monophones", GREEN)], True),
+    ([("nn/", "networks, losses, model dir, prior", ORANGE), ("graph/", "HCLG and its checks", GREEN)], False),
+    ([("lang/", "lexicon, n-grams, lang dir", BLUE), ("feats/", "extraction, reading, CMVN", BLUE)], False),
+    ([("lattice/", "reading and writing, best path, n-best, oracle, determinization", BLUE)], False),
+    ([("kaldi/", "formats: tables, alignments, FSTs, transitions, trees, nnet1", BLUE)], False),
+    (
+        [
+            ("errors", "one line each", GREY),
+            ("atomic", "whole files", GREY),
+            ("ragged", "uneven arrays", GREY),
+            ("options", "one statement", GREY),
+            ("device", "GPU, memory", GREY),
+        ],
+        True,
+    ),
 ]
 
 
 def rooms() -> None:
     """The modules of hdnn_nnet, and the direction of their imports."""
-    height, step = 5.0, 6.2
-    figure, axes = canvas(8, (step * len(FLOORS) + 1.2) / 10)
-    left, right, gap = 8.0, 79.0, 2.0
-    for number, floor in enumerate(reversed(FLOORS)):
-        y = 1.2 + number * step
+    height, step, base = 5.0, 6.2, 1.2
+    figure, axes = canvas(8, (step * len(FLOORS) + base) / 10)
+    left, right = 8.0, 79.0
+    for number, (floor, joined) in enumerate(reversed(FLOORS)):
+        y = base + number * step
+        gap = 3.0 if joined else 2.0
         width = (right - left - gap * (len(floor) - 1)) / len(floor)
         for place, (name, text, colour) in enumerate(floor):
             x = left + place * (width + gap)
             box(axes, x, y, width, height, colour.fill, colour.edge)
-            middle = x + width / 2
             axes.text(
-                middle,
-                y + 3.4,
-                name,
-                ha="center",
-                va="center",
-                fontsize=9.5,
-                fontweight="bold",
-                family="monospace",
-                color=INK,
+                x + width / 2, y + 3.4, name, **CENTRED, fontsize=9.5, fontweight="bold", family="monospace", color=INK
             )
-            axes.text(middle, y + 1.5, text, ha="center", va="center", fontsize=8.6, color=SOFT_INK)
-    top = 1.2 + step * (len(FLOORS) - 1) + height
-    arrow(axes, (4.6, top), (4.6, 1.2))
-    axes.text(
-        2.6, (top + 1.2) / 2, "imports point down", rotation=90, ha="center", va="center", fontsize=9.5, color=INK
-    )
+            axes.text(x + width / 2, y + 1.5, text, **CENTRED, fontsize=8.6, color=SOFT_INK)
+            if joined and place:
+                arrow(axes, (x - 0.1, y + height / 2), (x - gap + 0.2, y + height / 2))
+    top = base + step * (len(FLOORS) - 1) + height
+    arrow(axes, (4.6, top), (4.6, base))
+    axes.text(2.6, (top + base) / 2, "imports", rotation=90, **CENTRED, fontsize=9.5, color=INK)
     save(figure, "rooms.png")
 
 
