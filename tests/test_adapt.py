@@ -16,11 +16,11 @@ from hdnn_nnet.adapt.speaker import SpeakerData, read_speaker
 from hdnn_nnet.adapt.store import AdaptDir, file_name
 from hdnn_nnet.adapt.switch import SpeakerSwitch
 from hdnn_nnet.cli import call
-from hdnn_nnet.commands import data_split as split_data
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.alignments import read_pdf_alignments
 from hdnn_nnet.kaldi.posteriors import PosteriorTable, PosteriorWriter, SparsePosteriors
+from hdnn_nnet.kaldi.split import split_data
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.model_dir import load_model, load_tensors, save_model
 from hdnn_nnet.nn.networks import choose_parameters
@@ -262,7 +262,7 @@ def test_order_and_jobs_change_no_bit(task: tuple[Path, Path, Path], tmp_path: P
     shuffled = run_adapt(task, labels, tmp_path / "shuffled", data=reordered(data, tmp_path / "data", 3))
     copy = tmp_path / "copy"
     shutil.copytree(data, copy)
-    split = split_data.split_data(copy, 3)
+    split = split_data(copy, 3)
     for job in (3, 1, 2):
         words = [*SETTINGS, f"--job={job}", str(split / str(job)), str(model), str(labels), str(tmp_path / "three")]
         assert call("adapt", words) == 0

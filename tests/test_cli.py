@@ -3,9 +3,11 @@
 import errno
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,20 +15,49 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.atomic import atomic_path, write_text
+from hdnn_nnet.cli import COMMANDS, call, find, leave, load
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.options import OptionParser, kaldi_bool, read_config, run
+from hdnn_nnet.options import (
+    OptionParser,
+    Options,
+    argument,
+    flatten,
+    from_args,
+    group,
+    kaldi_bool,
+    option,
+    parse,
+    read_config,
+)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+@dataclass(frozen=True, kw_only=True)
+class Search(Options):
+    """Search."""
+
+    beam: float = option(13.0, "search beam", above=0)
+    lattice_beam: float = option(8.0, "lattice beam", above=0, aliases=["latbeam"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test(Options):
+    """A test."""
+
+    __test__ = False
+
+    files: tuple[str, ...] = argument("files", nargs="*", default=())
+    search: Search = group(Search)
+    word_symbol_table: str = option("", "words.txt")
+    allow_partial: bool = option(True, "keep unfinished utterances")
+    groups: tuple[str, ...] = option(("all",), "what moves")
+    limit: int | None = option(None, "of something", at_least=1)
+    kind: str = option("a", "which", choices=("a", "b"))
+
+
 def make_parser() -> OptionParser:
-    parser = OptionParser("hdnn-test", "A test.")
-    parser.add_argument("--beam", type=float, default=13.0)
-    parser.add_argument("--lattice-beam", type=float, default=8.0)
-    parser.add_argument("--word-symbol-table", default="")
-    parser.add_bool("--allow-partial", True, "keep unfinished utterances")
-    parser.add_argument("files", nargs="*")
-    return parser
+    return OptionParser("hdnn test", Test, "A test.")
 
 
 def write_config(directory: Path, text: str) -> str:
@@ -79,7 +110,7 @@ def test_a_wrong_option_prints_usage_and_exits_with_1(capsys, words, said):
     printed = capsys.readouterr()
     assert stopped.value.code == 1
     assert printed.out == ""
-    assert "usage: hdnn-test" in printed.err
+    assert "usage: hdnn test" in printed.err
     assert said in printed.err.splitlines()[-1]
 
 
@@ -87,7 +118,7 @@ def test_help_exits_with_0(capsys):
     with pytest.raises(SystemExit) as stopped:
         make_parser().parse_args(["--help"])
     assert stopped.value.code == 0
-    assert "keep unfinished utterances (default: True)" in " ".join(capsys.readouterr().out.split())
+    assert "keep unfinished utterances (default: true)" in " ".join(capsys.readouterr().out.split())
 
 
 CONFIG = """
@@ -170,13 +201,13 @@ def quiet_logging():
 )
 @pytest.mark.usefixtures("quiet_logging")
 def test_run_turns_errors_into_one_line_and_a_status(capsys, outcome, status, said):
-    def main(argv):
+    def main():
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
     with pytest.raises(SystemExit) as stopped:
-        run(main, "hdnn-test", [])
+        leave(main, "hdnn-test")
     printed = capsys.readouterr()
     assert stopped.value.code == status
     assert printed.out == ""
@@ -186,18 +217,18 @@ def test_run_turns_errors_into_one_line_and_a_status(capsys, outcome, status, sa
 
 @pytest.mark.usefixtures("quiet_logging")
 def test_run_does_not_hide_programming_errors():
-    def main(argv):
+    def main():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run(main, "hdnn-test", [])
+        leave(main, "hdnn-test")
 
 
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_that_ends_early_is_an_error(lines):
     """One line sits in the buffer until the last flush; many break in the middle. Both must tell."""
-    program = f"import time\ndef main(argv):\n    time.sleep(0.3)\n    for i in range({lines}): print(i)\n"
-    program += "from hdnn_nnet.options import run\nrun(main, 'hdnn-test')\n"
+    program = f"import time\ndef main():\n    time.sleep(0.3)\n    for i in range({lines}): print(i)\n"
+    program += "from hdnn_nnet.cli import leave\nleave(main, 'hdnn-test')\n"
     reading, writing = os.pipe()
     os.close(reading)
     with subprocess.Popen(
@@ -276,3 +307,88 @@ def test_bare_boolean_leaves_the_file_name_behind_it_alone() -> None:
     assert options.allow_partial is True
     assert options.files == ["final.mdl"]
     assert make_parser().parse_args(["--allow-partial", "false", "final.mdl"]).allow_partial is False
+
+
+def test_options_of_groups_are_one_command_line_and_come_back_as_their_dataclasses() -> None:
+    found = parse(Test, ["--latbeam=3", "--groups", "gates,hidden", "--limit", "4", "x", "y"], prog="t")
+    assert found == Test(files=("x", "y"), search=Search(lattice_beam=3.0), groups=("gates", "hidden"), limit=4)
+    assert flatten(found)["lattice_beam"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("--beam=0", "--beam must be above 0, not 0.0"),
+        ("--beam=nan", "--beam must be a finite number, not nan"),
+        ("--beam=inf", "--beam must be a finite number, not inf"),
+        ("--limit=0", "--limit must be at least 1, not 0"),
+    ],
+)
+def test_a_value_outside_its_limits_is_an_error_that_names_the_option(word: str, said: str) -> None:
+    with pytest.raises(HdnnError, match=f"^{said}$"):
+        parse(Test, [word], prog="t")
+    with pytest.raises(HdnnError):
+        replace(Search(), beam=-1.0)
+
+
+def test_every_command_has_help_an_example_that_parses_and_defaults_within_their_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(REPOSITORY / "egs/ami/s5")  # where the configuration files of the examples are
+    for name in COMMANDS:
+        module = load(name)
+        if name == "torchrun":
+            continue
+        words = shlex.split(module.EXAMPLE.partition(" | ")[0])
+        assert " ".join(words[: 1 + len(name.split())]) == f"hdnn {name}"
+        made = OptionParser(name, module.Options, module.__doc__)
+        from_args(module.Options, made.parse_args(words[1 + len(name.split()) :]))
+        assert module.EXAMPLE in OptionParser(name, module.Options, "", module.EXAMPLE).format_help()
+
+
+def test_help_and_wrong_options_import_nothing_heavy() -> None:
+    """The promise of an answer at once: no numpy, no torch."""
+    heavy = "import sys; from hdnn_nnet import cli\n"
+    heavy += "for name in cli.COMMANDS: cli.load(name)\n"
+    heavy += "print([m for m in ('torch', 'numpy', 'scipy', 'k2', 'kaldiio', 'lhotse') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout == "[]\n"
+
+
+def hdnn(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hdnn_nnet", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+
+
+def test_the_table_of_commands() -> None:
+    listed = hdnn("--help")
+    assert listed.returncode == 0
+    assert all(f"  {name} " in listed.stdout for name in COMMANDS)
+    assert hdnn().returncode == 1
+    assert hdnn("collect", "--help").stdout.count("\n  collect ") == 6
+    assert hdnn("--version").stdout.startswith("hdnn_nnet ")
+    for words, said in ((("forwrd",), "did you mean forward"), (("train", "cf"), "train ce"), (("nothing",), "--help")):
+        done = hdnn(*words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert said in done.stderr
+        assert done.stderr.startswith("hdnn: error: no command ")
+
+
+def test_check_looks_at_options_only() -> None:
+    assert hdnn("--check", "forward", "--output=logits", "m", "d", "ark:-").returncode == 0
+    for words in (
+        ["--outptu=logits", "m", "d", "w"],
+        ["--output=x", "m", "d", "w"],
+        ["m"],
+        ["--batch-frames=0", "m", "d", "w"],
+    ):
+        done = hdnn("--check", "forward", *words)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+
+
+def test_errors_of_commands_reach_python_callers(tmp_path: Path) -> None:
+    with pytest.raises(HdnnError, match="no command 'trian'"):
+        find(["trian"])
+    with pytest.raises(HdnnError, match="does not exist"):
+        call("check utterances", [str(tmp_path / "a"), str(tmp_path / "b")])

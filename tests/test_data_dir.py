@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.cli import call
-from hdnn_nnet.commands import data_split_tr_cv as split_tr_cv
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import DataDir
+from hdnn_nnet.kaldi.split import choose_speakers
 from hdnn_nnet.kaldi.tables import read_scp
 
 
@@ -56,8 +56,8 @@ def test_subset_keeps_only_what_belongs_to_it(tmp_path: Path) -> None:
 )
 def test_chosen_speakers_come_near_the_share(sizes: dict[str, int], percent: float, seed: int) -> None:
     spk2utts = {s: [f"{s}{i}" for i in range(n)] for s, n in sizes.items()}
-    chosen = split_tr_cv.choose_speakers(spk2utts, percent, seed)
-    assert chosen == split_tr_cv.choose_speakers(spk2utts, percent, seed)
+    chosen = choose_speakers(spk2utts, percent, seed)
+    assert chosen == choose_speakers(spk2utts, percent, seed)
     assert 0 < len(chosen) < len(sizes)
     taken, wanted = sum(sizes[s] for s in chosen), sum(sizes.values()) * percent / 100
     # No speaker could be left out or taken in that would bring the sum nearer, but for the first one.

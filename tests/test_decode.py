@@ -28,11 +28,12 @@ from tests.test_lattice import all_paths, lattices
 
 pytest.importorskip("k2")
 from hdnn_nnet.decode.decoder import Decoder
+from hdnn_nnet.decode.options import SearchOptions
 
 
 def run_latgen(fixture: Path, folder: Path, *options: str) -> Path:
     """The command of the fixture's README with our program."""
-    status = call("latgen", 
+    status = call("latgen",
         [
             "--min-active=200", "--max-active=7000", "--max-mem=1000000000", "--beam=13.0", "--lattice-beam=5.0",
             "--acoustic-scale=0.1", "--allow-partial=true", f"--word-symbol-table={fixture}/graph/words.txt", *options,
@@ -114,7 +115,7 @@ def viterbi(fst: Fst, pdf: np.ndarray, loglikes: np.ndarray, scale: float) -> fl
 def test_best_path_is_the_best(kaldi_fixture: Path) -> None:
     fst = read_fst(kaldi_fixture / "graph/HCLG.fst")
     pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
-    decoder = Decoder(fst, pdf, beam=20.0, lattice_beam=2.0, max_active=10000, acoustic_scale=0.1)
+    decoder = Decoder(fst, pdf, SearchOptions(beam=20.0, lattice_beam=2.0, max_active=10000, acoustic_scale=0.1))
     matrices = [matrix for _, matrix in read_matrices(kaldi_fixture / "exp/nnet/loglikes_test.ark")]
     for matrix, result in zip(matrices, decoder.decode(matrices), strict=True):
         assert result.lattice is not None
@@ -129,7 +130,9 @@ def test_memory_of_word_lattices_is_bounded(kaldi_fixture: Path) -> None:
     pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
     matrices = [0.3 * matrix for _, matrix in read_matrices(kaldi_fixture / "exp/nnet/loglikes_test.ark")]
     free, short, tight = (
-        Decoder(fst, pdf, beam=13.0, lattice_beam=5.0, word_history=history, max_mem=max_mem).decode(matrices)
+        Decoder(fst, pdf, SearchOptions(beam=13.0, lattice_beam=5.0, word_history=history, max_mem=max_mem)).decode(
+            matrices
+        )
         for history, max_mem in ((8, 1 << 40), (8, 100_000), (8, 16))
     )
     assert not any(result.cut for result in free)
@@ -158,7 +161,7 @@ def test_search_that_ends_nowhere_is_partial(
     fst = read_fst(kaldi_fixture / "graph/HCLG.fst")
     pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
     key, matrix = next(read_matrices(kaldi_fixture / "exp/nnet/loglikes_test.ark"))
-    decoder = Decoder(fst, pdf, beam=13.0, lattice_beam=5.0)
+    decoder = Decoder(fst, pdf, SearchOptions(beam=13.0, lattice_beam=5.0))
     whole, cut, none = decoder.decode([matrix, matrix[:2], matrix[:0]])
     assert (whole.partial, cut.partial) == (False, True)
     assert cut.lattice is not None
@@ -182,7 +185,7 @@ def test_graph_with_fewer_states_than_min_active(kaldi_fixture: Path) -> None:
     fst = read_fst(kaldi_fixture / "exp/denlats/dengraph/HCLG.fst")
     pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
     _, matrix = next(read_matrices(kaldi_fixture / "exp/nnet/loglikes_train.ark"))
-    decoder = Decoder(fst, pdf, beam=20.0, lattice_beam=2.0, min_active=200, max_active=5000)
+    decoder = Decoder(fst, pdf, SearchOptions(beam=20.0, lattice_beam=2.0, min_active=200, max_active=5000))
     assert fst.num_states < 200
     (result,) = decoder.decode([matrix])
     assert result.lattice is not None

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdnn_nnet.cli import call
-from hdnn_nnet.commands.lang_unigram import unigram_grammar, write_lang
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
 from hdnn_nnet.kaldi.tables import read_scp
 from hdnn_nnet.lang.transcripts import Transcripts
+from hdnn_nnet.lang.unigram import unigram_grammar, write_lang
 from hdnn_nnet.lattice.best_path import best_paths, path_alignment
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattice, read_lattices
 from tests.support import fixture_recipe
@@ -98,7 +98,7 @@ def test_kaldis_lattices(kaldi_fixture: Path, tmp_path: Path, monkeypatch: pytes
     """Kaldi's graph and log-likelihoods at the fixture's settings: words, alignment and costs of the best paths."""
     pytest.importorskip("k2")
     monkeypatch.chdir(kaldi_fixture)
-    status = call("latgen", 
+    status = call("latgen",
         [
             "--beam=13.0", "--lattice-beam=6.0", "--acoustic-scale=0.1", "--max-mem=1000000000", "--max-active=5000",
             "--word-symbol-table=lang/words.txt", "exp/tri/final.mdl", "exp/denlats/dengraph/HCLG.fst",

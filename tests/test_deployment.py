@@ -27,8 +27,9 @@ from hdnn_nnet.feats.audio import read_audio, read_segments
 from hdnn_nnet.kaldi.fst import read_fst, write_fst
 from hdnn_nnet.nn.model_dir import load_model
 from hdnn_nnet.runtime.audio import file_chunks, stdin_chunks
-from hdnn_nnet.runtime.load import Choices, find_graph, load_recogniser
+from hdnn_nnet.runtime.load import find_graph, load_recogniser
 from hdnn_nnet.runtime.measure import measure
+from hdnn_nnet.runtime.options import RecogniserOptions
 from hdnn_nnet.runtime.recogniser import Pauses
 from tests.support import tone_task
 from tests.support.fixture_recipe import step
@@ -59,7 +60,7 @@ def test_every_runtime_hears_the_words(task: Path, exported: Path) -> None:
     """Vosk, which is Kaldi, without a Kaldi: from audio through its own features, network and search."""
     pytest.importorskip("k2")
     for directory, runtime in ((task / "model", "torch"), *((exported, r) for r in ("onnx", "onnx-int8", "vosk"))):
-        found = measure(load_recogniser(directory, Choices(runtime=runtime)), task / "data")
+        found = measure(load_recogniser(directory, RecogniserOptions(runtime=runtime)), task / "data")
         assert found.wer.words > 30
         assert found.wer.errors == 0, (runtime, found.hypotheses)
         assert found.seconds > 10
@@ -67,7 +68,7 @@ def test_every_runtime_hears_the_words(task: Path, exported: Path) -> None:
 
 
 def test_vosk_alone(task: Path, exported: Path) -> None:
-    found = measure(load_recogniser(exported, Choices(runtime="vosk")), task / "data")
+    found = measure(load_recogniser(exported, RecogniserOptions(runtime="vosk")), task / "data")
     assert found.wer.errors == 0, found.hypotheses
 
 
@@ -76,7 +77,7 @@ def test_text_form_in_vosk(arch: str, tmp_path: Path) -> None:
     model, graph, data = tone_task.make(tmp_path, arch)
     call("export nnet3", ["--binary=false", str(model), str(graph), str(tmp_path / "out")])
     assert (tmp_path / "out/am/final.mdl").read_bytes().startswith(b"<TransitionModel>")
-    assert measure(load_recogniser(tmp_path / "out", Choices()), data).wer.errors == 0
+    assert measure(load_recogniser(tmp_path / "out", RecogniserOptions()), data).wer.errors == 0
 
 
 def test_steps(task: Path, tmp_path: Path) -> None:
@@ -109,14 +110,14 @@ def test_pieces_of_a_stream(task: Path, exported: Path) -> None:
     words = list(tone_task.WORDS) * 4
     samples = long_speech(words, pause=0.6)
     for runtime in ("onnx", "onnx-int8"):
-        recogniser = load_recogniser(exported, Choices(runtime=runtime))
+        recogniser = load_recogniser(exported, RecogniserOptions(runtime=runtime))
         for size in (700, 3200, len(samples)):
             pieces = list(recogniser.pieces(samples[i : i + size] for i in range(0, len(samples), size)))
             assert [w for piece in pieces for w in piece.words] == words
             assert len(pieces) > 3
             assert all(a.end <= b.start for a, b in itertools.pairwise(pieces))
             assert pieces[-1].end <= len(samples) / tone_task.RATE
-    vosk = load_recogniser(exported, Choices(runtime="vosk"))
+    vosk = load_recogniser(exported, RecogniserOptions(runtime="vosk"))
     assert [w for p in vosk.pieces(np.array_split(samples, 20)) for w in p.words] == words
 
 
@@ -182,7 +183,7 @@ def test_damaged_exports_are_refused(copy: Path, name: str, damage: Callable[[Pa
     damage(copy / name)
     runtime = "onnx" if name.startswith("onnx/") else "vosk"
     with pytest.raises(HdnnError, match=message) as error:
-        load_recogniser(copy, Choices(runtime=runtime))
+        load_recogniser(copy, RecogniserOptions(runtime=runtime))
     assert "\n" not in str(error.value)
 
 
@@ -199,7 +200,7 @@ def test_mismatched_exports_are_refused(copy: Path) -> None:
     relist(copy, "conf/fbank.conf")
     for runtime in ("vosk", "onnx"):
         with pytest.raises(HdnnError, match="23 columns, the network takes 15"):
-            load_recogniser(copy, Choices(runtime=runtime))
+            load_recogniser(copy, RecogniserOptions(runtime=runtime))
     config.write_text(original)
     relist(copy, "conf/fbank.conf")
     fst = read_fst(copy / "graph/HCLG.fst")
@@ -210,7 +211,7 @@ def test_mismatched_exports_are_refused(copy: Path) -> None:
     write_fst(copy / "graph/HCLG.fst", fst)
     relist(copy, "graph/HCLG.fst")
     with pytest.raises(HdnnError, match="graph of another tree"):
-        load_recogniser(copy, Choices(runtime="vosk"))
+        load_recogniser(copy, RecogniserOptions(runtime="vosk"))
 
 
 def test_graphs_of_other_trees_are_refused_at_export(task: Path, tmp_path: Path) -> None:
@@ -366,17 +367,17 @@ def test_log_posteriors_are_not_decoded(task: Path, copy: Path) -> None:
     words = ["--subtract-prior", "false", str(task / "model"), str(task / "data"), str(copy)]
     assert call("export onnx", words) == 0
     with pytest.raises(HdnnError, match="gives logposteriors, a decoder needs log-likelihoods"):
-        load_recogniser(copy, Choices(runtime="onnx"))
+        load_recogniser(copy, RecogniserOptions(runtime="onnx"))
 
 
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        (Choices(runtime="onnx", weights="iter2.safetensors"), "leave out --weights"),
-        (Choices(runtime="vosk", pauses=Pauses(pause=1.0)), "leave out --pause"),
+        (RecogniserOptions(runtime="onnx", weights="iter2.safetensors"), "leave out --weights"),
+        (RecogniserOptions(runtime="vosk", pauses=Pauses(pause=1.0)), "leave out --pause"),
     ],
 )
-def test_options_that_would_do_nothing_are_refused(copy: Path, choices: Choices, message: str) -> None:
+def test_options_that_would_do_nothing_are_refused(copy: Path, choices: RecogniserOptions, message: str) -> None:
     with pytest.raises(HdnnError, match=message):
         load_recogniser(copy, choices)
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from hdnn_nnet.cli import call
-from hdnn_nnet.commands import collect_feats
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.audio import read_audio, read_segments
+from hdnn_nnet.feats.collect import speaker_stats
 from hdnn_nnet.feats.extract import FeatureExtractor
 from hdnn_nnet.feats.reader import FeatureReader, MatrixTable
 from hdnn_nnet.feats.stats import accumulate_cmvn
@@ -153,7 +153,7 @@ def test_compression_refuses_nan() -> None:
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_cmvn_statistics_bit_for_bit(kaldi_fixture: Path, name: str, tmp_path: Path) -> None:
     data = kaldi_fixture / "data" / name
-    stats = collect_feats.speaker_stats(FeatureReader(data, root=kaldi_fixture), read_scp(data / "spk2utt"))
+    stats = speaker_stats(FeatureReader(data, root=kaldi_fixture), read_scp(data / "spk2utt"))
     write_matrices(tmp_path / "cmvn.ark", tmp_path / "cmvn.scp", stats)
     assert (tmp_path / "cmvn.ark").read_bytes() == (data / "cmvn.ark").read_bytes()
 

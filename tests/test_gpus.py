@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hdnn_nnet import gpus
+from hdnn_nnet.device import gpus
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HOLD = "import sys; from hdnn_nnet.device.gpus import pick_gpu; print(pick_gpu(3), flush=True); sys.stdin.read()"

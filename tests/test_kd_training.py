@@ -172,7 +172,7 @@ def test_student_starts_from_a_model(task, teacher, tmp_path: Path) -> None:
 
 def test_stopped_and_resumed(task, teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     straight = distil(task, teacher, tmp_path / "straight")
-    from hdnn_nnet.train import loop
+    from hdnn_nnet.train.checkpoint import load_checkpoint
     from hdnn_nnet.train.sgd import Sgd
 
     step, calls = Sgd.step, []
@@ -187,7 +187,7 @@ def test_stopped_and_resumed(task, teacher, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(KeyboardInterrupt):
         distil(task, teacher, tmp_path / "resumed")
     monkeypatch.setattr(Sgd, "step", step)
-    assert loop.load_checkpoint(tmp_path / "resumed" / "checkpoint.safetensors") is not None
+    assert load_checkpoint(tmp_path / "resumed" / "checkpoint.safetensors") is not None
     resumed = distil(task, teacher, tmp_path / "resumed")
     assert all(torch.equal(straight[k], resumed[k]) for k in straight)
     with pytest.raises(HdnnError, match=r"another set-up \(hard_weight changed\)"):

@@ -129,7 +129,7 @@ def test_rare_words_can_be_left_out(text, tmp_path):
     ],
 )
 def test_letter_to_sound(word, pron):
-    known = {
+    known: dict[str, list[tuple[str, ...]]] = {
         "CAT": [("K", "AE", "T")],
         "DOG": [("D", "AO", "G")],
         "BOX": [("B", "AA", "K", "S")],

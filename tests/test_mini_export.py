@@ -15,8 +15,9 @@ pytest.importorskip("vosk")
 
 from hdnn_nnet.cli import call
 from hdnn_nnet.export.vosk_dir import acoustic_scale
-from hdnn_nnet.runtime.load import Choices, load_recogniser
+from hdnn_nnet.runtime.load import load_recogniser
 from hdnn_nnet.runtime.measure import measure
+from hdnn_nnet.runtime.options import RecogniserOptions
 from hdnn_nnet.score.best import read_wer_file
 from local import prepare_ami
 from local.mini.config import Config
@@ -66,14 +67,14 @@ def recipe_wer(recipe: Path) -> float:
     return wer
 
 
-def wer_of(recipe: Path, directory: str, choices: Choices) -> float:
+def wer_of(recipe: Path, directory: str, choices: RecogniserOptions) -> float:
     return measure(load_recogniser(recipe / directory, choices), recipe / "data/fbank/eval").wer.wer
 
 
 def test_vosk_has_the_recipes_wer(recipe: Path, recipe_wer: float) -> None:
     """Vosk is Kaldi: its features, its nnet3, its decoder, on the graph of the recipe."""
     call("export nnet3", [f"--lm-weight={LM_WEIGHT}", *(str(recipe / name) for name in ("model", "graph", "vosk"))])
-    assert abs(wer_of(recipe, "vosk", Choices(runtime="vosk")) - recipe_wer) <= 0.5
+    assert abs(wer_of(recipe, "vosk", RecogniserOptions(runtime="vosk")) - recipe_wer) <= 0.5
 
 
 @pytest.mark.slow
@@ -81,7 +82,8 @@ def test_onnx_has_the_recipes_wer_and_eight_bits_lose_little(recipe: Path, recip
     call("export nnet3", [f"--lm-weight={LM_WEIGHT}", *(str(recipe / name) for name in ("model", "graph", "onnx"))])
     call("export onnx", [*(str(recipe / name) for name in ("model", "data/fbank/train", "onnx"))])
     float_wer, int8_wer = (
-        wer_of(recipe, "onnx", Choices(runtime=runtime, lm_weight=LM_WEIGHT)) for runtime in ("onnx", "onnx-int8")
+        wer_of(recipe, "onnx", RecogniserOptions(runtime=runtime, lm_weight=LM_WEIGHT))
+        for runtime in ("onnx", "onnx-int8")
     )
     assert abs(float_wer - recipe_wer) <= 0.5
     assert int8_wer - float_wer <= 0.5

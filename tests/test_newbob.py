@@ -1,9 +1,12 @@
 """The schedule against the rules of Kaldi's train_scheduler.sh, written down a second time as that script runs."""
 
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.train.newbob import Newbob
+from hdnn_nnet.train.options import NewbobOptions
 
 
 def script(initial: float, losses: list[float], keep: int, least: int, most: int) -> list[tuple[bool, float]]:
@@ -42,18 +45,18 @@ def test_decisions_are_those_of_the_script(losses: list[float], falling: bool, k
     if falling:
         losses = sorted(losses, reverse=True)
     expected = script(6.0, losses, keep, least, 15)
-    schedule = Newbob(max_iters=15, keep_lr_iters=keep, min_iters=least)
+    schedule = Newbob(0.008, NewbobOptions(max_iters=15, keep_lr_iters=keep, min_iters=least))
     schedule.start(6.0)
     decisions, rates = [], []
     while not schedule.finished:
-        decisions.append(schedule.judge(losses[schedule.epoch]))
+        decisions.append(schedule.judge(losses[schedule.state.epoch]))
         rates.append(schedule.learn_rate)
     assert decisions == [accepted for accepted, _ in expected]
     assert rates == [rate for _, rate in expected]
 
 
 def test_diverged_epoch_is_rejected_and_halves() -> None:
-    schedule = Newbob()
+    schedule = Newbob(0.008)
     schedule.start(3.0)
     assert not schedule.judge(float("nan"))
     assert schedule.best_loss == 3.0
@@ -62,9 +65,9 @@ def test_diverged_epoch_is_rejected_and_halves() -> None:
 
 
 def test_state_goes_through_json() -> None:
-    schedule = Newbob()
+    schedule = Newbob(0.008)
     schedule.start(3.0)
     schedule.judge(2.99)
-    again = Newbob()
-    again.__dict__.update(schedule.state())
-    assert again == schedule
+    again = Newbob(0.008)
+    again.restore(json.loads(json.dumps(schedule.saved())))
+    assert again.state == schedule.state

@@ -8,29 +8,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdnn_nnet.cli import call
-from hdnn_nnet.commands.prior_counts import choose
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import read_counts, write_counts
 from hdnn_nnet.kaldi.tables import read_matrices
-from hdnn_nnet.nn.prior import counts_path
+from hdnn_nnet.nn.prior import choose_utterances, counts_path
 from tests.support import fixture_recipe
 
 
 @given(st.integers(0, 60), st.integers(1, 70), st.integers(0, 5))
 def test_choice(total: int, number: int, seed: int) -> None:
     utterances = [f"u{i:03}" for i in range(total)]
-    chosen = choose(utterances, number, seed)
+    chosen = choose_utterances(utterances, number, seed)
     assert len(chosen) == len(set(chosen)) == min(total, number)
     assert chosen == [u for u in utterances if u in set(chosen)]
-    assert chosen == choose(utterances, number, seed)
+    assert chosen == choose_utterances(utterances, number, seed)
 
 
 def test_choice_is_even() -> None:
     """Over many seeds each utterance is drawn about equally often; expectation 500, standard deviation 19."""
-    draws = [u for seed in range(2000) for u in choose("abcdefgh", 2, seed)]
+    draws = [u for seed in range(2000) for u in choose_utterances("abcdefgh", 2, seed)]
     assert all(abs(draws.count(u) - 500) < 100 for u in "abcdefgh")
     with pytest.raises(HdnnError, match="--num-utts is 0"):
-        choose("ab", 0, 1)
+        call("prior-counts", ["--num-utts=0", "data", "model", "counts"])
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def test_step(recipe: Path, kaldi_fixture: Path, kind: str, jobs: int, number: i
     assert done.returncode == 0, done.stderr
     call("forward", ["--output=posteriors", str(folder), str(recipe / "data/train"), f"ark:{recipe}/post.ark"])
     posteriors = dict(read_matrices(recipe / "post.ark"))
-    chosen = choose(list(posteriors), number, 5)
+    chosen = choose_utterances(list(posteriors), number, 5)
     expected = np.sum([posteriors[u].astype(np.float64).sum(0) for u in chosen], axis=0)
     counts = read_counts(folder / "prior_counts")
     np.testing.assert_allclose(counts, expected, rtol=1e-5)

@@ -11,12 +11,14 @@ import torch
 
 from hdnn_nnet.adapt.store import save_speaker, write_index
 from hdnn_nnet.cli import call
-from hdnn_nnet.commands import report, wer_table
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.model_dir import model_signature, save_model
 from hdnn_nnet.nn.networks import build_network
+from hdnn_nnet.score.report import draw_gains
 from hdnn_nnet.score.speakers import read_per_speaker
+from hdnn_nnet.score.summary import read_result
+from hdnn_nnet.score.table import table
 from hdnn_nnet.score.wer import Alignment, per_speaker
 
 #: speaker -> (words, errors) of each directory
@@ -102,8 +104,8 @@ def test_one_file_with_everything(models: list[Path], tmp_path: Path) -> None:
         head, data = image.split(",", 1)
         assert head == "data:image/png;base64"
         assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
-    results = [report.read_result(d) for d in models]
-    expected = [cell for cells in wer_table.table(results, True) for cell in cells]
+    results = [read_result(d) for d in models]
+    expected = [cell for cells in table(results, True) for cell in cells]
     assert page.cells[: len(expected)] == expected
     assert "KD <q=0>" in page.cells
     speed = page.cells[len(expected) :]
@@ -115,11 +117,11 @@ def test_one_file_with_everything(models: list[Path], tmp_path: Path) -> None:
 
 
 def test_gains_of_speakers(models: list[Path]) -> None:
-    figure = report.draw_gains(models, [("dev", "decode_dev")])
+    figure = draw_gains(models, [("dev", "decode_dev")])
     assert figure is not None
     points = np.asarray(figure.axes[0].collections[0].get_offsets())
     np.testing.assert_allclose(points, [[40, 10], [25, 30]])
-    assert report.draw_gains(models[:1], [("dev", "decode_dev")]) is None
+    assert draw_gains(models[:1], [("dev", "decode_dev")]) is None
 
 
 def test_missing_scores_are_named(models: list[Path], tmp_path: Path) -> None:

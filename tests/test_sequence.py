@@ -328,7 +328,7 @@ def utterances(draw: st.DrawFn) -> tuple[CompactLattice, list[LatticePath], np.n
 def all_options(draw: st.DrawFn, engine: str) -> SequenceOptions:
     criterion = draw(st.sampled_from(["smbr", "mpfe", "mmi"]))
     return SequenceOptions(
-        criterion,
+        criterion=criterion,
         acoustic_scale=draw(st.sampled_from([0.1, 0.5, 1.0])),
         lm_scale=draw(st.sampled_from([1.0, 0.7])),
         old_acoustic_scale=draw(st.sampled_from([0.0, 1.0])),

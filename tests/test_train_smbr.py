@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from hdnn_nnet.cli import call
+from hdnn_nnet.decode.options import SearchOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.nnet1 import read_nnet1
 from hdnn_nnet.kaldi.transitions import TransitionModel
@@ -364,7 +365,7 @@ def test_searches_that_die_give_no_lattice(fixture: Path) -> None:
     """As in make_denlats.sh; a lattice that ends in no final state is not trained on."""
     pytest.importorskip("k2")
     model = TransitionModel.read("exp/tri/final.mdl")
-    source = DecodedLattices("graph/HCLG.fst", model, 0.1, 13.0, 6.0, 2000)
+    source = DecodedLattices("graph/HCLG.fst", model, SearchOptions(beam=13.0, lattice_beam=6.0, max_active=2000))
     loglikes = np.random.default_rng(0).standard_normal((120, model.num_pdfs)).astype(np.float32)
     assert source.lattices(["u"], [loglikes])[0] is not None
     # One frame cannot lead through a word to a final state.

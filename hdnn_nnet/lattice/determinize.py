@@ -41,6 +41,38 @@ def backward_costs(lattice: CompactLattice, acoustic_scale: float) -> np.ndarray
     return costs
 
 
+class _Subsets:
+    """The sets of states that became states of the result, and those whose arcs are still to be made.
+
+    Attributes:
+        sets: by number.
+        ahead: cost of the best path to each.
+        queue: (depth, number) of those to do.
+    """
+
+    def __init__(self, depth: list[int]) -> None:
+        self.depth = depth
+        self.output = _Output()
+        self.numbers: dict[tuple, int] = {}
+        self.sets: list[list[_Element]] = []
+        self.ahead: list[float] = []
+        self.queue: list[tuple[int, int]] = []
+
+    def number(self, elements: list[_Element], cost: float) -> int:
+        """Number of the state for a set that is reached at `cost`."""
+        key = tuple((s, round(g, _DECIMALS), round(a, _DECIMALS), string) for s, g, a, string in elements)
+        number = self.numbers.setdefault(key, len(self.sets))
+        if number == len(self.sets):
+            self.sets.append(elements)
+            self.ahead.append(cost)
+            self.output.arcs.append([])
+            self.output.finals.append(None)
+            # Sets in the order of their shallowest member: paths to a set are complete when its turn comes.
+            heapq.heappush(self.queue, (min(self.depth[s] for s, *_ in elements), number))
+        self.ahead[number] = min(self.ahead[number], cost)
+        return number
+
+
 def determinize(lattice: CompactLattice, acoustic_scale: float, beam: float, max_growth: float = 5.0) -> CompactLattice:
     """Equivalent lattice without two arcs of the same word at a state, pruned to `beam`.
 
@@ -64,33 +96,14 @@ def determinize(lattice: CompactLattice, acoustic_scale: float, beam: float, max
     limit = behind[lattice.start] + beam
     budget = int(max_growth * lattice.num_arcs) + 1000
 
-    output = _Output()
-    numbers: dict[tuple, int] = {}
-    sets: list[list[_Element]] = []
-    ahead: list[float] = []
-    queue: list[tuple[int, int]] = []
-
-    def number_of(elements: list[_Element], cost: float) -> int:
-        """Number of the state for a set that is reached at `cost`."""
-        key = tuple((s, round(g, _DECIMALS), round(a, _DECIMALS), string) for s, g, a, string in elements)
-        number = numbers.setdefault(key, len(sets))
-        if number == len(sets):
-            sets.append(elements)
-            ahead.append(cost)
-            output.arcs.append([])
-            output.finals.append(None)
-            # Sets in the order of their shallowest member: paths to a set are complete when its turn comes.
-            heapq.heappush(queue, (min(depth[s] for s, *_ in elements), number))
-        ahead[number] = min(ahead[number], cost)
-        return number
-
-    number_of([(lattice.start, 0.0, 0.0, ())], 0.0)
+    found = _Subsets(depth)
+    found.number([(lattice.start, 0.0, 0.0, ())], 0.0)
     made = 0
-    while queue:
-        _, number = heapq.heappop(queue)
+    while found.queue:
+        _, number = heapq.heappop(found.queue)
         reached: dict[int, dict[int, tuple[float, float, float, tuple[int, ...]]]] = {}
         ending: tuple[float, float, float, tuple[int, ...]] | None = None
-        for state, graph, acoustic, string in sets[number]:
+        for state, graph, acoustic, string in found.sets[number]:
             g, a = lattice.final[state].tolist()
             if np.isfinite(g):
                 end = (
@@ -104,24 +117,24 @@ def determinize(lattice: CompactLattice, acoustic_scale: float, beam: float, max
                 label, g, a, target = rows[arc]
                 g, a = graph + g, acoustic + a
                 total = g + acoustic_scale * a
-                if ahead[number] + total + behind[target] > limit:
+                if found.ahead[number] + total + behind[target] > limit:
                     continue
                 best = reached.setdefault(label, {})
                 if target not in best or total < best[target][0]:
                     best[target] = (total, g, a, string + strings[arc])
-        if ending is not None and ahead[number] + ending[0] <= limit:
-            output.finals[number] = ending[1:]
+        if ending is not None and found.ahead[number] + ending[0] <= limit:
+            found.output.finals[number] = ending[1:]
         for label, best in sorted(reached.items()):
             total, g, a, _ = min(best.values())
             prefix = _common_prefix([entry[3] for entry in best.values()])
             rest = [(s, e[1] - g, e[2] - a, e[3][len(prefix) :]) for s, e in sorted(best.items())]
-            goal = number_of(rest, ahead[number] + total)
-            output.arcs[number].append((label, g, a, prefix, goal))
+            goal = found.number(rest, found.ahead[number] + total)
+            found.output.arcs[number].append((label, g, a, prefix, goal))
             made += 1
         if made > budget:
             return lattice
     # Rounding at the edge of the beam can leave a state without a way to the end.
-    return connect(_assemble(output))
+    return connect(_assemble(found.output))
 
 
 def _common_prefix(strings: list[tuple[int, ...]]) -> tuple[int, ...]:
