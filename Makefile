@@ -62,7 +62,7 @@ test-slow: $(READY)
 	$(call in_venv,$(VENV)) python -m pytest -m slow $(TEST_ARGS) || [ $$? -eq 5 ] # 5: none is marked slow
 
 test-torch2: $(READY2)
-	$(call in_venv,$(VENV2)) python -m pytest -p tests.without_k2 -m "not slow" $(TEST_ARGS)
+	$(call in_venv,$(VENV2)) python -m pytest -p tests.support.without_k2 -m "not slow" $(TEST_ARGS)
 
 lint: $(READY)
 	$(call in_venv,$(VENV)) ruff check .

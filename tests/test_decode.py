@@ -203,7 +203,7 @@ def test_bad_input_is_refused(kaldi_fixture: Path, tmp_path: Path) -> None:
     kaldiio.save_ark(str(tmp_path / "nan.ark"), {"utt": np.full((5, 40), np.nan, np.float32)})
     with pytest.raises(HdnnError, match="NaN"):
         call("latgen", [model, graph, f"ark:{tmp_path}/nan.ark", f"ark:{tmp_path}/out.ark"])
-    with pytest.raises(HdnnError, match="--beam must be positive"):
+    with pytest.raises(HdnnError, match="--beam must be above 0, not 0.0"):
         call("latgen", ["--beam=0", model, graph, "ark:none", "ark:none"])
     assert not (tmp_path / "out.ark").exists()
 
@@ -211,7 +211,7 @@ def test_bad_input_is_refused(kaldi_fixture: Path, tmp_path: Path) -> None:
 def test_stdin_and_stdout(kaldi_fixture: Path, tmp_path: Path) -> None:
     """Lattices on stdout and nothing else; log-likelihoods from a pipe."""
     done = subprocess.run(
-        [sys.executable, "-m", "hdnn_nnet.commands.latgen", f"--word-symbol-table={kaldi_fixture}/graph/words.txt",
+        [sys.executable, "-m", "hdnn_nnet", "latgen", f"--word-symbol-table={kaldi_fixture}/graph/words.txt",
          kaldi_fixture / "exp/tri/final.mdl", kaldi_fixture / "graph/HCLG.fst", "ark:-", "ark:-"],
         input=(kaldi_fixture / "exp/nnet/loglikes_test.ark").read_bytes(), capture_output=True, check=True,
     )  # fmt: skip
@@ -370,7 +370,7 @@ def test_decoding_step(recipe: Path, kaldi_fixture: Path) -> None:
 
 KILLED_FORWARD = """#!{python}
 import io, os, signal, sys
-if sys.argv[2] != "hdnn_nnet.commands.forward":
+if sys.argv[2] != "hdnn_nnet", "forward":
     os.execv("{python}", ["{python}", *sys.argv[1:]])
 import kaldiio
 matrices = dict(kaldiio.load_ark("{loglikes}"))

@@ -92,7 +92,7 @@ def test_plug_in_skips_what_lacks_a_wheel_and_nothing_else(tmp_path):
         "def test_success(): pass\n"
     )
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.without_k2", "-c", os.devnull, str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-p", "tests.support.without_k2", "-c", os.devnull, str(tmp_path)],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

@@ -44,7 +44,8 @@ def test_stdout_holds_the_ark_and_nothing_else(model_and_data: tuple[Path, Path]
     command = [
         sys.executable,
         "-m",
-        "hdnn_nnet.commands.forward",
+        "hdnn_nnet",
+        "forward",
         "--precision",
         "fp32",
         str(model_dir),
@@ -145,7 +146,7 @@ def test_truncated_features_fail(model_and_data: tuple[Path, Path], tmp_path: Pa
     model_dir, data = model_and_data
     short = tmp_path / "short.ark"
     short.write_bytes((data / "feats.ark").read_bytes()[:-20])
-    command = [sys.executable, "-m", "hdnn_nnet.commands.forward", str(model_dir), f"ark:{short}", "ark:-"]
+    command = [sys.executable, "-m", "hdnn_nnet", "forward", str(model_dir), f"ark:{short}", "ark:-"]
     done = subprocess.run(command, capture_output=True, text=False, check=False)
     assert done.returncode == 1
     assert b"short.ark" in done.stderr

@@ -96,7 +96,7 @@ def two_hosts(tmp_path: Path) -> dict[str, str]:
 
 
 def torchrun(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hdnn_nnet.commands.torchrun", "--nproc_per_node=2", "-m", "worker", *arguments]
+    command = [sys.executable, "-m", "hdnn_nnet", "torchrun", "--nproc_per_node=2", "-m", "worker", *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )

@@ -366,7 +366,7 @@ def test_grammar_equals_kaldis(kaldi_fixture, tmp_path):
 @pytest.mark.kaldi
 def test_openfst_reads_the_grammar(lang_with_grammar, kaldi_root):
     """Kaldi's own validation, G.fst included (it needs Kaldi's FST programs)."""
-    from test_lang import validate_lang
+    from tests.test_lang import validate_lang
 
     validate_lang(lang_with_grammar[1], kaldi_root)
 

@@ -28,7 +28,7 @@ def test_choice_is_even() -> None:
     """Over many seeds each utterance is drawn about equally often; expectation 500, standard deviation 19."""
     draws = [u for seed in range(2000) for u in choose_utterances("abcdefgh", 2, seed)]
     assert all(abs(draws.count(u) - 500) < 100 for u in "abcdefgh")
-    with pytest.raises(HdnnError, match="--num-utts is 0"):
+    with pytest.raises(HdnnError, match="--num-utts must be at least 1, not 0"):
         call("prior-counts", ["--num-utts=0", "data", "model", "counts"])
 
 

@@ -296,11 +296,14 @@ def test_two_processes_give_the_result_of_one(seed, tmp_path: Path) -> None:
     command = [
         "python3",
         "-m",
-        "hdnn_nnet.commands.torchrun",
+        "hdnn_nnet",
+        "torchrun",
         "--standalone",
         "--nproc_per_node=2",
         "-m",
-        "hdnn_nnet.commands.train_smbr",
+        "hdnn_nnet",
+        "train",
+        "smbr",
     ]
     command += [*options, "data/train", "lang", str(seed), "exp/ali", "exp/denlats", str(tmp_path / "two")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -100,8 +100,7 @@ def test_stopped_anywhere_and_resumed_gives_identical_weights(
     slow = (
         "import time\nfrom hdnn_nnet.train.sgd import Sgd\nstep = Sgd.step\n"
         "def slow(*a):\n    time.sleep(0.05)\n    return step(*a)\nSgd.step = slow\n"
-        "import sys\nfrom hdnn_nnet.commands.train_ce import main, PROGRAM\nfrom hdnn_nnet.options import run\n"
-        "run(main, PROGRAM, sys.argv[1:])\n"
+        "import sys\nfrom hdnn_nnet.cli import main\nmain(['train', 'ce', *sys.argv[1:]])\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", slow, *arguments(task, directory)], stderr=subprocess.PIPE, text=True
@@ -123,8 +122,8 @@ def test_stopped_anywhere_and_resumed_gives_identical_weights(
 
 @pytest.mark.slow
 def test_two_processes_give_the_result_of_one(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hdnn_nnet.commands.torchrun", "--standalone", "--nproc_per_node=2"]
-    command += ["-m", "hdnn_nnet.commands.train_ce", *arguments(task, tmp_path / "two", "--device", "cpu")]
+    command = [sys.executable, "-m", "hdnn_nnet", "torchrun", "--standalone", "--nproc_per_node=2"]
+    command += ["-m", "hdnn_nnet", "train", "ce", *arguments(task, tmp_path / "two", "--device", "cpu")]
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False
     )
@@ -150,7 +149,8 @@ def test_gradients_are_summed_over_processes(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "hdnn_nnet.commands.torchrun",
+        "hdnn_nnet",
+        "torchrun",
         "--standalone",
         "--nproc_per_node=2",
         str(script),

@@ -102,6 +102,23 @@ def forward_all(
             row += len(matrix)
 
 
+def loglikes(
+    model_dir: str | Path, features: str, options: ForwardOptions | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
+    """What a Kaldi decoder takes: log-posteriors minus log-priors of utterances, (T, num_pdfs) float32, not scaled.
+
+    Args:
+        model_dir: of ours, or of Kaldi's steps/nnet/train.sh.
+        features: data directory (its CMVN and deltas as in training) or a feature rspecifier.
+
+    Raises:
+        HdnnError: files that are missing, damaged, or do not belong together.
+    """
+    options = options or ForwardOptions()
+    model, log_prior = open_network(options, Path(model_dir), "loglikes")
+    yield from forward_all(model, open_features(features, Path(model_dir)), "loglikes", log_prior, options.batch_frames)
+
+
 def expected_counts(
     model: Network, utterances: Iterable[tuple[str, np.ndarray]], batch_frames: int
 ) -> tuple[np.ndarray, int, int]:

@@ -90,7 +90,7 @@ def train_sequence(options: SequenceTraining) -> None:
         dict(corpus.missing) or "all usable",
     )  # fmt: skip
     minutes = options.checkpoint.checkpoint_minutes
-    run = Run(directory, ranks, device, signature, minutes, SUMS, "history_sequence.json")
+    run = Run(directory, ranks, device, signature, minutes, SUMS, "history_sequence.json", "iteration")
     trainer = SequenceTrainer(
         network, log_prior, corpus, criterion, options.updates, run, options.checkpoint.seed, options.soft.temperature
     )

@@ -40,7 +40,7 @@ class LabelledData:
 
 @dataclass
 class TrainingData:
-    """Data for training and cross-validation, and the frames of each pdf in all alignments, of utterances without features too."""
+    """Data for training and cross-validation, and the frames of each pdf in all alignments (also of unused utterances)."""
 
     train: LabelledData
     cv: LabelledData

@@ -69,17 +69,17 @@ def _everywhere(allocation: Allocation, arguments: Sequence[str]) -> int:
 def launch(arguments: Sequence[str]) -> int:
     """Run `[options of torchrun] COMMAND ...`, where COMMAND is a subcommand of `hdnn`; gives the status.
 
-    Options are written --name=value.
+    Options are written --name=value. As in torchrun, `-m MODULE ...` or `SCRIPT.py ...` may take the place of COMMAND.
     """
-    count = next((i for i, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
-    own, command = list(arguments[:count]), list(arguments[count:])
-    if not command:
-        raise HdnnError(
-            "no command to run; give one, such as train ce ..., after the options, which are written --name=value"
-        )
+    count = next((i for i, word in enumerate(arguments) if word == "-m" or not word.startswith("-")), len(arguments))
+    own, program = list(arguments[:count]), list(arguments[count:])
+    if not program:
+        raise HdnnError("no command to run; give one, such as train ce ..., after options written --name=value")
+    if program[0] != "-m" and not program[0].endswith(".py"):
+        program = ["-m", "hdnn_nnet", *program]
     if any(word.startswith(_OWN_RENDEZVOUS) for word in own):
-        return _agent([*own, "-m", "hdnn_nnet", *command])
+        return _agent([*own, *program])
     allocation = Allocation.read(os.environ)
     if len(allocation.hosts) > 1:
         return _everywhere(allocation, arguments)
-    return _agent(["--standalone", *own, "-m", "hdnn_nnet", *command])
+    return _agent(["--standalone", *own, *program])

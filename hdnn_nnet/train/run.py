@@ -67,6 +67,7 @@ class Run:
         checkpoint_minutes: between checkpoints inside an epoch.
         sums: names of what `add` collects.
         history: file for the lines of `end_epoch`.
+        unit: what an epoch is called in messages.
     """
 
     def __init__(
@@ -78,10 +79,11 @@ class Run:
         checkpoint_minutes: float,
         sums: Sequence[str],
         history: str = "history.json",
+        unit: str = "epoch",
     ) -> None:
         self.directory, self.ranks, self.device = directory, ranks, device
         self.signature = json.loads(json.dumps(signature))  # tuples are lists in a checkpoint
-        self.checkpoint_minutes, self.history = checkpoint_minutes, history
+        self.checkpoint_minutes, self.history, self.unit = checkpoint_minutes, history, unit
         self.progress = Progress()
         #: what a checkpoint keeps besides the progress; the loop sets it
         self.snapshot: Callable[[], Snapshot] = lambda: Snapshot({}, {})
@@ -114,7 +116,7 @@ class Run:
             changed = sorted(k for k in names if saved["signature"].get(k) != self.signature.get(k))
             raise HdnnError(f"{self.path} is of another set-up ({', '.join(changed)} changed); remove it to train anew")
         self.progress = Progress(**saved["progress"])
-        log.info("resuming at epoch %d, step %d", self.progress.epoch, self.progress.step)
+        log.info("resuming at %s %d, step %d", self.unit, self.progress.epoch, self.progress.step)
         return Snapshot(tensors, saved["state"])
 
     def checkpoint(self) -> None:
@@ -143,7 +145,7 @@ class Run:
         """
         self._steps = steps
         self._since = self._saved_at = time.monotonic()
-        yield from show_progress(batches, f"epoch {self.progress.epoch}", steps, self.progress.step, self.is_main)
+        yield from show_progress(batches, f"{self.unit} {self.progress.epoch}", steps, self.progress.step, self.is_main)
         self._collect()
 
     def add(self, **values: Tensor | float) -> None:
@@ -173,7 +175,7 @@ class Run:
             self.checkpoint()
         if stopping:
             raise Stopped(
-                f"stopped by a signal in epoch {progress.epoch}, step {progress.step} of {self._steps}; "
+                f"stopped by a signal in {self.unit} {progress.epoch}, step {progress.step} of {self._steps}; "
                 "run the same command again to go on"
             )
 

@@ -196,7 +196,9 @@ def _archive(rspecifier: str, num_pdfs: int, temperature: float, mass: float) ->
     return SoftSource(rspecifier, lengths, entries.__getitem__, num_pdfs, temperature, in_memory=True)
 
 
-def open_stored(where: str | os.PathLike[str], num_pdfs: int, temperature: float, mass: float) -> SoftSource:
+def open_soft_labels(
+    where: str | os.PathLike[str], num_pdfs: int, temperature: float = 1.0, mass: float = 1.0
+) -> SoftSource:
     """Soft labels in a directory of make_soft_labels.sh, an scp, an archive, or a command.
 
     Args:
@@ -238,7 +240,7 @@ def open_source(
     """What the teacher argument of a program names: model directories, stored soft labels, or a table.
 
     Args:
-        teacher: one or more model directories with spaces between (run on the fly), or as `open_stored`.
+        teacher: one or more model directories with spaces between (run on the fly), or as `open_soft_labels`.
         own_data: data directories of the student, where teachers on the fly find their features unless options name others.
         num_pdfs: of the alignment.
 
@@ -255,4 +257,4 @@ def open_source(
         log.info("teacher on the fly: %s", ", ".join(network.name for network in teachers.networks))
         return TeacherSource(teachers, options.temperature, options.keep_mass)
     log.info("stored soft labels: %s", teacher)
-    return open_stored(teacher, num_pdfs, options.temperature, options.keep_mass)
+    return open_soft_labels(teacher, num_pdfs, options.temperature, options.keep_mass)

@@ -12,7 +12,7 @@ from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.model_dir import save_model
 from hdnn_nnet.nn.networks import build_network
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def copy_data(fixture: Path, target: Path, part: str, utterances: int | None = None) -> Path:
