@@ -240,7 +240,7 @@ class OptionParser(argparse.ArgumentParser):
         if kind is bool:
             more |= {"type": kaldi_bool, "nargs": "?", "const": True, "metavar": "BOOL"}
         elif _is_tuple(field) and about.nargs:
-            more |= {"type": kind, "action": "append", "default": list(field.default)}
+            more |= {"type": kind, "action": "append", "default": list(typing.cast(tuple, field.default))}
         elif _is_tuple(field):
             more["type"] = lambda text: tuple(kind(word) for word in re.split("[,:]", text) if word)
         else:
