@@ -1,5 +1,6 @@
 """The command `hdnn`: a table of its subcommands, which are imported only when they are called."""
 
+import argparse
 import difflib
 import importlib
 import logging
@@ -56,7 +57,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "collect lattices": ("collect_lattices", "complete denominator lattices after their jobs"),
     "collect soft-labels": ("collect_soft_labels", "complete soft labels after their jobs"),
 }
-_TOP = "usage: hdnn COMMAND [options] ...\n       hdnn COMMAND --help\n       hdnn --version\n"
+_TOP = (
+    "usage: hdnn COMMAND [options] ...\n       hdnn COMMAND --help\n       hdnn --version\n"
+    "       hdnn --completion bash|zsh|fish|tcsh\n"
+)
 
 
 def find(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -130,6 +134,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     if words[0] == "--version":
         print(f"hdnn_nnet {__version__}")
         sys.exit(0)
+    if words[0] == "--completion":
+        leave(lambda: print(completion(" ".join(words[1:]))), "hdnn")
     if words[0] == "--check":
         leave(lambda: check(words[1:]), "hdnn")
     if words[0] == "--options":  # for the --help of a step
@@ -153,6 +159,23 @@ def print_options(argv: Sequence[str]) -> int:
         "\n\n".join(s.rstrip() for s in sections if ":\n" in s and not s.startswith(("usage", "positional", "example")))
     )
     return 0
+
+
+def completion(shell: str) -> str:
+    """A script that completes commands and options: `eval "$(hdnn --completion bash)"`."""
+    import shtab
+
+    if shell not in shtab.SUPPORTED_SHELLS:
+        raise HdnnError(f"--completion {shell or '?'}: give one of {', '.join(shtab.SUPPORTED_SHELLS)}")
+    top = argparse.ArgumentParser(prog="hdnn")
+    places = {"": top.add_subparsers()}
+    for name, (_, text) in COMMANDS.items():
+        family, _, word = name.rpartition(" ")
+        if family not in places:
+            places[family] = places[""].add_parser(family, help=f"{family} ...").add_subparsers()
+        known = [parser(name)] if hasattr(load(name), "Options") else []
+        places[family].add_parser(word, help=text, parents=known, add_help=not known, conflict_handler="resolve")
+    return shtab.complete(top, shell)
 
 
 def transcribe() -> NoReturn:

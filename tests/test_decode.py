@@ -203,7 +203,7 @@ def test_bad_input_is_refused(kaldi_fixture: Path, tmp_path: Path) -> None:
     kaldiio.save_ark(str(tmp_path / "nan.ark"), {"utt": np.full((5, 40), np.nan, np.float32)})
     with pytest.raises(HdnnError, match="NaN"):
         call("latgen", [model, graph, f"ark:{tmp_path}/nan.ark", f"ark:{tmp_path}/out.ark"])
-    with pytest.raises(HdnnError, match="--beam must be above 0, not 0.0"):
+    with pytest.raises(HdnnError, match=r"--beam must be above 0, not 0\.0"):
         call("latgen", ["--beam=0", model, graph, "ark:none", "ark:none"])
     assert not (tmp_path / "out.ark").exists()
 
