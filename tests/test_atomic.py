@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hdnn_nnet.atomic import atomic_path, write_text
-from hdnn_nnet.nn.model_dir import save_tensors
+from hdnn_nnet.nn.tensor_file import save_tensors
 
 
 def test_whole_or_absent(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_what_a_killed_job_left_is_removed_by_the_next_run(tmp_path: Path) -> No
 
 def test_files_have_the_mode_of_the_umask(tmp_path: Path) -> None:
     """safetensors creates its files for their owner alone; a colleague must be able to read a model."""
-    write = "import sys, torch; from hdnn_nnet.nn.model_dir import save_tensors\n"
+    write = "import sys, torch; from hdnn_nnet.nn.tensor_file import save_tensors\n"
     write += "save_tensors({'x': torch.zeros(1)}, sys.argv[1])"
     for umask, mode in ((0o022, 0o644), (0o007, 0o660)):
         path = tmp_path / f"{umask}.safetensors"
