@@ -7,11 +7,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 from hdnn_nnet import __version__
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.options import OptionParser, from_args, parse
+from hdnn_nnet.lock import locked
+from hdnn_nnet.options import OptionParser, flatten, from_args, parse
 
 #: name -> (module in hdnn_nnet.commands, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -113,7 +115,16 @@ def call(name: str, argv: Sequence[str]) -> int:
     args = made.parse_args(argv)
     if args.verbose:
         logging.getLogger().setLevel(logging.DEBUG)
-    return module.main(from_args(module.Options, args)) or 0
+    options = from_args(module.Options, args)
+    with _held(getattr(module, "WRITES", ""), options, name):
+        return module.main(options) or 0
+
+
+def _held(field: str, options: Any, name: str) -> AbstractContextManager[None]:
+    """The lock on the directory that a command writes; of several ranks the first one holds it."""
+    if not field or os.environ.get("RANK", "0") != "0":
+        return nullcontext()
+    return locked(flatten(options)[field], f"hdnn {name}")
 
 
 def check(argv: Sequence[str]) -> int:

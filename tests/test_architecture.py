@@ -15,7 +15,21 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "hdnn_nnet"
 #: rooms and single modules, lowest first; each may import from those before it (docs/architecture.md)
 ROOMS = (
-    *("errors", "atomic", "ragged", "options", "device", "kaldi", "lattice", "feats", "lang", "nn", "graph", "align"),
+    *(
+        "errors",
+        "atomic",
+        "lock",
+        "ragged",
+        "options",
+        "device",
+        "kaldi",
+        "lattice",
+        "feats",
+        "lang",
+        "nn",
+        "graph",
+        "align",
+    ),
     *("gmm", "train", "decode", "sequence", "adapt", "score", "export", "runtime", "commands", "cli", "__main__"),
 )
 LONGEST = 80
