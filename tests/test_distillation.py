@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hdnn_nnet.nn.distillation import Distillation, SoftLabels
 from hdnn_nnet.train.columns import SparseColumn, collect
 from hdnn_nnet.train.soft_labels import ensemble, sparsify, temper
-from tests.support.posteriors import dense as dense_rows
 
 CPU = torch.device("cpu")
 
@@ -59,7 +58,7 @@ def test_loss_and_gradient_against_float64(case) -> None:
         given_soft: SoftLabels | torch.Tensor = soft
     else:
         kept = temper(sparsify(torch.log_softmax(teacher, 1), mass, temperature)[0], temperature)
-        soft = torch.from_numpy(dense_rows(kept, pdfs)).double()
+        soft = torch.from_numpy(kept.dense(pdfs)).double()
         given_soft = rows(kept)._replace(weights=torch.from_numpy(kept.weights).double())
     wanted = reference(student, soft, labels, q, temperature, factor)
     (wanted_gradient,) = torch.autograd.grad(wanted, student)
@@ -162,7 +161,7 @@ def test_ensemble_is_the_arithmetic_mean() -> None:
 def test_rows_of_sparse_columns() -> None:
     generator = torch.Generator().manual_seed(5)
     parts = [sparsify(torch.randn(n, 6, generator=generator), 0.8)[0] for n in (4, 1, 7)]
-    whole = np.concatenate([dense_rows(p, 6) for p in parts])
+    whole = np.concatenate([p.dense(6) for p in parts])
     column = collect(parts, CPU)
     chosen = torch.tensor([11, 0, 4, 4, 7])
     soft = column.rows(chosen)

@@ -16,7 +16,6 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter, read_posteriors
 from hdnn_nnet.nn.model_dir import load_model, load_tensors
-from tests.support.posteriors import dense
 from tests.support.small_task import PDFS, make
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -205,7 +204,7 @@ def test_what_does_not_fit_is_refused_before_training(task, whole, teacher, tmp_
         assert not (out / "checkpoint.safetensors").exists()
 
     refuse(r"up to temperature 1, 2 is asked for; make it again .*--temperature 2", soft, "--temperature=2")
-    posteriors = {utt: dense(value, PDFS) for utt, value in read_posteriors(soft / "post.scp")}
+    posteriors = {utt: value.dense(PDFS) for utt, value in read_posteriors(soft / "post.scp")}
 
     def matrices(name: str, change: Callable[[np.ndarray], np.ndarray]) -> str:
         kaldiio.save_ark(str(tmp_path / name), {utt: change(m) for utt, m in posteriors.items()})

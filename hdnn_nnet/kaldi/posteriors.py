@@ -47,6 +47,12 @@ class SparsePosteriors:
             np.diff(self.offsets) > 0
         )
 
+    def dense(self, num_pdfs: int) -> np.ndarray:
+        """(T, num_pdfs) float32."""
+        matrix = np.zeros((len(self), num_pdfs), np.float32)
+        np.add.at(matrix, (np.repeat(np.arange(len(self)), np.diff(self.offsets)), self.pdfs), self.weights)
+        return matrix
+
 
 def parse_binary(data: bytes, position: int, where: str) -> tuple[SparsePosteriors, int]:
     """Parse one entry from `position` on (behind the `\\0B` mark); returns it and the position behind it."""

@@ -1,20 +1,10 @@
-"""Sparse posteriors as matrices, and posteriors of lattices."""
+"""Posteriors of lattices."""
 
-import numpy as np
 from torch import Tensor
 
-from hdnn_nnet.kaldi.posteriors import SparsePosteriors
 from hdnn_nnet.sequence.batch import ArcBatch
 from hdnn_nnet.sequence.forward_backward.engines import get_engine
 from hdnn_nnet.sequence.objectives import arc_scores
-
-
-def dense(posteriors: SparsePosteriors, num_pdfs: int) -> np.ndarray:
-    """(T, num_pdfs) float32."""
-    matrix = np.zeros((len(posteriors), num_pdfs), np.float32)
-    frames = np.repeat(np.arange(len(posteriors)), np.diff(posteriors.offsets))
-    np.add.at(matrix, (frames, posteriors.pdfs), posteriors.weights)
-    return matrix
 
 
 def occupancies(batch: ArcBatch, loglikes: Tensor | None, acoustic_scale: float, engine: str) -> tuple[Tensor, Tensor]:
