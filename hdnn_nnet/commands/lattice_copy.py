@@ -36,6 +36,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.lattice.table import LatticeWriter
     from hdnn_nnet.lattice.types import CompactLattice, expand
 
+    log = logging.getLogger(__name__)
     chosen = read_scp(options.include or options.exclude) if options.include or options.exclude else None
     done = total = 0
     with LatticeWriter(options.wspecifier) as writer:
@@ -51,4 +52,4 @@ def main(options: Options) -> None:
             done += 1
         if not done and not options.ignore_missing:
             raise HdnnError(f"{options.lattices}: none of {total} lattices was to be copied; see --ignore-missing")
-    logging.getLogger(__name__).info("Copied %d of %d lattices", done, total)
+    log.info("Copied %d of %d lattices", done, total)

@@ -26,9 +26,10 @@ def main(options: Options) -> None:
     from hdnn_nnet.lattice.k2_files import read_k2
     from hdnn_nnet.lattice.table import LatticeWriter
 
+    log = logging.getLogger(__name__)
     done = 0
     with LatticeWriter(options.wspecifier) as writer:
         for key, lattice in read_k2(options.file):
             writer.write_lattice(key, lattice)
             done += 1
-    logging.getLogger(__name__).info("Wrote %d lattices to %s", done, options.wspecifier)
+    log.info("Wrote %d lattices to %s", done, options.wspecifier)

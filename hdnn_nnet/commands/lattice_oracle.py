@@ -35,6 +35,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.score.oracle import OracleScorer
     from hdnn_nnet.score.text import read_text, write_hypotheses
 
+    log = logging.getLogger(__name__)
     symbols, reference = SymbolTable.read(options.words), read_text(options.text)
     scorer = OracleScorer(reference, symbols, options.ignore, options.oov)
     transcripts: dict[str, list[str]] = {}
@@ -51,7 +52,7 @@ def main(options: Options) -> None:
     if not words:
         raise HdnnError(f"no reference words in {options.text} for the lattices of {options.lattices}")
     if missing := len(reference) - len(transcripts) - len(scorer.without_path):
-        logging.getLogger(__name__).warning("%d utterances of %s have no lattice", missing, options.text)
+        log.warning("%d utterances of %s have no lattice", missing, options.text)
     if options.transcripts:
         write_hypotheses(options.transcripts, transcripts)
     errors = insertions + deletions + substitutions

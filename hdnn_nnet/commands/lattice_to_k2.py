@@ -31,6 +31,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.lattice.directory import open_lattices
     from hdnn_nnet.lattice.k2_files import write_k2
 
+    log = logging.getLogger(__name__)
     scales = options.scales
     done = write_k2(options.file, open_lattices(options.lattices), scales.lm_scale, scales.acoustic_scale)
-    logging.getLogger(__name__).info("Wrote %d lattices to %s", done, options.file)
+    log.info("Wrote %d lattices to %s", done, options.file)
