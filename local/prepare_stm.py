@@ -102,7 +102,7 @@ def main(options: Options) -> None:
         if not text or end <= start:
             odd["line without words or time after normalisation and cutting"] += 1
         elif utterance.id in utterances:
-            odd["line that stands there twice"] += 1
+            odd["line that occurs twice"] += 1
         else:
             utterances[utterance.id] = utterance
     if not utterances:
