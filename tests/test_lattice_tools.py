@@ -59,16 +59,11 @@ def test_chains_of_kaldi_s_lattices_are_found(kaldi_fixture: Path) -> None:
         assert merged.num_arcs < lattice.num_arcs / 10
 
 
-@given(timed_lattices(), st.sampled_from([(1.0, 0.5, 0.0, 0.0), (0.5, 2.0, 0.25, 0.0), (2.0, 1.0, 0.0, 0.5)]))
+@given(timed_lattices(), st.sampled_from([(1.0, 0.5), (0.5, 2.0), (2.0, 1.0)]))
 @settings(max_examples=40, deadline=None)
-def test_scaling(lattice: CompactLattice, scales: tuple[float, float, float, float]) -> None:
-    lm, acoustic, acoustic2lm, lm2acoustic = scales
-    expected = [
-        LatticePath(
-            p.words, p.ids, lm * p.graph + acoustic2lm * p.acoustic, lm2acoustic * p.graph + acoustic * p.acoustic
-        )
-        for p in all_paths(lattice)
-    ]
+def test_scaling(lattice: CompactLattice, scales: tuple[float, float]) -> None:
+    lm, acoustic = scales
+    expected = [LatticePath(p.words, p.ids, lm * p.graph, acoustic * p.acoustic) for p in all_paths(lattice)]
     assert content(all_paths(scale(lattice, *scales))) == content(expected)
     assert content(all_paths(to_compact(scale(expand(lattice), *scales)))) == content(expected)
 

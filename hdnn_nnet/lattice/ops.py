@@ -117,20 +117,13 @@ def to_compact(lattice: Lattice) -> CompactLattice:
     )
 
 
-def scale(
-    lattice: L,
-    lm_scale: float = 1.0,
-    acoustic_scale: float = 1.0,
-    acoustic2lm_scale: float = 0.0,
-    lm2acoustic_scale: float = 0.0,
-) -> L:
-    """Costs multiplied by the scales, as Kaldi's lattice-scale does; the last two mix one kind into the other."""
+def scale(lattice: L, lm_scale: float = 1.0, acoustic_scale: float = 1.0) -> L:
+    """Costs multiplied by the scales, as Kaldi's lattice-scale does."""
     arcs, final = lattice.arcs.copy(), lattice.final.copy()
     ending = lattice.is_final()
-    for graph, acoustic, where in ((arcs["graph"], arcs["acoustic"], slice(None)), (final[:, 0], final[:, 1], ending)):
-        old_graph, old_acoustic = graph[where].astype(np.float64), acoustic[where].astype(np.float64)
-        graph[where] = lm_scale * old_graph + acoustic2lm_scale * old_acoustic
-        acoustic[where] = lm2acoustic_scale * old_graph + acoustic_scale * old_acoustic
+    for name, column, factor in (("graph", 0, lm_scale), ("acoustic", 1, acoustic_scale)):
+        arcs[name] = factor * arcs[name].astype(np.float64)
+        final[ending, column] = factor * final[ending, column].astype(np.float64)
     return replace(lattice, arcs=arcs, final=final)
 
 
