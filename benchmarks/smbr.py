@@ -35,7 +35,8 @@ from hdnn_nnet.device.options import PRECISIONS
 from hdnn_nnet.device.precision import choose_dtype
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import alignment_files, read_alignments, write_alignments, write_counts
-from hdnn_nnet.kaldi.tables import read_matrices, read_scp
+from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.kaldi.topology import HmmState, HmmTopology
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.arcs import lattice_arcs

@@ -10,8 +10,9 @@ from hdnn_nnet.align.aligner import Aligner, AlignOptions, GraphCompiler
 from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import read_alignments
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.symbols import check_phones
-from hdnn_nnet.kaldi.tables import read_matrices, read_scp
+from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.lang.transcripts import Transcripts

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import DataDir
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.split import choose_speakers
-from hdnn_nnet.kaldi.tables import read_scp
 
 
 def write(folder: Path, speakers: int = 5, utterances: int = 4) -> Path:

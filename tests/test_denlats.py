@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
-from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.lang.transcripts import Transcripts
 from hdnn_nnet.lang.unigram import unigram_grammar, write_lang
 from hdnn_nnet.lattice.best_path import best_paths, path_alignment

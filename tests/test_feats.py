@@ -18,12 +18,14 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.audio import read_audio, read_segments
 from hdnn_nnet.feats.collect import speaker_stats
 from hdnn_nnet.feats.extract import FeatureExtractor
-from hdnn_nnet.feats.reader import FeatureReader, MatrixTable
+from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.feats.stats import accumulate_cmvn
+from hdnn_nnet.kaldi.byte_stream import ByteStream
 from hdnn_nnet.kaldi.compress import compress_matrix
 from hdnn_nnet.kaldi.matrix import read_matrix
+from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.matrix_writer import write_matrices
-from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.script_table import read_scp
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RATE = 16000
@@ -139,7 +141,7 @@ def test_options_of_kaldi() -> None:
 def test_compression_error_is_bounded(matrix: np.ndarray) -> None:
     """Within a sixtieth of the matrix's range; two bytes, and much finer, up to 8 rows."""
     data = b"\0B" + compress_matrix(matrix)
-    again = read_matrix(lambda count, offset: data[offset : offset + count], 0, "x")
+    again = read_matrix(ByteStream.of(data, "x"))
     assert again.shape == matrix.shape
     span = max(np.ptp(matrix), np.abs(matrix).max(), 1e-3)
     assert np.abs(again - matrix).max() <= span * (1e-4 if len(matrix) <= 8 else 1 / 60)

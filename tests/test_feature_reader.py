@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.feats.reader import FeatureReader, MatrixTable
+from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
+from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.matrix_writer import write_matrices
 
 MEANS = "--norm-means=true --norm-vars=false"

@@ -19,8 +19,8 @@ from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods, read_gmm_model, write_
 from hdnn_nnet.gmm.train import MonoOptions, deal, flat_start
 from hdnn_nnet.graph.hmm_gmm import hmm_gmm_transitions
 from hdnn_nnet.kaldi.alignments import read_alignments
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.symbols import SymbolTable, read_integer_lines, read_integers
-from hdnn_nnet.kaldi.tables import read_scp
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.lang.transcripts import Transcripts

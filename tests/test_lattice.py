@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.int_vectors import IntVectorWriter
 from hdnn_nnet.lattice.best_path import best_paths, path_alignment
 from hdnn_nnet.lattice.io import to_binary, to_text
 from hdnn_nnet.lattice.ops import connect
-from hdnn_nnet.lattice.table import IntVectorWriter, LatticeWriter, read_lattice, read_lattices
+from hdnn_nnet.lattice.table import LatticeWriter, read_lattice, read_lattices
 from hdnn_nnet.lattice.types import (
     LATTICE_ARC,
     AnyLattice,

@@ -10,6 +10,7 @@ from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.basic_io import KaldiWriter
+from hdnn_nnet.kaldi.byte_stream import ByteStream
 from hdnn_nnet.kaldi.matrix import read_matrix
 from hdnn_nnet.kaldi.nnet1 import read_nnet1
 from hdnn_nnet.kaldi.tables import read_matrices
@@ -158,5 +159,5 @@ def test_transformed_features(kaldi_fixture: Path) -> None:
     network = Nnet1(components, "transform").eval()
     ((utt, features),) = read_matrices(f"ark:{folder}/feats_cmvn_one.ark")
     data = gzip.decompress((folder / "feats_transformed_one.ark.gz").read_bytes())
-    wanted = read_matrix(lambda count, offset: data[offset : offset + count], len(utt) + 1, "reference")
+    wanted = read_matrix(ByteStream.of(data[len(utt) + 1 :], "reference"))
     assert np.abs(network(torch.from_numpy(features)).numpy() - wanted).max() < 1e-5

@@ -24,7 +24,7 @@ def main(options: Options) -> None:
     import numpy as np
 
     from hdnn_nnet.decode.completeness import require_lattices
-    from hdnn_nnet.kaldi.tables import read_scp
+    from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.lattice.best_path import best_paths
     from hdnn_nnet.lattice.directory import read_directory
 

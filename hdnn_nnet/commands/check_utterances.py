@@ -29,7 +29,7 @@ def main(options: Options) -> None:
 
     from hdnn_nnet.errors import HdnnError
     from hdnn_nnet.kaldi.alignments import read_alignments
-    from hdnn_nnet.kaldi.tables import read_scp
+    from hdnn_nnet.kaldi.script_table import read_scp
 
     log = logging.getLogger(__name__)
     where = options.expected

@@ -29,7 +29,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.atomic import copy_files, write_text
     from hdnn_nnet.decode.completeness import require_lattices
     from hdnn_nnet.errors import HdnnError
-    from hdnn_nnet.kaldi.tables import read_scp
+    from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.lattice.table import read_lattice
 
     folder = Path(options.lat_dir)

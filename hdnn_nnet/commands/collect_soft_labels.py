@@ -27,7 +27,7 @@ def main(options: Options) -> None:
 
     from hdnn_nnet.atomic import write_text
     from hdnn_nnet.errors import HdnnError
-    from hdnn_nnet.kaldi.tables import read_scp
+    from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.nn.config import read_json
 
     folder = Path(options.dir)

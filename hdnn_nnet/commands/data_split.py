@@ -24,8 +24,8 @@ def main(options: Options) -> None:
     import logging
     from pathlib import Path
 
+    from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.kaldi.split import split_data
-    from hdnn_nnet.kaldi.tables import read_scp
 
     data, jobs = Path(options.data), options.jobs
     speakers = len(set(read_scp(data / "utt2spk").values()))

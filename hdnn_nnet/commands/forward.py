@@ -33,7 +33,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.adapt.switch import SpeakerSwitch, forward_adapted
     from hdnn_nnet.errors import HdnnError
     from hdnn_nnet.kaldi.matrix_writer import MatrixWriter
-    from hdnn_nnet.kaldi.tables import read_scp
+    from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.nn.forward import forward_all, open_features, open_network
     from hdnn_nnet.nn.networks import AcousticModel
 

@@ -27,8 +27,8 @@ EXAMPLE = "hdnn lang unigram data/train data/lang exp/hdnn exp/hdnn_denlats/lang
 def main(options: Options) -> None:
     from pathlib import Path
 
+    from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.kaldi.symbols import check_phones
-    from hdnn_nnet.kaldi.tables import read_scp
     from hdnn_nnet.lang.transcripts import Transcripts
     from hdnn_nnet.lang.unigram import unigram_grammar, write_lang
 

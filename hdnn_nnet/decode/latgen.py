@@ -11,11 +11,12 @@ from hdnn_nnet.decode.decoder import Decoder
 from hdnn_nnet.decode.options import LatgenOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import read_fst
+from hdnn_nnet.kaldi.int_vectors import IntVectorWriter
 from hdnn_nnet.kaldi.symbols import SymbolTable
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.best_path import best_paths, path_alignment
-from hdnn_nnet.lattice.table import IntVectorWriter, LatticeWriter
+from hdnn_nnet.lattice.table import LatticeWriter
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.pcm import read_int16
-from hdnn_nnet.kaldi.basic_io import read_bytes
-from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.rxfile import read_bytes
+from hdnn_nnet.kaldi.script_table import read_scp
 
 MAX_OVERSHOOT = 0.5  # seconds a segment may end after its recording, as in Kaldi's extract-segments
 

@@ -1,8 +1,6 @@
 """Features of a Kaldi data directory, by utterance, normalised and with deltas, without Kaldi."""
 
 import os
-import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,123 +9,8 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
-from hdnn_nnet.kaldi.basic_io import read_bytes
-from hdnn_nnet.kaldi.matrix import Read, read_header, read_matrix
-from hdnn_nnet.kaldi.tables import read_scp
-
-_RANGE = re.compile(r"^(.*)\[(\d*):(\d*)(?:,(\d*):(\d*))?\]$")
-_MAX_OPEN_FILES = 200
-
-
-class _Entry:
-    """Where one scp line points to: a file and offset, or a command; and a range of rows and columns in it."""
-
-    __slots__ = ("columns", "is_command", "name", "offset", "rows")
-
-    def __init__(self, rxfilename: str) -> None:
-        self.rows = self.columns = slice(None)
-        if match := _RANGE.match(rxfilename):
-            rxfilename, first, last, first_column, last_column = match.groups()
-            self.rows = _slice(first, last)
-            self.columns = _slice(first_column, last_column)
-        rxfilename = rxfilename.strip()
-        self.is_command = rxfilename.endswith("|")
-        self.name, self.offset = rxfilename, 0
-        path, colon, offset = rxfilename.rpartition(":")
-        if not self.is_command and colon and offset.isdigit():
-            self.name, self.offset = path, int(offset)
-
-
-def _slice(first: str | None, last: str | None) -> slice:
-    # Kaldi's ranges include their end.
-    return slice(int(first) if first else None, int(last) + 1 if last else None)
-
-
-class ArchiveFiles:
-    """Open archive files, read at offsets by pread.
-
-    pread leaves no file position behind, so that threads and forked data loaders can share the handles. Pickling (for
-    spawned workers) leaves the handles out. The least recently used file is closed when there are too many.
-    """
-
-    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = Path(root) if root is not None else None
-        self._handles: OrderedDict[str, int] = OrderedDict()
-
-    def __getstate__(self) -> dict:
-        return {"root": self.root, "_handles": OrderedDict()}
-
-    def __del__(self) -> None:
-        for handle in self._handles.values():
-            os.close(handle)
-
-    def _open(self, name: str) -> int:
-        handle = self._handles.get(name)
-        if handle is not None:
-            self._handles.move_to_end(name)
-            return handle
-        candidates = [Path(name)] + ([self.root / name] if self.root is not None else [])
-        path = next((p for p in candidates if p.exists()), None)
-        if path is None:
-            places = " nor ".join(str(p) for p in candidates)
-            raise HdnnError(f"{places} does not exist; scp paths are relative to the directory where they were made")
-        handle = os.open(path, os.O_RDONLY)
-        self._handles[name] = handle
-        if len(self._handles) > _MAX_OPEN_FILES:
-            os.close(self._handles.popitem(last=False)[1])
-        return handle
-
-    def reader(self, name: str) -> Read:
-        """A `read(count, offset)` function on the file; it gives less than `count` bytes at the file's end."""
-        handle = self._open(name)
-        size = os.fstat(handle).st_size
-        # Never more than there is: a damaged header may ask for terabytes.
-        return lambda count, offset: os.pread(handle, max(0, min(count, size - offset)), offset)
-
-
-class MatrixTable:
-    """Random access to the matrices of an scp file.
-
-    Args:
-        path: the scp file.
-        root: where to look for relative paths that do not exist from the current directory.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> None:
-        self.path = Path(path)
-        self.lines = read_scp(path)
-        self.files = ArchiveFiles(root)
-
-    def _locate(self, key: str) -> tuple[_Entry, Read, str]:
-        if key not in self.lines:
-            raise HdnnError(f"{self.path}: key {key} is missing")
-        entry = _Entry(self.lines[key])
-        what = f"{entry.name}, key {key}"
-        try:
-            if entry.is_command:
-                data = read_bytes(entry.name)
-                return entry, lambda count, offset: data[offset : offset + count], what
-            return entry, self.files.reader(entry.name), what
-        except (OSError, HdnnError) as error:
-            raise HdnnError(f"{self.path}, key {key}: {error}") from error
-
-    def __getitem__(self, key: str) -> np.ndarray:
-        """The matrix, float32 or float64 as stored, restricted to the line's range; may be read-only."""
-        entry, read, what = self._locate(key)
-        matrix = read_matrix(read, entry.offset, what)
-        if entry.rows != slice(None) and (entry.rows.stop or 0) > len(matrix):
-            raise HdnnError(f"{what}: rows up to {entry.rows.stop} asked for, {len(matrix)} there; make the scp again")
-        return matrix[entry.rows, entry.columns]
-
-    def shape(self, key: str) -> tuple[int, int]:
-        """Rows and columns, from the header alone if possible."""
-        entry, read, what = self._locate(key)
-        header = read_header(read, entry.offset, what)
-        if header.kind == "text":
-            rows, columns = self[key].shape
-            return rows, columns
-        rows = len(range(header.rows)[entry.rows])
-        return rows, len(range(header.columns)[entry.columns])
+from hdnn_nnet.kaldi.matrix_table import MatrixTable
+from hdnn_nnet.kaldi.script_table import read_scp
 
 
 class FeatureReader:

@@ -3,7 +3,6 @@
 import gzip
 import os
 import re
-import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import numpy as np
 
 from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.basic_io import INT32_ITEM, format_float, read_bytes
+from hdnn_nnet.kaldi.basic_io import format_float
+from hdnn_nnet.kaldi.int_vectors import int_vector_bytes
+from hdnn_nnet.kaldi.rxfile import read_bytes
 from hdnn_nnet.kaldi.tables import read_int_vectors
 from hdnn_nnet.kaldi.transitions import TransitionModel
 
@@ -44,7 +45,7 @@ def read_alignments(where: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """All alignments of an alignment directory, an archive or an rspecifier: utterance -> transition-ids.
 
     Raises:
-        HdnnError: unreadable archive, an utterance that stands there twice, or none at all.
+        HdnnError: unreadable archive, an utterance that occurs twice, or none at all.
     """
     sources: list[str | os.PathLike[str]] = [*alignment_files(where)] if Path(where).is_dir() else [where]
     alignments: dict[str, np.ndarray] = {}
@@ -87,10 +88,7 @@ def write_alignments(
     entries = 0
     pieces = []
     for key, values in items:
-        body = np.empty(len(values), dtype=INT32_ITEM)
-        body["size"] = 4
-        body["value"] = values
-        pieces.append(key.encode() + b" \0B" + struct.pack("<bi", 4, len(values)) + body.tobytes())
+        pieces.append(key.encode() + b" " + int_vector_bytes(values))
         entries += 1
     data = b"".join(pieces)
     with atomic_path(path) as temporary:

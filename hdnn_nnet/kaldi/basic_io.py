@@ -4,65 +4,37 @@ The layouts are those of Kaldi's base/io-funcs and matrix/kaldi-vector. Objects 
 beside the features, so a file is read whole and parsed from memory.
 """
 
-import gzip
 import os
 import re
 import struct
-import subprocess
-import sys
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.rxfile import read_bytes
 
 INT32_ITEM = np.dtype([("size", "i1"), ("value", "<i4")])  # Kaldi puts each integer's size in front of it
 
 _WORD = re.compile(rb"\s*(\S+)")
 _TOKEN = re.compile(rb"(\S+)\s")
-_GUNZIP = re.compile(r"\s*(?:gunzip\s+-c|gzip\s+-(?:cd|dc)|zcat)\s+([\w./+=@%:,-]+\.gz)\s*\|\s*")
 _BRACKETED = re.compile(rb"\s*\[([^\]]*)\]")
-
-
-def without_gunzip(rxfilename: str) -> str:
-    """`gunzip -c file.gz |`, Kaldi's idiom, as `file.gz`, which is unpacked here; any other name without outer blanks.
-
-    A process for every lattice takes seven times as long as reading it.
-    """
-    match = _GUNZIP.fullmatch(rxfilename)
-    return match.group(1) if match else rxfilename.strip()
-
-
-def read_bytes(rxfilename: str | os.PathLike[str]) -> bytes:
-    """Content of a Kaldi extended file name: a path, a path ending in `.gz`, `-` for stdin, or `command |`.
-
-    Raises:
-        HdnnError: missing or damaged file, or a command that fails.
-    """
-    name = without_gunzip(str(rxfilename))
-    if name.endswith("|"):
-        # pipefail: otherwise `gunzip -c missing | ...` would read as an empty table.
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", name[:-1]], stdout=subprocess.PIPE, check=False)
-        if done.returncode != 0:
-            raise HdnnError(f"{name}: the command failed with status {done.returncode}; run it by hand to see why")
-        return done.stdout
-    if name == "-":
-        return sys.stdin.buffer.read()
-    try:
-        data = Path(name).read_bytes()
-        return gzip.decompress(data) if name.endswith(".gz") else data
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise HdnnError(f"{name}: damaged or truncated gzip file ({error}); make it again") from error
-    except OSError as error:
-        raise HdnnError(f"cannot read {name}: {error.strerror or error}") from error
 
 
 def format_float(value: float) -> str:
     """A number as Kaldi writes it in text files (7 significant digits)."""
     return f"{value:.7g}"
+
+
+def parse_rows(text: bytes) -> np.ndarray:
+    """The rows between `[` and `]` of a matrix in text form; float32, shape (rows, columns).
+
+    Raises:
+        ValueError: rows of different lengths, or something that is no number.
+    """
+    rows = [line.split() for line in text.split(b"\n") if line.strip()]
+    return np.array(rows, dtype=np.float32).reshape(len(rows), -1 if rows else 0)
 
 
 class KaldiReader:
@@ -110,7 +82,7 @@ class KaldiReader:
         return match.group(1)
 
     def token(self) -> str:
-        """The next token, such as `<TransitionModel>`; consumes the one space behind it."""
+        """The next token, such as `<TransitionModel>`; consumes the one space after it."""
         if not self.binary:
             space = re.compile(rb"\s*").match(self.data, self.position)
             self.position = space.end() if space else self.position
@@ -216,9 +188,8 @@ class KaldiReader:
             if not match:
                 raise self.fail("[ ... ] expected")
             self.position = match.end()
-            lines = [line.split() for line in match.group(1).split(b"\n") if line.strip()]
             try:
-                return np.array(lines, dtype=np.float32).reshape(len(lines), -1)
+                return parse_rows(match.group(1))
             except ValueError as error:
                 raise self.fail("a matrix with rows of different lengths, or something that is no number") from error
         kind = self.expect("FM", "DM")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.script_table import read_scp
 
 BY_UTTERANCE = ("feats.scp", "text", "vad.scp", "utt2lang", "utt2dur", "utt2num_frames", "segments")
 BY_SPEAKER = ("cmvn.scp", "spk2gender", "spk2warp")

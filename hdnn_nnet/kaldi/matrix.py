@@ -1,93 +1,99 @@
-"""One Kaldi matrix at a byte offset of an archive: plain (`FM`, `DM`), compressed (`CM`, `CM2`, `CM3`) or text.
+"""One Kaldi matrix: plain (`FM`, `DM`), compressed (`CM`, `CM2`, `CM3`) or text.
 
-The compressed layouts are those of Kaldi's matrix/compressed-matrix. Bytes come through a `read(count, offset)`
-function, so one and the same code serves files (pread) and pipes (memory).
+Plain ones are read by kaldiio. Compressed ones are not: it rounds otherwise than Kaldi's matrix/compressed-matrix in a
+quarter to a half of the values, and takes longer, as it does for text (tests/test_kaldiio.py).
 """
 
 import struct
-from collections.abc import Callable
 
 import numpy as np
+from kaldiio.matio import read_matrix_or_vector
 
-from hdnn_nnet.errors import HdnnError
-
-Read = Callable[[int, int], bytes]
+from hdnn_nnet.kaldi.basic_io import parse_rows
+from hdnn_nnet.kaldi.byte_stream import ByteStream
+from hdnn_nnet.kaldi.marks import MATRICES, TEXT, kind_of, wrong_kind
 
 _HEADER_BYTES = 24  # longest header: mark 2, token 4, min 4, range 4, rows 4, columns 4
 _TO_UINT16 = np.float32(1.52590218966964e-05)  # 1 / 65535, the constant in Kaldi
 
 
 class MatrixHeader:
-    """Kind, size and position of a stored matrix.
+    """Kind, size and length of a stored matrix.
 
     Attributes:
-        kind: `FM`, `DM`, `CM`, `CM2`, `CM3`, or `text`.
-        rows, columns: the shape; for `text` 0, 0 until the data are read.
-        data_offset: where the numbers begin.
+        kind: `FM`, `DM`, `CM`, `CM2` or `CM3`.
+        rows, columns: the shape.
+        length: bytes of the header.
         minimum, range: scaling of the compressed kinds.
     """
 
-    __slots__ = ("columns", "data_offset", "kind", "minimum", "range", "rows")
+    __slots__ = ("columns", "kind", "length", "minimum", "range", "rows")
 
-    def __init__(self, kind: str, rows: int, columns: int, data_offset: int, minimum: float, range_: float) -> None:
+    def __init__(self, kind: str, rows: int, columns: int, length: int, minimum: float, range_: float) -> None:
         self.kind = kind
         self.rows = rows
         self.columns = columns
-        self.data_offset = data_offset
+        self.length = length
         self.minimum = np.float32(minimum)
         self.range = np.float32(range_)
 
-    @property
-    def data_bytes(self) -> int:
-        """Length of the data behind the header."""
-        cells = self.rows * self.columns
-        return {"FM": 4 * cells, "DM": 8 * cells, "CM": cells + 8 * self.columns, "CM2": 2 * cells, "CM3": cells}[
-            self.kind
-        ]
+
+def matrix_kind(stream: ByteStream) -> str:
+    """The kind of the matrix that comes next: one of MATRICES, or TEXT.
+
+    Raises:
+        HdnnError: something else.
+    """
+    kind = kind_of(stream)
+    if kind not in MATRICES and not (kind == TEXT and stream.look(_HEADER_BYTES).lstrip()[:1] == b"["):
+        raise wrong_kind(stream, kind, "a matrix")
+    return kind
 
 
-def read_header(read: Read, offset: int, what: str) -> MatrixHeader:
-    """Read the header of the matrix at `offset`; `what` names file and key in errors."""
-    head = read(_HEADER_BYTES, offset)
-    if head[:2] != b"\0B":
-        if head.lstrip()[:1] == b"[":
-            return MatrixHeader("text", 0, 0, offset, 0, 0)
-        raise HdnnError(f"{what}: no Kaldi matrix there; the archive is truncated or its scp is of another version")
-    token, _, body = head[2:].partition(b" ")
+def read_header(stream: ByteStream, kind: str) -> MatrixHeader:
+    """The header of a binary matrix, which stays in the stream."""
+    head = stream.look(_HEADER_BYTES)
+    body = head[3 + len(kind) :]
     try:
-        kind = token.decode("ascii")
+        if head[2 + len(kind) : 3 + len(kind)] != b" ":
+            raise ValueError(f"type {head[2:6]!r}")
         if kind in ("FM", "DM"):
             four, rows, four_too, columns = struct.unpack_from("<bibi", body)
             if (four, four_too) != (4, 4):
                 raise ValueError("bad size bytes")
             minimum, range_, length = 0.0, 0.0, 10
-        elif kind in ("CM", "CM2", "CM3"):
+        else:
             minimum, range_, rows, columns = struct.unpack_from("<ffii", body)
             length = 16
-        else:
-            raise ValueError(f"type {kind!r}")
         if rows < 0 or columns < 0:
             raise ValueError(f"{rows} rows, {columns} columns")
     except (struct.error, ValueError) as error:
-        raise HdnnError(f"{what}: not a Kaldi matrix ({error}); extract these features again") from error
-    return MatrixHeader(kind, rows, columns, offset + 3 + len(kind) + length, minimum, range_)
+        raise stream.fail(f"not a Kaldi matrix ({error}); make it again") from error
+    return MatrixHeader(kind, rows, columns, 3 + len(kind) + length, minimum, range_)
 
 
-def read_matrix(read: Read, offset: int, what: str) -> np.ndarray:
-    """Read the matrix at `offset`; float32 (float64 for `DM`), shape (rows, columns), possibly of zero rows."""
-    header = read_header(read, offset, what)
-    if header.kind == "text":
-        return _read_text(read, offset, what)
-    data = read(header.data_bytes, header.data_offset)
-    if len(data) != header.data_bytes:
-        raise HdnnError(f"{what}: truncated archive, {header.data_bytes - len(data)} bytes are missing; extract again")
-    shape = (header.rows, header.columns)
-    if header.kind in ("FM", "DM"):
-        return np.frombuffer(data, "<f4" if header.kind == "FM" else "<f8").reshape(shape)
-    if header.kind == "CM":
-        return _decode_cm(header, data)
-    integers = np.frombuffer(data, "<u2" if header.kind == "CM2" else "u1").reshape(shape)
-    increment = np.float32(np.float64(header.range) / (65535.0 if header.kind == "CM2" else 255.0))
+def read_matrix(stream: ByteStream) -> np.ndarray:
+    """Take the next matrix; float32 (float64 for `DM`), shape (rows, columns), possibly of zero rows; may be read-only.
+
+    Raises:
+        HdnnError: no matrix, or a damaged one.
+    """
+    kind = matrix_kind(stream)
+    if kind == TEXT:
+        return _read_text(stream)
+    if kind in ("FM", "DM"):
+        try:
+            return read_matrix_or_vector(stream)
+        except (AssertionError, ValueError, struct.error) as error:
+            raise stream.fail(f"not a Kaldi matrix ({error or 'bad size bytes'}); make it again") from error
+    header = read_header(stream, kind)
+    stream.read(header.length)
+    if kind == "CM":
+        return _decode_cm(header, stream.read(header.rows * header.columns + 8 * header.columns))
+    dtype, steps = ("<u2", 65535.0) if kind == "CM2" else ("u1", 255.0)
+    count = header.rows * header.columns
+    integers = np.frombuffer(stream.read(np.dtype(dtype).itemsize * count), dtype).reshape(header.rows, header.columns)
+    increment = np.float32(np.float64(header.range) / steps)
     return header.minimum + increment * integers.astype(np.float32)
 
 
@@ -96,7 +102,7 @@ def percentiles_to_float(points: np.ndarray, minimum: np.float32, range_: np.flo
     return minimum + range_ * _TO_UINT16 * points.astype(np.float32)
 
 
-def _decode_cm(header: MatrixHeader, data: bytes) -> np.ndarray:
+def _decode_cm(header: MatrixHeader, data: bytes | memoryview) -> np.ndarray:
     """Column-wise 8-bit codes: linear between the column's minimum, 25 % and 75 % percentile and maximum."""
     columns = header.columns
     points = np.frombuffer(data, "<u2", 4 * columns).reshape(columns, 4)
@@ -120,15 +126,12 @@ def _decode_cm(header: MatrixHeader, data: bytes) -> np.ndarray:
     return table.ravel().take(flat)
 
 
-def _read_text(read: Read, offset: int, what: str) -> np.ndarray:
-    text = b""
-    while b"]" not in text:
-        piece = read(1 << 16, offset + len(text))
-        if not piece:
-            raise HdnnError(f"{what}: truncated text matrix, ']' is missing; extract again")
-        text += piece
-    rows = [line.split() for line in text[text.index(b"[") + 1 : text.index(b"]")].split(b"\n") if line.strip()]
+def _read_text(stream: ByteStream) -> np.ndarray:
+    end = stream.find(b"]")
+    if end < 0:
+        raise stream.fail("truncated text matrix, ']' is missing; make it again")
+    text = bytes(stream.read(end + 1))
     try:
-        return np.array(rows, dtype=np.float32).reshape(len(rows), -1 if rows else 0)
+        return parse_rows(text[text.index(b"[") + 1 : end])
     except ValueError as error:
-        raise HdnnError(f"{what}: bad text matrix ({error}); extract again") from error
+        raise stream.fail(f"bad text matrix ({error}); make it again") from error

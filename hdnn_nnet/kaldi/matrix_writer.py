@@ -1,25 +1,22 @@
-"""Writing archives of matrices with their script file."""
+"""Writing matrices to tables."""
 
+import io
 import os
-import struct
 from collections.abc import Iterable
-from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
+from kaldiio.matio import write_array
 
-from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.kaldi.compress import compress_matrix
+from hdnn_nnet.kaldi.rxfile import Specifier
 from hdnn_nnet.kaldi.table_writer import TableWriter
 
 
-def matrix_bytes(matrix: np.ndarray, compress: bool = False) -> bytes:
-    """A matrix in Kaldi's binary form: compressed, or `FM` (`DM` for float64), with the `\\0B` mark."""
-    if compress:
-        return b"\0B" + compress_matrix(matrix)
-    double = matrix.dtype == np.float64
-    head = b"\0B" + (b"DM " if double else b"FM ") + struct.pack("<bibi", 4, matrix.shape[0], 4, matrix.shape[1])
-    return head + np.ascontiguousarray(matrix, dtype="<f8" if double else "<f4").tobytes()
+def matrix_bytes(matrix: np.ndarray) -> bytes:
+    """A matrix in Kaldi's binary form, with the `\\0B` mark: `DM` for float64, else `FM`."""
+    buffer = io.BytesIO()
+    write_array(buffer, matrix if matrix.dtype == np.float64 else np.asarray(matrix, np.float32))
+    return buffer.getvalue()
 
 
 class MatrixWriter(TableWriter):
@@ -45,13 +42,9 @@ def write_matrices(
     Returns:
         The number of matrices.
     """
-    lines = []
-    with ExitStack() as stack:
-        temporary = stack.enter_context(atomic_path(Path(ark)))
-        handle = stack.enter_context(open(temporary, "wb"))
+    count = 0
+    with MatrixWriter(Specifier(str(ark), str(scp))) as writer:
         for key, matrix in matrices:
-            handle.write(key.encode() + b" ")
-            lines.append(f"{key} {ark}:{handle.tell()}\n")
-            handle.write(matrix_bytes(matrix, compress))
-    write_text(scp, "".join(lines))
-    return len(lines)
+            writer.write(key, b"\0B" + compress_matrix(matrix) if compress else matrix_bytes(matrix))
+            count += 1
+    return count

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.rxfile import read_bytes
 
 
 class SymbolTable:
@@ -49,7 +50,7 @@ class SymbolTable:
         """Read a symbol table.
 
         Raises:
-            HdnnError: missing file, a line that is no `symbol number`, a symbol or number that stands there twice.
+            HdnnError: missing file, a line that is no `symbol number`, a symbol or number that occurs twice.
         """
         ids: dict[str, int] = {}
         seen: set[int] = set()
@@ -63,7 +64,7 @@ class SymbolTable:
                 raise HdnnError(f"{path}, line {line_number}: expected a symbol and a number, found {line[:60]!r}")
             symbol, number = fields[0], int(fields[1])
             if symbol in ids or number in seen:
-                raise HdnnError(f"{path}, line {line_number}: {symbol!r} or {number} stands there twice")
+                raise HdnnError(f"{path}, line {line_number}: {symbol!r} or {number} occurs twice")
             ids[symbol] = number
             seen.add(number)
         if not ids:
@@ -102,9 +103,7 @@ def check_phones(lang: str | os.PathLike[str], model_dir: str | os.PathLike[str]
 
 def _read_text(path: str | os.PathLike[str]) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise HdnnError(f"cannot read {path}: {error.strerror}; make the directory again") from error
+        return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise HdnnError(f"{path} is not UTF-8 ({error}); convert it") from error
 

@@ -9,15 +9,7 @@ from typing import IO, Self
 
 from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.errors import HdnnError
-
-
-def split_specifier(specifier: str) -> tuple[list[str], str]:
-    """Options and the rest of `ark,t:-` or `ark,scp:a,b`; a plain path counts as `ark:path`."""
-    head, colon, rest = specifier.partition(":")
-    options = head.split(",")
-    if colon and options[0] in ("ark", "scp", "t", "b", "o", "s", "cs", "p", "f", "nf", "no"):
-        return options, rest
-    return ["scp" if specifier.endswith(".scp") else "ark"], specifier
+from hdnn_nnet.kaldi.rxfile import Specifier, parse_specifier
 
 
 def _whole_writes(stream: IO[bytes]) -> IO[bytes]:
@@ -36,15 +28,15 @@ class TableWriter:
     finishes the files and checks the command's status.
     """
 
-    def __init__(self, wspecifier: str) -> None:
-        options, rest = split_specifier(wspecifier)
-        if "ark" not in options:
-            raise HdnnError(f"{wspecifier}: only archives can be written; use ark:{rest}")
-        self.text = "t" in options
+    def __init__(self, wspecifier: str | Specifier) -> None:
         self.specifier = wspecifier
-        self._archive, self._script = rest.split(",", 1) if "scp" in options else (rest, "")
-        if "scp" in options and (not self._script or self._archive.strip().startswith("|") or self._archive == "-"):
+        archive, script, options = parse_specifier(wspecifier) if isinstance(wspecifier, str) else wspecifier
+        if archive is None:
+            raise HdnnError(f"{wspecifier}: only archives can be written; use ark:{script}")
+        self._archive, self._script = archive.strip(), script
+        if script is not None and (not script or self._archive.startswith("|") or self._archive == "-"):
             raise HdnnError(f"{wspecifier}: ark,scp: needs the names of two files, ark,scp:FILE.ark,FILE.scp")
+        self.text = "t" in options
         self._process: subprocess.Popen[bytes] | None = None
         self._files: list[tuple[IO[bytes], AbstractContextManager[object]]] = []
         self._offset = 0
@@ -52,7 +44,7 @@ class TableWriter:
         self._scp: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        target = self._archive.strip()
+        target = self._archive
         if target == "-":
             self._stream = _whole_writes(sys.stdout.buffer)
         elif target.startswith("|"):
@@ -62,7 +54,7 @@ class TableWriter:
             self._stream = self._process.stdin
         else:
             self._stream = self._open(target)
-            self._scp = self._open(self._script) if self._script else None
+            self._scp = self._open(self._script) if self._script is not None else None
         return self
 
     def _open(self, path: str) -> IO[bytes]:
@@ -75,7 +67,8 @@ class TableWriter:
     def write(self, key: str, value: bytes) -> None:
         """Write one entry; `value` is what follows `key` and a space."""
         head = key.encode() + b" "
-        self._stream.write(head + value)
+        self._stream.write(head)
+        self._stream.write(value)
         if self._scp is not None:
             self._scp.write(f"{key} {self._archive}:{self._offset + len(head)}\n".encode())
         self._offset += len(head) + len(value)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.symbols import SymbolTable, read_integers
-from hdnn_nnet.kaldi.tables import read_scp
 
 
 class Transcripts:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.byte_stream import Truncated
 from hdnn_nnet.kaldi.fst import MAGIC, FstHeader, read_header
 from hdnn_nnet.lattice.types import COMPACT_ARC, LATTICE_ARC, AnyLattice, CompactLattice, Lattice
 from hdnn_nnet.ragged import cumulative, ranges
@@ -15,15 +16,11 @@ HEADER_ROOM = 256  # no header of ours is longer
 _PROPERTIES = 0x3  # expanded, mutable; OpenFst works out the rest
 
 
-class TruncatedError(Exception):
-    """The lattice goes on past the end of the data."""
-
-
 def parse_binary(data: bytes, position: int, where: str) -> tuple[AnyLattice, int]:
     """Parse the binary lattice at `data[position]`; return it and the position after it.
 
     Raises:
-        TruncatedError: the data end too early.
+        Truncated: the data end too early.
         HdnnError: not a lattice, or damaged.
     """
     header = read_header(data, position, where)
@@ -39,7 +36,7 @@ def parse_binary(data: bytes, position: int, where: str) -> tuple[AnyLattice, in
     try:
         lattice, used = parse(values, view, header, where)
     except IndexError as error:
-        raise TruncatedError from error
+        raise Truncated from error
     finally:
         view.release()
     _check(lattice, where)
@@ -62,7 +59,7 @@ def _parse_lattice(values: np.ndarray, view: memoryview, header: FstHeader, wher
         counts.append(narcs)
         position += 4 + 5 * narcs
     if position > len(values):
-        raise TruncatedError
+        raise Truncated
     begin = np.asarray(begins, np.int64)
     offsets = cumulative(np.asarray(counts, np.int64))
     final = values[begin[:, None] + np.arange(2)].view("<f4").reshape(-1, 2)
@@ -94,7 +91,7 @@ def _parse_compact(values: np.ndarray, view: memoryview, header: FstHeader, wher
             lengths.append(size)
             position += 6 + size
     if position > len(values):
-        raise TruncatedError
+        raise Truncated
     state, arc = np.asarray(state_at, np.int64), np.asarray(arc_at, np.int64)
     length, final_length = np.asarray(lengths, np.int64), np.asarray(final_lengths, np.int64)
     final = values[state[:, None] + np.arange(2)].view("<f4").reshape(-1, 2)

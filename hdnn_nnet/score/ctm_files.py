@@ -7,8 +7,8 @@ import numpy as np
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.symbols import SymbolTable
-from hdnn_nnet.kaldi.tables import read_scp
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.best_path import best_paths, path_alignment
 from hdnn_nnet.lattice.directory import read_directory

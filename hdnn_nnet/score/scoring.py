@@ -5,8 +5,8 @@ from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.symbols import SymbolTable
-from hdnn_nnet.kaldi.tables import read_scp
 from hdnn_nnet.lattice.directory import read_directory
 from hdnn_nnet.score.best import WerFile, best, read_wer_files
 from hdnn_nnet.score.options import ScoreOptions

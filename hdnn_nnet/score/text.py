@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.script_table import read_scp
 
 
 def read_text(path: str | os.PathLike[str]) -> dict[str, list[str]]:

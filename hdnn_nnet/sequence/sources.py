@@ -1,6 +1,5 @@
 """Where the lattices of sequence training come from: a table made before, or a decoder that runs during the training."""
 
-import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -11,8 +10,8 @@ import numpy as np
 
 from hdnn_nnet.decode.options import SearchOptions
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.basic_io import without_gunzip
-from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.rxfile import split_offset, without_gunzip
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.arcs import LatticeArcs, lattice_arcs
 from hdnn_nnet.lattice.ops import prune, to_compact
@@ -21,7 +20,6 @@ from hdnn_nnet.lattice.types import AnyLattice, CompactLattice
 
 #: factors of the lattice beam that are tried in turn on a lattice that is too large
 _NARROWER = (0.75, 0.5, 0.25)
-_OFFSET = re.compile(r":\d+$")
 
 
 class LatticeSource(Protocol):
@@ -57,7 +55,7 @@ class StoredLattices:
     def signature(self) -> int:
         # Names and offsets, and the files' sizes; reading all lattices would take minutes.
         value = zlib.crc32("\n".join(f"{utt} {name}" for utt, name in self.lines.items()).encode())
-        for name in sorted({_OFFSET.sub("", without_gunzip(name)) for name in self.lines.values()}):
+        for name in sorted({split_offset(without_gunzip(name))[0] for name in self.lines.values()}):
             if Path(name).is_file():
                 value = zlib.crc32(str(Path(name).stat().st_size).encode(), value)
         return value

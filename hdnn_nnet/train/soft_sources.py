@@ -4,6 +4,7 @@ import logging
 import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import torch
 from torch import Tensor
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.feats.reader import MatrixTable
+from hdnn_nnet.kaldi.byte_stream import ByteStream
+from hdnn_nnet.kaldi.marks import MATRICES, TEXT, kind_of
+from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.posteriors import PosteriorTable, SparsePosteriors, read_posteriors
-from hdnn_nnet.kaldi.tables import as_rspecifier, open_archive, read_matrices
+from hdnn_nnet.kaldi.rxfile import parse_specifier
+from hdnn_nnet.kaldi.tables import read_archive, read_matrices
 from hdnn_nnet.nn.config import read_json
 from hdnn_nnet.nn.distillation import SoftLabels
 from hdnn_nnet.train.columns import Targets
@@ -145,24 +149,23 @@ def _from_matrix(matrix: np.ndarray, what: str, mass: float, temperature: float)
     raise HdnnError(f"{what}: {problem}; write it with nnet-forward --no-softmax=false and without class-frame-counts")
 
 
-def _holds_matrices(rspecifier: str) -> bool:
-    """Look at the first entry of a table: a matrix, or a Posterior."""
-    kind, _, rest = as_rspecifier(rspecifier).partition(":")
-    if kind.split(",")[0] == "scp":
-        table = PosteriorTable(rest)
-        head = table.head(next(iter(table.lines)), 8) if table.lines else b""
-    else:
-        if rest.strip() == "-":
-            raise HdnnError("soft labels cannot be read from stdin, as they are read twice; write them to a file")
-        with open_archive(rest) as stream:
-            data = stream.read(4096)
-            if rest.strip().endswith("|"):
-                stream.read()  # an early close would make the command fail
-        head = data.partition(b" ")[2][:8]
-    if head.startswith(b"\0B"):
-        return head[2:3] in b"FDC"
+def _is_matrix(stream: ByteStream) -> bool:
+    """Whether a value is a matrix, not a Posterior."""
+    kind = kind_of(stream)
     # Text: a matrix opens with "[" and a line end, a Posterior goes on with "pdf weight".
-    return head.lstrip(b" ").startswith(b"[\n") or head.lstrip(b" ").startswith(b"[ \n")
+    return kind in MATRICES or (kind == TEXT and stream.look(8).lstrip(b" ").startswith((b"[\n", b"[ \n")))
+
+
+def _holds_matrices(where: str | os.PathLike[str]) -> bool:
+    """Look at the first entry of a table: a matrix, or a Posterior."""
+    archive, script, _ = parse_specifier(where)
+    if script is not None:
+        table = PosteriorTable(script)
+        return any(_is_matrix(table.open(key)[0]) for key in list(table.lines)[:1])
+    assert archive is not None
+    if archive.strip() == "-":
+        raise HdnnError("soft labels cannot be read from stdin, as they are read twice; write them to a file")
+    return any(is_matrix for _, is_matrix in islice(read_archive(archive, _is_matrix), 1))
 
 
 def _script_of_posteriors(path: str, num_pdfs: int, temperature: float) -> SoftSource:
@@ -221,12 +224,12 @@ def open_soft_labels(
                 f"make it again with make_soft_labels.sh --temperature {temperature:g}"
             )
         return _script_of_posteriors(str(path / "post.scp"), num_pdfs, temperature)
-    kind, _, rest = as_rspecifier(where).partition(":")
-    if kind.split(",")[0] != "scp":
+    script = parse_specifier(where).script
+    if script is None:
         return _archive(str(where), num_pdfs, temperature, mass)
-    if _holds_matrices(str(where)):
-        return _script_of_matrices(rest, num_pdfs, temperature, mass)
-    return _script_of_posteriors(rest, num_pdfs, temperature)
+    if _holds_matrices(where):
+        return _script_of_matrices(script, num_pdfs, temperature, mass)
+    return _script_of_posteriors(script, num_pdfs, temperature)
 
 
 def open_source(

@@ -1,0 +1,141 @@
+"""Script files: where each entry of a table is, and random access to it."""
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.byte_stream import ByteStream, FileAt
+from hdnn_nnet.kaldi.matrix_range import MatrixRange, split_range
+from hdnn_nnet.kaldi.rxfile import read_bytes, split_offset, without_gunzip
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_MAX_OPEN_FILES = 200
+_AHEAD = 1 << 10  # a header, and all of a small entry
+
+
+def read_scp(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Script file or any Kaldi map file: first word to the rest of the line, in file order.
+
+    Args:
+        path: also `-` or `command |`.
+    """
+    try:
+        lines = read_bytes(path).decode("utf-8").splitlines()
+    except HdnnError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise HdnnError(f"{path} does not exist") from error
+        raise
+    except UnicodeDecodeError as error:
+        raise HdnnError(f"{path} is not UTF-8 ({error}); convert it") from error
+    table: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.split(maxsplit=1)
+        if not words:
+            raise HdnnError(f"{path}, line {number}: empty line; remove it")
+        if words[0] in table:
+            raise HdnnError(f"{path}, line {number}: key {words[0]} occurs twice; run fix_data_dir.sh")
+        table[words[0]] = words[1] if len(words) > 1 else ""
+    return table
+
+
+class ArchiveFiles:
+    """Open archive files, read at offsets by pread.
+
+    pread leaves no file position behind, so that threads and forked data loaders can share the handles. Pickling (for
+    spawned workers) leaves the handles out. The least recently used file is closed when there are too many.
+
+    Args:
+        root: where to look for relative paths that do not exist from the current directory.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.root = Path(root) if root is not None else None
+        self._handles: OrderedDict[str, int] = OrderedDict()
+
+    def __getstate__(self) -> dict:
+        return {"root": self.root, "_handles": OrderedDict()}
+
+    def __del__(self) -> None:
+        for handle in self._handles.values():
+            os.close(handle)
+
+    def find(self, name: str) -> Path:
+        """Where a file is: from the current directory, else from `root`."""
+        candidates = [Path(name)] + ([self.root / name] if self.root is not None else [])
+        path = next((p for p in candidates if p.exists()), None)
+        if path is None:
+            places = " nor ".join(str(p) for p in candidates)
+            raise HdnnError(f"{places} does not exist; scp paths are relative to the directory where they were made")
+        return path
+
+    def at(self, name: str, offset: int) -> FileAt:
+        """A file from an offset on."""
+        handle = self._handles.get(name)
+        if handle is None:
+            handle = self._handles[name] = os.open(self.find(name), os.O_RDONLY)
+            if len(self._handles) > _MAX_OPEN_FILES:
+                os.close(self._handles.popitem(last=False)[1])
+        else:
+            self._handles.move_to_end(name)
+        return FileAt(handle, offset)
+
+
+class ScriptTable(ABC, Generic[T]):
+    """Random access to the entries of a script file: `table[key]`.
+
+    Args:
+        path: the script file, also `-` or `command |`.
+        root: where to look for relative paths that do not exist from the current directory.
+
+    Attributes:
+        lines: key -> rest of its line, in file order.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> None:
+        self.path = Path(path)
+        self.lines = read_scp(path)
+        self.files = ArchiveFiles(root)
+        self._clipped: set[str] = set()
+
+    @abstractmethod
+    def __getitem__(self, key: str) -> T:
+        """The value of an entry."""
+
+    def open(self, key: str) -> tuple[ByteStream, MatrixRange | None]:
+        """A stream that begins with the value of `key`, and the range to take of it.
+
+        Raises:
+            HdnnError: no such key, or a file that cannot be opened.
+        """
+        if key not in self.lines:
+            raise HdnnError(f"{self.path}: key {key} is missing")
+        try:
+            name, part = split_range(self.lines[key].strip())
+            if name.endswith("|"):
+                name = without_gunzip(name)
+            path, offset = split_offset(name)
+            if path.endswith("|"):
+                return ByteStream.of(read_bytes(path), path, key), part
+            if path.endswith(".gz"):
+                return ByteStream.of(read_bytes(f"{self.files.find(path)}:{offset}"), path, key), part
+            return ByteStream(self.files.at(path, offset), path, key, _AHEAD), part
+        except (OSError, HdnnError) as error:
+            raise HdnnError(f"{self.path}, key {key}: {error}") from error
+
+    def slices(self, stream: ByteStream, part: MatrixRange, rows: int, columns: int) -> tuple[slice, slice]:
+        """What to take of a value of `rows` and `columns`; a range that ends too late by little is noted once a key."""
+        try:
+            slices = part.slices(rows, columns)
+        except HdnnError as error:
+            raise stream.fail(str(error)) from error
+        if part.clips(rows) and stream.key not in self._clipped:
+            self._clipped.add(stream.key)
+            log.warning("%s, key %s: the range %s ends after the last of %d rows", self.path, stream.key, part, rows)
+        return slices
