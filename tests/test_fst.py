@@ -69,7 +69,7 @@ def test_damaged_files_are_refused_or_read(tmp_path_factory: pytest.TempPathFact
 
 
 def test_other_files_are_refused(tmp_path: Path, kaldi_fixture: Path) -> None:
-    with pytest.raises(HdnnError, match="cannot read the FST"):
+    with pytest.raises(HdnnError, match=r"cannot read .*missing\.fst: No such file"):
         read_fst(tmp_path / "missing.fst")
     with pytest.raises(HdnnError, match="no OpenFst file"):
         read_fst(kaldi_fixture / "exp/tri/final.mdl")

@@ -8,10 +8,10 @@ from hdnn_nnet.decode.k2_search import K2Search
 from hdnn_nnet.decode.options import SearchOptions
 from hdnn_nnet.decode.word_graph import FrameLattice, word_lattices
 from hdnn_nnet.graph.epsilon import remove_input_epsilons
+from hdnn_nnet.kaldi.automaton import group_by_state
 from hdnn_nnet.kaldi.fst import Fst
 from hdnn_nnet.lattice.determinize import determinize
 from hdnn_nnet.lattice.types import LATTICE_ARC, AnyLattice, Lattice
-from hdnn_nnet.ragged import cumulative
 
 
 @dataclass
@@ -98,10 +98,5 @@ def _state_lattice(frames: FrameLattice, number: int, start: int) -> Lattice:
             here = there
     final = np.concatenate([final, np.full((count - len(final), 2), np.inf, np.float32)])
     origin = np.array(new_source, np.int64)
-    order = np.argsort(origin, kind="stable")
-    return Lattice(
-        start - first,
-        cumulative(np.bincount(origin, minlength=count)),
-        np.array(rows, LATTICE_ARC)[order],
-        final,
-    )
+    order, offsets = group_by_state(origin, count)
+    return Lattice(start - first, offsets, np.array(rows, LATTICE_ARC)[order], final)

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.automaton import Automaton, group_by_state, reachable
 from hdnn_nnet.kaldi.fst import Fst
-from hdnn_nnet.ragged import ranges
+from hdnn_nnet.ragged import cumulative, ranges
 
 # Real graphs need a handful (back-off depth plus disambiguation symbols); more means a cycle.
 _MAX_EPSILON_PATH = 100
 
 
 @dataclass
-class Graph:
+class Graph(Automaton):
     """An epsilon-free decoding graph: every arc consumes one frame. Start state is 0.
 
     Arcs are sorted by source. Attributes:
@@ -32,18 +33,6 @@ class Graph:
     final: np.ndarray
     word_offsets: np.ndarray
     words: np.ndarray
-
-    @property
-    def num_states(self) -> int:
-        return len(self.final)
-
-    @property
-    def num_arcs(self) -> int:
-        return len(self.nextstate)
-
-    def sources(self) -> np.ndarray:
-        """(arcs,) int32: the state every arc leaves."""
-        return np.repeat(np.arange(self.num_states, dtype=np.int32), np.diff(self.offsets))
 
 
 class _Strings:
@@ -74,9 +63,7 @@ class _Strings:
             layers.append(np.where(current > 0, self.word[current], 0))
             current = self.parent[current]
         table = np.stack(layers[::-1], 1) if layers else np.zeros((len(node), 0), np.int64)
-        offsets = np.zeros(len(node) + 1, np.int64)
-        np.cumsum((table > 0).sum(1), out=offsets[1:])
-        return offsets, table[table > 0].astype(np.int32)
+        return cumulative((table > 0).sum(1)), table[table > 0].astype(np.int32)
 
 
 def _closure(fst: Fst, strings: _Strings) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -87,7 +74,7 @@ def _closure(fst: Fst, strings: _Strings) -> tuple[np.ndarray, np.ndarray, np.nd
     epsilon = fst.arcs["ilabel"] == 0
     arcs = fst.arcs[epsilon]
     counts = np.bincount(fst.sources()[epsilon], minlength=fst.num_states)
-    begins = np.cumsum(counts) - counts
+    begins = cumulative(counts)
     states = np.arange(fst.num_states, dtype=np.int64)
     rows = (states, states, np.zeros(fst.num_states), np.zeros(fst.num_states, np.int64))
     parts, frontier = [rows], rows
@@ -137,11 +124,11 @@ def remove_input_epsilons(fst: Fst) -> Graph:
     keep = useful[here]
     origin, here, cost, node = origin[keep], here[keep], cost[keep], node[keep]
     rows = np.bincount(origin, minlength=fst.num_states)
-    first_row = np.cumsum(rows) - rows
+    first_row = cumulative(rows)
 
     # State 0 is a copy of the start with the arcs of everything its epsilons reach; state s becomes s + 1.
     arcs, sources = fst.arcs[real], fst.sources()[real].astype(np.int64)
-    first_arc = np.cumsum(degree) - degree
+    first_arc = cumulative(degree)
     begin, count = first_row[fst.start], rows[fst.start]
     initial = np.arange(begin, begin + count)
     copies = ranges(first_arc[here[initial]], degree[here[initial]])
@@ -157,7 +144,7 @@ def remove_input_epsilons(fst: Fst) -> Graph:
     repeat = np.repeat(np.arange(len(index)), rows[target])
     words = _concatenate(strings, prefix[repeat], node[which])
     final = np.concatenate([[_start_final(fst, here[initial], cost[initial])], fst.final]).astype(np.float32)
-    graph = _reachable(
+    offsets, nextstate, label, total, words, final = _reachable(
         new_source[repeat],
         here[which] + 1,
         arcs["ilabel"][index][repeat],
@@ -165,7 +152,6 @@ def remove_input_epsilons(fst: Fst) -> Graph:
         words,
         final,
     )
-    offsets, _, nextstate, label, total, words, final = graph
     word_offsets, spelled = strings.spell(words)
     return Graph(offsets, nextstate, label, total.astype(np.float32), final, word_offsets, spelled)
 
@@ -188,24 +174,13 @@ def _concatenate(strings: _Strings, left: np.ndarray, right: np.ndarray) -> np.n
 
 def _reachable(source, nextstate, label, cost, words, final):
     """Number the states reachable from 0 anew, drop the rest, sort arcs by source."""
-    order = np.argsort(source, kind="stable")
+    order, offsets = group_by_state(source, len(final))
     source, nextstate, label, cost, words = (x[order] for x in (source, nextstate, label, cost, words))
-    degree = np.bincount(source, minlength=len(final))
-    first = np.cumsum(degree) - degree
-    seen = np.zeros(len(final), bool)
-    seen[0] = True
-    frontier = np.zeros(1, np.int64)
-    while len(frontier):
-        reached = np.unique(nextstate[ranges(first[frontier], degree[frontier])])
-        frontier = reached[~seen[reached]]
-        seen[frontier] = True
+    seen = reachable(offsets, nextstate, np.zeros(1, np.int64))
     number = np.cumsum(seen) - 1
     keep = seen[source]
-    offsets = np.zeros(int(seen.sum()) + 1, np.int64)
-    np.cumsum(degree[seen], out=offsets[1:])
     return (
-        offsets,
-        number[source[keep]].astype(np.int32),
+        cumulative(np.diff(offsets)[seen]),
         number[nextstate[keep]].astype(np.int32),
         label[keep].astype(np.int32),
         cost[keep],

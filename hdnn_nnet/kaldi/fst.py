@@ -1,27 +1,28 @@
 """OpenFst files with arcs of type `standard` as numpy arrays: `vector` and `const` are read, `vector` is written."""
 
 import os
-import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.automaton import Automaton
+from hdnn_nnet.kaldi.byte_stream import Truncated
+from hdnn_nnet.kaldi.openfst import FstHeader, parse_states, read_header, states_bytes, vector_header
+from hdnn_nnet.kaldi.rxfile import read_bytes
+from hdnn_nnet.ragged import cumulative
 
-MAGIC = 2125659606
 ARC = np.dtype([("ilabel", "<i4"), ("olabel", "<i4"), ("weight", "<f4"), ("nextstate", "<i4")])
 _CONST_STATE = np.dtype(
     [("final", "<f4"), ("pos", "<u4"), ("narcs", "<u4"), ("niepsilons", "<u4"), ("noepsilons", "<u4")]
 )
-_HAS_ISYMBOLS, _HAS_OSYMBOLS, _IS_ALIGNED = 1, 2, 4
-_VECTOR_PROPERTIES = 0x3  # expanded and mutable; nothing else is claimed
+_IS_ALIGNED = 4
 _ALIGNMENT = 16
 
 
 @dataclass
-class Fst:
+class Fst(Automaton):
     """A transducer over the tropical semiring; costs are negative logs.
 
     Attributes:
@@ -36,63 +37,6 @@ class Fst:
     offsets: np.ndarray
     arcs: np.ndarray
 
-    @property
-    def num_states(self) -> int:
-        return len(self.final)
-
-    @property
-    def num_arcs(self) -> int:
-        return len(self.arcs)
-
-    def sources(self) -> np.ndarray:
-        """(arcs,) int32: the state every arc leaves."""
-        return np.repeat(np.arange(self.num_states, dtype=np.int32), np.diff(self.offsets))
-
-
-@dataclass
-class FstHeader:
-    """OpenFst's header: what kind of FST, and what follows from `position` on."""
-
-    fst_type: str
-    arc_type: str
-    version: int
-    flags: int
-    start: int
-    num_states: int
-    num_arcs: int
-    position: int
-
-
-def read_header(data: bytes, position: int, where: str) -> FstHeader:
-    """Parse the header that starts at `data[position]`.
-
-    Raises:
-        HdnnError: no OpenFst magic number there, symbol tables inside, or a truncated header.
-    """
-    try:
-        (magic,) = struct.unpack_from("<i", data, position)
-        if magic != MAGIC:
-            raise HdnnError(
-                f"{where}: no OpenFst file (magic number {magic:#x}); give an FST that was written in binary"
-            )
-        position += 4
-        names = []
-        for _ in range(2):
-            (length,) = struct.unpack_from("<i", data, position)
-            if not 0 < length < 256 or position + 4 + length > len(data):
-                raise HdnnError(f"{where}: damaged FST header; make the file again")
-            names.append(data[position + 4 : position + 4 + length].decode("ascii", "replace"))
-            position += 4 + length
-        version, flags, _properties, start, num_states, num_arcs = struct.unpack_from("<iiQqqq", data, position)
-    except struct.error as error:
-        raise HdnnError(f"{where}: the FST header is truncated; make the file again") from error
-    if flags & (_HAS_ISYMBOLS | _HAS_OSYMBOLS):
-        raise HdnnError(
-            f"{where}: symbol tables inside the FST are not supported; remove them with "
-            "fstsymbols --clear_isymbols --clear_osymbols"
-        )
-    return FstHeader(names[0], names[1], version, flags, start, num_states, num_arcs, position + 40)
-
 
 def read_fst(path: str | os.PathLike[str]) -> Fst:
     """Read an OpenFst file of type `vector` or `const` with standard (tropical, float) arcs, such as HCLG.fst.
@@ -100,10 +44,7 @@ def read_fst(path: str | os.PathLike[str]) -> Fst:
     Raises:
         HdnnError: missing, truncated or damaged file, or another FST type.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise HdnnError(f"cannot read the FST {path}: {error.strerror}") from error
+    data = read_bytes(path)
     header = read_header(data, 0, str(path))
     if header.arc_type != "standard":
         raise HdnnError(
@@ -112,7 +53,11 @@ def read_fst(path: str | os.PathLike[str]) -> Fst:
     if header.fst_type == "const":
         fst = _read_const(data, header, path)
     elif header.fst_type == "vector":
-        fst = _read_vector(data, header, path)
+        try:
+            offsets, final, arcs, _ = parse_states(data, header.position, header.num_states, 1, 4, str(path))
+        except Truncated as error:
+            raise HdnnError(f"{path}: the FST is truncated; make the file again") from error
+        fst = Fst(header.start, final.view("<f4").reshape(-1), offsets, arcs.view(ARC).reshape(-1))
     else:
         raise HdnnError(f"{path}: FST of type {header.fst_type}; fstconvert --fst_type=const makes it readable")
     _check(fst, path)
@@ -141,8 +86,7 @@ def _read_const(data: bytes, header: FstHeader, path: str | os.PathLike[str]) ->
     states = _take(data, _CONST_STATE, header.num_states, position, path)
     position += states.nbytes
     arcs = _take(data, ARC, header.num_arcs, _align(position) if aligned else position, path)
-    offsets = np.zeros(header.num_states + 1, np.int64)
-    np.cumsum(states["narcs"], out=offsets[1:])
+    offsets = cumulative(states["narcs"])
     if offsets[-1] != header.num_arcs or not np.array_equal(offsets[:-1], states["pos"]):
         raise HdnnError(f"{path}: the states' arc counts do not add up; make the file again")
     return Fst(header.start, states["final"].copy(), offsets, arcs)
@@ -152,44 +96,8 @@ def _align(position: int) -> int:
     return -(-position // _ALIGNMENT) * _ALIGNMENT
 
 
-def _read_vector(data: bytes, header: FstHeader, path: str | os.PathLike[str]) -> Fst:
-    # A state is its final cost, its number of arcs, its arcs; so only the states are walked through one by one.
-    position, starts, counts = header.position, [], []
-    unpack = struct.Struct("<q").unpack_from
-    try:
-        for _ in range(header.num_states):
-            (narcs,) = unpack(data, position + 4)
-            if narcs < 0:
-                raise HdnnError(f"{path}: damaged FST (negative number of arcs); make the file again")
-            starts.append(position)
-            counts.append(narcs)
-            position += 12 + 16 * narcs
-    except struct.error as error:
-        raise HdnnError(f"{path}: the FST is truncated; make the file again") from error
-    if position > len(data):
-        raise HdnnError(f"{path}: the FST is truncated; make the file again")
-    words = np.frombuffer(data, np.uint8)
-    first = np.asarray(starts, np.int64)
-    offsets = np.zeros(len(first) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    final = words[first[:, None] + np.arange(4)].view("<f4").reshape(-1) if len(first) else np.zeros(0, np.float32)
-    # Arc k of the file stands 12 bytes later for every state header up to its own.
-    arc_bytes = np.repeat(first + 12 - 16 * offsets[:-1], counts) + 16 * np.arange(offsets[-1])
-    arcs = words[arc_bytes[:, None] + np.arange(16)].reshape(-1).view(ARC) if len(arc_bytes) else np.zeros(0, ARC)
-    return Fst(header.start, final.astype(np.float32), offsets, arcs)
-
-
 def write_fst(path: str | os.PathLike[str], fst: Fst) -> None:
     """Write `fst` as a `vector` FST, atomically."""
-    parts = [
-        struct.pack("<i", MAGIC),
-        struct.pack("<i6si8s", 6, b"vector", 8, b"standard")
-        + struct.pack("<iiQqqq", 2, 0, _VECTOR_PROPERTIES, fst.start, fst.num_states, fst.num_arcs),
-    ]
-    arcs = np.ascontiguousarray(fst.arcs, ARC).tobytes()
-    offsets = fst.offsets.tolist()
-    for state, final in enumerate(fst.final.tolist()):
-        begin, end = offsets[state], offsets[state + 1]
-        parts.append(struct.pack("<fq", final, end - begin) + arcs[16 * begin : 16 * end])
+    final, arcs = np.ascontiguousarray(fst.final, "<f4"), np.ascontiguousarray(fst.arcs, ARC)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(b"".join(parts))
+        temporary.write_bytes(vector_header("standard", fst, fst.start) + states_bytes(fst.offsets, final, arcs, 1))

@@ -1,19 +1,17 @@
 """One lattice to and from Kaldi's binary form (OpenFst vector FSTs `lattice4`, `compactlattice44`) and text form."""
 
-import struct
 from collections.abc import Iterable
 
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.byte_stream import Truncated
-from hdnn_nnet.kaldi.fst import MAGIC, FstHeader, read_header
+from hdnn_nnet.kaldi.openfst import FstHeader, parse_states, read_header, states_bytes, vector_header
 from hdnn_nnet.lattice.types import COMPACT_ARC, LATTICE_ARC, AnyLattice, CompactLattice, Lattice
 from hdnn_nnet.ragged import cumulative, ranges
 
 LATTICE_TYPE, COMPACT_TYPE = "lattice4", "compactlattice44"
 HEADER_ROOM = 256  # no header of ours is longer
-_PROPERTIES = 0x3  # expanded, mutable; OpenFst works out the rest
 
 
 def parse_binary(data: bytes, position: int, where: str) -> tuple[AnyLattice, int]:
@@ -28,77 +26,55 @@ def parse_binary(data: bytes, position: int, where: str) -> tuple[AnyLattice, in
         raise HdnnError(f"{where}: an FST of type {header.fst_type} with {header.arc_type} arcs is no Kaldi lattice")
     if header.num_states < 0:
         raise HdnnError(f"{where}: damaged lattice (number of states {header.num_states}); make it again")
-    count = (len(data) - header.position) // 4
-    values = np.frombuffer(data, "<i4", count, header.position)
-    # Indexing a memoryview yields Python integers several times faster than indexing the array.
-    view = memoryview(data)[header.position : header.position + 4 * count].cast("i")
-    parse = _parse_lattice if header.arc_type == LATTICE_TYPE else _parse_compact
-    try:
-        lattice, used = parse(values, view, header, where)
-    except IndexError as error:
-        raise Truncated from error
-    finally:
-        view.release()
+    if header.arc_type == LATTICE_TYPE:
+        offsets, final, arcs, end = parse_states(data, header.position, header.num_states, 2, 5, where)
+        lattice: AnyLattice = Lattice(header.start, offsets, arcs.view(LATTICE_ARC).reshape(-1), final.view("<f4"))
+    else:
+        lattice, end = _parse_compact(data, header, where)
     _check(lattice, where)
-    return lattice, header.position + 4 * used
+    return lattice, end
 
 
-def _arc_count(view: memoryview, position: int, where: str) -> int:
-    low, high = view[position], view[position + 1]
-    if high != 0 or low < 0:
-        raise HdnnError(f"{where}: damaged lattice (impossible number of arcs); make it again")
-    return low
-
-
-def _parse_lattice(values: np.ndarray, view: memoryview, header: FstHeader, where: str) -> tuple[Lattice, int]:
-    # A state: final weight (2 floats), number of arcs (int64), arcs of 5 words each.
-    position, begins, counts = 0, [], []
-    for _ in range(header.num_states):
-        narcs = _arc_count(view, position + 2, where)
-        begins.append(position)
-        counts.append(narcs)
-        position += 4 + 5 * narcs
-    if position > len(values):
-        raise Truncated
-    begin = np.asarray(begins, np.int64)
-    offsets = cumulative(np.asarray(counts, np.int64))
-    final = values[begin[:, None] + np.arange(2)].view("<f4").reshape(-1, 2)
-    start_of_arc = np.repeat(begin + 4 - 5 * offsets[:-1], counts) + 5 * np.arange(offsets[-1])
-    arcs = values[start_of_arc[:, None] + np.arange(5)].view(LATTICE_ARC).reshape(-1)
-    return Lattice(header.start, offsets, arcs, final), position
-
-
-def _parse_compact(values: np.ndarray, view: memoryview, header: FstHeader, where: str) -> tuple[CompactLattice, int]:
+def _parse_compact(data: bytes, header: FstHeader, where: str) -> tuple[CompactLattice, int]:
     # A state: final weight (2 floats, string), number of arcs (int64), arcs: 2 labels, weight, target.
     # Strings make the sizes differ, so arcs are walked through one by one and gathered in bulk afterwards.
+    words = (len(data) - header.position) // 4
     position = 0
     state_at, arc_at, counts, lengths, final_lengths = [], [], [], [], []
-    for _ in range(header.num_states):
-        size = view[position + 2]
-        if size < 0:
-            raise HdnnError(f"{where}: damaged lattice (string of negative length); make it again")
-        state_at.append(position)
-        final_lengths.append(size)
-        position += 3 + size
-        narcs = _arc_count(view, position, where)
-        counts.append(narcs)
-        position += 2
-        for _ in range(narcs):
-            size = view[position + 4]
-            if size < 0:
-                raise HdnnError(f"{where}: damaged lattice (string of negative length); make it again")
-            arc_at.append(position)
-            lengths.append(size)
-            position += 6 + size
-    if position > len(values):
+    # Indexing a memoryview yields Python integers several times faster than indexing an array.
+    with memoryview(data)[header.position : header.position + 4 * words].cast("i") as view:
+        try:
+            for _ in range(header.num_states):
+                size = view[position + 2]
+                state_at.append(position)
+                final_lengths.append(size)
+                position += 3 + size
+                narcs, high = view[position], view[position + 1]
+                if size < 0 or narcs < 0 or high != 0:
+                    raise HdnnError(
+                        f"{where}: damaged lattice (impossible number of arcs or length of a string); make it again"
+                    )
+                counts.append(narcs)
+                position += 2
+                for _ in range(narcs):
+                    size = view[position + 4]
+                    if size < 0:
+                        raise HdnnError(f"{where}: damaged lattice (string of negative length); make it again")
+                    arc_at.append(position)
+                    lengths.append(size)
+                    position += 6 + size
+        except IndexError as error:
+            raise Truncated from error
+    if position > words:
         raise Truncated
+    values = np.frombuffer(data, "<i4", words, header.position)
     state, arc = np.asarray(state_at, np.int64), np.asarray(arc_at, np.int64)
     length, final_length = np.asarray(lengths, np.int64), np.asarray(final_lengths, np.int64)
     final = values[state[:, None] + np.arange(2)].view("<f4").reshape(-1, 2)
     if not np.array_equal(values[arc], values[arc + 1]):
         raise HdnnError(f"{where}: the compact lattice is no acceptor; make it again")
     fields = np.stack([values[arc], values[arc + 2], values[arc + 3], values[arc + 5 + length]], 1)
-    return CompactLattice(
+    lattice = CompactLattice(
         start=header.start,
         offsets=cumulative(np.asarray(counts, np.int64)),
         arcs=np.ascontiguousarray(fields).view(COMPACT_ARC).reshape(-1),
@@ -107,7 +83,8 @@ def _parse_compact(values: np.ndarray, view: memoryview, header: FstHeader, wher
         strings=values[ranges(arc + 5, length)],
         final_string_offsets=cumulative(final_length),
         final_strings=values[ranges(state + 3, final_length)],
-    ), position
+    )
+    return lattice, header.position + 4 * position
 
 
 def _check(lattice: AnyLattice, where: str) -> None:
@@ -122,24 +99,10 @@ def _check(lattice: AnyLattice, where: str) -> None:
 
 def to_binary(lattice: AnyLattice) -> bytes:
     """Kaldi's binary form, header included, without key."""
-    compact = isinstance(lattice, CompactLattice)
-    arc_type = (COMPACT_TYPE if compact else LATTICE_TYPE).encode()
-    header = struct.pack(f"<ii6si{len(arc_type)}s", MAGIC, 6, b"vector", len(arc_type), arc_type)
-    header += struct.pack("<iiQqqq", 2, 0, _PROPERTIES, lattice.start, lattice.num_states, lattice.num_arcs)
-    body = _compact_body(lattice) if isinstance(lattice, CompactLattice) else _lattice_body(lattice)
-    return header + body.tobytes()
-
-
-def _lattice_body(lattice: Lattice) -> np.ndarray:
-    counts = np.diff(lattice.offsets)
-    begin = 4 * np.arange(lattice.num_states) + 5 * lattice.offsets[:-1]
-    body = np.zeros(4 * lattice.num_states + 5 * lattice.num_arcs, "<i4")
-    body[begin[:, None] + np.arange(2)] = np.ascontiguousarray(lattice.final, "<f4").view("<i4").reshape(-1, 2)
-    body[begin + 2] = counts
-    start_of_arc = np.repeat(begin + 4 - 5 * lattice.offsets[:-1], counts) + 5 * np.arange(lattice.num_arcs)
-    fields = np.ascontiguousarray(lattice.arcs, LATTICE_ARC).view("<i4").reshape(-1, 5)
-    body[start_of_arc[:, None] + np.arange(5)] = fields
-    return body
+    if isinstance(lattice, CompactLattice):
+        return vector_header(COMPACT_TYPE, lattice, lattice.start) + _compact_body(lattice).tobytes()
+    final, arcs = np.ascontiguousarray(lattice.final, "<f4"), np.ascontiguousarray(lattice.arcs, LATTICE_ARC)
+    return vector_header(LATTICE_TYPE, lattice, lattice.start) + states_bytes(lattice.offsets, final, arcs, 2)
 
 
 def _compact_body(lattice: CompactLattice) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.automaton import group_by_state, reachable
 from hdnn_nnet.lattice.types import COMPACT_ARC, AnyLattice, CompactLattice, Lattice, topological_order
 from hdnn_nnet.ragged import cumulative, ranges
 
@@ -15,8 +16,9 @@ L = TypeVar("L", Lattice, CompactLattice, AnyLattice)
 def connect(lattice: L) -> L:
     """Without the states and arcs that lie on no path from the start to a final state; order is kept."""
     source, target = lattice.sources().astype(np.int64), lattice.arcs["nextstate"].astype(np.int64)
-    reached = _spread(lattice.num_states, np.array([lattice.start] if lattice.start >= 0 else []), source, target)
-    useful = reached & _spread(lattice.num_states, np.flatnonzero(lattice.is_final()), target, source)
+    useful = reachable(lattice.offsets, target, np.array([lattice.start] if lattice.start >= 0 else [], np.int64))
+    into, offsets_into = group_by_state(target, lattice.num_states)
+    useful &= reachable(offsets_into, source[into], np.flatnonzero(lattice.is_final()))
     number = np.cumsum(useful) - 1
     keep = useful[source] & useful[target]
     arcs = lattice.arcs[keep].copy()
@@ -51,21 +53,6 @@ def reorder(lattice: L, order: np.ndarray) -> L:
 def _pick(offsets: np.ndarray, strings: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.diff(offsets)[keep]
     return cumulative(lengths), strings[ranges(offsets[:-1][keep], lengths)]
-
-
-def _spread(num_states: int, seeds: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(states,) bool: reachable from `seeds` over arcs `source` to `target`."""
-    seen = np.zeros(num_states, bool)
-    order = np.argsort(source, kind="stable")
-    degree = np.bincount(source, minlength=num_states)
-    begin = np.cumsum(degree) - degree
-    frontier = np.unique(seeds.astype(np.int64))
-    seen[frontier] = True
-    while len(frontier):
-        reached = np.unique(target[order[ranges(begin[frontier], degree[frontier])]])
-        frontier = reached[~seen[reached]]
-        seen[frontier] = True
-    return seen
 
 
 def to_compact(lattice: Lattice) -> CompactLattice:

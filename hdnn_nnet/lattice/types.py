@@ -3,7 +3,7 @@
 A weight is a pair of costs (negative logs): graph (language model, pronunciation, transitions) and acoustic, the latter
 not scaled. `Lattice` is the state-level transducer with at most one transition-id an arc; `CompactLattice` is the
 word-level acceptor whose weights also carry the string of transition-ids.
-Files are read and written by `lattice_io` (one lattice) and `lattice_table` (archives and script files).
+Files are read and written by `lattice.io` (one lattice) and `lattice.table` (archives and script files).
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import final
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.automaton import Automaton, group_by_state
 from hdnn_nnet.ragged import cumulative, ranges
 
 LATTICE_ARC = np.dtype(
@@ -20,9 +21,17 @@ LATTICE_ARC = np.dtype(
 COMPACT_ARC = np.dtype([("label", "<i4"), ("graph", "<f4"), ("acoustic", "<f4"), ("nextstate", "<i4")])
 
 
+class _Weighted(Automaton):
+    final: np.ndarray
+
+    def is_final(self) -> np.ndarray:
+        """(states,) bool."""
+        return np.isfinite(self.final).all(1)
+
+
 @final
 @dataclass
-class Lattice:
+class Lattice(_Weighted):
     """State-level lattice.
 
     Attributes:
@@ -38,30 +47,14 @@ class Lattice:
     final: np.ndarray
 
     @property
-    def num_states(self) -> int:
-        return len(self.final)
-
-    @property
-    def num_arcs(self) -> int:
-        return len(self.arcs)
-
-    @property
     def words(self) -> np.ndarray:
         """(arcs,) int32: the word of every arc, 0 for none."""
         return self.arcs["olabel"]
 
-    def sources(self) -> np.ndarray:
-        """(arcs,) int32: the state every arc leaves."""
-        return np.repeat(np.arange(self.num_states, dtype=np.int32), np.diff(self.offsets))
-
-    def is_final(self) -> np.ndarray:
-        """(states,) bool."""
-        return np.isfinite(self.final).all(1)
-
 
 @final
 @dataclass
-class CompactLattice:
+class CompactLattice(_Weighted):
     """Word-level lattice.
 
     Attributes:
@@ -81,25 +74,9 @@ class CompactLattice:
     final_strings: np.ndarray
 
     @property
-    def num_states(self) -> int:
-        return len(self.final)
-
-    @property
-    def num_arcs(self) -> int:
-        return len(self.arcs)
-
-    @property
     def words(self) -> np.ndarray:
         """(arcs,) int32: the word of every arc, 0 for none."""
         return self.arcs["label"]
-
-    def sources(self) -> np.ndarray:
-        """(arcs,) int32: the state every arc leaves."""
-        return np.repeat(np.arange(self.num_states, dtype=np.int32), np.diff(self.offsets))
-
-    def is_final(self) -> np.ndarray:
-        """(states,) bool."""
-        return np.isfinite(self.final).all(1)
 
     def string(self, arc: int) -> np.ndarray:
         """Transition-ids of one arc."""
@@ -153,18 +130,18 @@ def expand(compact: CompactLattice) -> Lattice:
     """The same lattice with one transition-id an arc (Kaldi's ConvertLattice).
 
     An arc's word and costs stay on the first arc of its chain; an arc without transition-ids gets ilabel 0.
-    New states are numbered behind the old ones.
+    New states are numbered after the old ones.
     """
     lengths = np.diff(compact.string_offsets)
     final_lengths = np.where(compact.is_final(), np.diff(compact.final_string_offsets), 0)
     chains = np.concatenate([np.maximum(lengths, 1), final_lengths])
     sources = np.concatenate([compact.sources(), np.arange(compact.num_states)]).astype(np.int64)
     has_arc = chains > 0
-    begin = np.cumsum(chains) - chains  # first arc of every chain
+    begin = cumulative(chains)[:-1]  # first arc of every chain
     # A chain of n arcs has n - 1 inner states; that of a final string also ends in a new state.
     ends_new = np.concatenate([np.zeros(compact.num_arcs, bool), final_lengths > 0])
     fresh = np.maximum(chains - 1, 0) + ends_new
-    first_new = compact.num_states + np.cumsum(fresh) - fresh
+    first_new = compact.num_states + cumulative(fresh)[:-1]
     total = int(chains.sum())
     position = np.arange(total) - np.repeat(begin, chains)
     chain = np.repeat(np.arange(len(chains)), chains)
@@ -192,5 +169,5 @@ def expand(compact: CompactLattice) -> Lattice:
     stays = compact.is_final() & (final_lengths == 0)
     final[: compact.num_states][stays] = compact.final[stays]
     final[target[last & ends_new[chain]]] = 0.0
-    order = np.argsort(source, kind="stable")
-    return Lattice(compact.start, cumulative(np.bincount(source, minlength=num_states)), arcs[order], final)
+    order, offsets = group_by_state(source, num_states)
+    return Lattice(compact.start, offsets, arcs[order], final)
