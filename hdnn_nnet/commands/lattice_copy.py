@@ -30,7 +30,7 @@ EXAMPLE = "hdnn lattice copy --write-compact=false exp/hdnn/decode_dev/lat.1.gz 
 def main(options: Options) -> None:
     import logging
 
-    from hdnn_nnet.kaldi.tables import read_scp
+    from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.lattice.directory import open_lattices
     from hdnn_nnet.lattice.ops import to_compact
     from hdnn_nnet.lattice.table import LatticeWriter
