@@ -62,7 +62,7 @@ def read_speaker(
         features: utterance -> (T, feat_dim) float32.
         held_out: share of the frames that is held back: whole utterances, drawn at random, and the beginning of one more.
     """
-    mean, scale = model.mean.cpu().numpy(), model.inverse_std.cpu().numpy()
+    normalise = model.array_normaliser()
     parts: list[tuple[Targets, ...]] = []
     weights: list[np.ndarray] = []
     skipped: Counter[str] = Counter()
@@ -73,7 +73,7 @@ def read_speaker(
         if labelled is None:
             skipped["no labels"] += 1
             continue
-        matrix = (features(utt) - mean) * scale
+        matrix = normalise(features(utt))
         if len(matrix) != len(labelled.weights):
             skipped["another length"] += 1
             continue

@@ -7,7 +7,7 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.automaton import group_by_state, reachable
-from hdnn_nnet.lattice.types import COMPACT_ARC, AnyLattice, CompactLattice, Lattice, topological_order
+from hdnn_nnet.lattice.types import COMPACT_ARC, AnyLattice, CompactLattice, Lattice, by_level, topological_order
 from hdnn_nnet.ragged import cumulative, ranges
 
 L = TypeVar("L", Lattice, CompactLattice, AnyLattice)
@@ -140,9 +140,7 @@ def cheapest(
     if lattice.start < 0:
         return forward, backward
     forward[lattice.start] = 0.0
-    level = topological_order(lattice, where)[source]
-    order = np.argsort(level, kind="stable")
-    pieces = np.split(order, np.flatnonzero(np.diff(level[order])) + 1)
+    pieces = by_level(topological_order(lattice, where)[source])
     for arcs in pieces:
         np.minimum.at(forward, target[arcs], forward[source[arcs]] + cost[arcs])
     for arcs in pieces[::-1]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lattice.ops import connect
-from hdnn_nnet.lattice.types import AnyLattice, CompactLattice, topological_order
+from hdnn_nnet.lattice.types import AnyLattice, CompactLattice, by_level, topological_order
 
 
 def arc_frames(lattice: AnyLattice) -> np.ndarray:
@@ -26,8 +26,7 @@ def state_times(lattice: AnyLattice, level: np.ndarray, where: str) -> np.ndarra
     source, target = lattice.sources().astype(np.int64), lattice.arcs["nextstate"].astype(np.int64)
     length = arc_frames(lattice)
     time = np.zeros(lattice.num_states, np.int64)
-    order = np.argsort(level[source], kind="stable")
-    for arcs in np.split(order, np.flatnonzero(np.diff(level[source][order])) + 1):
+    for arcs in by_level(level[source]):
         time[target[arcs]] = time[source[arcs]] + length[arcs]
     wrong = np.flatnonzero(time[target] != time[source] + length)
     if len(wrong):

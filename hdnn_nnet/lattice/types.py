@@ -126,6 +126,16 @@ def topological_order(lattice: AnyLattice, where: str = "lattice") -> np.ndarray
     return depth
 
 
+def by_level(level: np.ndarray) -> list[np.ndarray]:
+    """Arcs in groups of one level each, the lowest first; in a group they keep their order.
+
+    Args:
+        level: (arcs,) of the state that each one leaves, as `topological_order` gives it.
+    """
+    order = np.argsort(level, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(level[order])) + 1)
+
+
 def expand(compact: CompactLattice) -> Lattice:
     """The same lattice with one transition-id an arc (Kaldi's ConvertLattice).
 

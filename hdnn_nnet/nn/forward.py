@@ -69,7 +69,7 @@ def compute(
     device = model.device
     # torch wants writable arrays; those of a pipe are not
     tensors = [torch.from_numpy(m if m.flags.writeable else m.copy()) for m in utterances]
-    windows = [model.splice(model.normalise(t.to(device))) for t in tensors]
+    windows = [model.windows(t.to(device)) for t in tensors]
     values = model.logits(windows[0] if len(windows) == 1 else torch.cat(windows))
     if output == "posteriors":
         values = torch.softmax(values, 1)

@@ -1,8 +1,9 @@
 """Plain and highway deep neural networks with their input normalisation and splicing."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,7 +29,41 @@ def splice(features: Tensor, left: int, right: int) -> Tensor:
     return padded.contiguous().as_strided((frames, (left + 1 + right) * dim), (dim, 1))
 
 
-class AcousticModel(nn.Module):
+class SplicingNetwork(nn.Module):
+    """A network that sees every frame with its neighbours: features are normalised, then spliced, then become logits.
+
+    Sub-classes give `normalise`, (T, feat_dim) to (T, D), `logits`, and the frames of context.
+    """
+
+    @property
+    def left_context(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def right_context(self) -> int:
+        raise NotImplementedError
+
+    def normalise(self, features: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def logits(self, windows: Tensor) -> Tensor:
+        """(N, window * D) spliced frames to (N, num_pdfs) outputs before the softmax."""
+        raise NotImplementedError
+
+    def splice(self, features: Tensor) -> Tensor:
+        """(T, D) normalised features to (T, window * D), oldest frame first; edge frames are repeated (nnet1's Splice)."""
+        return splice(features, self.left_context, self.right_context)
+
+    def windows(self, features: Tensor) -> Tensor:
+        """(T, feat_dim) raw features of one utterance to (T, window * D): normalised and spliced."""
+        return self.splice(self.normalise(features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(T, feat_dim) raw features of one utterance to (T, num_pdfs) logits."""
+        return self.logits(self.windows(features))
+
+
+class AcousticModel(SplicingNetwork):
     """Frames in, pdf logits out.
 
     The global mean and variance of the training features and the splicing are part of the model, so a model file
@@ -81,9 +116,10 @@ class AcousticModel(nn.Module):
         """(T, feat_dim) raw features to global mean 0 and variance 1."""
         return (features - self.mean) * self.inverse_std
 
-    def splice(self, features: Tensor) -> Tensor:
-        """(T, feat_dim) to (T, window * feat_dim), oldest frame first; edge frames are repeated (nnet1's Splice)."""
-        return splice(features, self.config.left_context, self.config.right_context)
+    def array_normaliser(self) -> Callable[[np.ndarray], np.ndarray]:
+        """`normalise` for arrays, with the statistics as they are now, on the CPU wherever the network is."""
+        mean, scale = self.mean.cpu().numpy(), self.inverse_std.cpu().numpy()
+        return lambda features: (features - mean) * scale
 
     def hidden(self, h: Tensor) -> Tensor:
         """(N, H) activations of the first layer to those of the last."""
@@ -99,10 +135,6 @@ class AcousticModel(nn.Module):
         h = h.relu_() if self.config.activation == "relu" else h.sigmoid_()
         logits = _linear(self.hidden(h), self.output, pdfs)
         return logits.float() if dtype == torch.bfloat16 else logits
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(T, feat_dim) raw features of one utterance to (T, num_pdfs) logits."""
-        return self.logits(self.splice(self.normalise(features)))
 
     def initialise(self, seed: int) -> None:
         """Draw all parameters; the same seed gives the same values."""

@@ -8,10 +8,10 @@ from torch.nn import functional
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.nnet1 import Component, read_nnet1
-from hdnn_nnet.nn.networks import splice
+from hdnn_nnet.nn.networks import SplicingNetwork
 
 
-class Nnet1(nn.Module):
+class Nnet1(SplicingNetwork):
     """The feature transform and the network, up to the softmax, with the interface of AcousticModel.
 
     `normalise` holds what comes before the (one) Splice, `logits` what comes behind it, so that frames can be shuffled after
@@ -38,7 +38,7 @@ class Nnet1(nn.Module):
         before, behind = components[: max(first, 0)], components[first + 1 :]
         self.feat_dim = components[0].input_dim
         self.num_pdfs = components[-1].output_dim
-        self.left_context, self.right_context = max(0, -min(offsets)), max(0, max(offsets))
+        self._context = max(0, -min(offsets)), max(0, max(offsets))
         self.compute_dtype: torch.dtype | None = None
         dim = components[first].input_dim if first >= 0 else self.feat_dim
         window = range(-self.left_context, self.right_context + 1)
@@ -69,6 +69,14 @@ class Nnet1(nn.Module):
         return cls(components + after, str(network)).eval()
 
     @property
+    def left_context(self) -> int:
+        return self._context[0]
+
+    @property
+    def right_context(self) -> int:
+        return self._context[1]
+
+    @property
     def name(self) -> str:
         return f"nnet1 network with {sum(isinstance(m, nn.Linear) for m in self.behind)} affine layers"
 
@@ -82,10 +90,6 @@ class Nnet1(nn.Module):
             features = module(features)
         return features
 
-    def splice(self, features: Tensor) -> Tensor:
-        """(T, D) to (T, window * D), oldest frame first; edge frames are repeated."""
-        return splice(features, self.left_context, self.right_context)
-
     def logits(self, windows: Tensor) -> Tensor:
         """(N, window * D) spliced frames to (N, num_pdfs) outputs before the softmax."""
         x = windows
@@ -97,10 +101,6 @@ class Nnet1(nn.Module):
             else:
                 x = module(x)
         return x
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(T, feat_dim) features of one utterance to (T, num_pdfs) logits."""
-        return self.logits(self.splice(self.normalise(features)))
 
 
 class _ShiftOrScale(nn.Module):

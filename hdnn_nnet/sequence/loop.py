@@ -252,7 +252,7 @@ class SequenceTrainer:
         """Gradients of this rank's share of a batch."""
         corpus = self.corpus
         features = [torch.from_numpy(f).to(self.device) for f in loaded.features]
-        windows = [self.model.splice(self.model.normalise(f)) for f in features]
+        windows = [self.model.windows(f) for f in features]
         lattices = self._decode(windows, loaded.utts) if corpus.lattices.needs_loglikes else loaded.lattices
         kept, arcs = self._usable(loaded, lattices)
         if not kept:

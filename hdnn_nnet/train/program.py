@@ -99,10 +99,10 @@ class Training:
     def _shuffler(
         self, model: AcousticModel, data: LabelledData, targets: TargetsOf, minibatch_size: int
     ) -> FrameShuffler:
-        mean, scale = model.mean.cpu().numpy(), model.inverse_std.cpu().numpy()
+        normalise = model.array_normaliser()
 
         def normalised(utt: str) -> np.ndarray:
-            return (data.features[utt] - mean) * scale
+            return normalise(data.features[utt])
 
         options = self.options
         return FrameShuffler(

@@ -109,10 +109,7 @@ class TeacherSource(SoftSource):
         self.teachers, self.mass = teachers, mass
 
     def _sparse(self, utt: str) -> SparsePosteriors:
-        log_posteriors = self.teachers.of_utterance(utt).cpu()
-        if not torch.isfinite(log_posteriors).all():
-            raise HdnnError(f"a teacher gives NaN or infinity for utterance {utt}")
-        return sparsify(log_posteriors, self.mass, self.temperature)[0]
+        return sparsify(self.teachers.of_utterance(utt), self.mass, self.temperature)[0]
 
     def targets(self, utt: str) -> tuple[Targets, ...]:
         return self.teachers.windows(utt)

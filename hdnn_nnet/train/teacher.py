@@ -17,7 +17,6 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter
 from hdnn_nnet.nn.model_dir import Network, load_network, read_option_file
-from hdnn_nnet.nn.networks import splice
 from hdnn_nnet.train.columns import Windows
 from hdnn_nnet.train.soft_labels import ensemble, sparsify
 
@@ -97,14 +96,19 @@ class Teachers:
             )
         return tuple(result)
 
+    @torch.no_grad()
     def of_utterance(self, utt: str) -> Tensor:
-        """(T, S) log-posteriors of one utterance."""
-        return self.log_posteriors(
-            [
-                splice(torch.from_numpy(w.features).to(n.device), w.left, w.right)
-                for n, w in zip(self.networks, self.windows(utt), strict=True)
-            ]
-        )
+        """(T, S) log-posteriors of one utterance, on the CPU.
+
+        Raises:
+            HdnnError: NaN or infinity in them.
+        """
+        pairs = zip(self.networks, self.sources, strict=True)
+        windows = [network.windows(torch.from_numpy(source[utt]).to(network.device)) for network, source in pairs]
+        values = self.log_posteriors(windows).cpu()
+        if not torch.isfinite(values).all():
+            raise HdnnError(f"a teacher gives NaN or infinity for utterance {utt}")
+        return values
 
     @torch.no_grad()
     def log_posteriors(self, windows: Sequence[Tensor]) -> Tensor:
@@ -124,10 +128,7 @@ def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperat
     started = time.monotonic()
     with PosteriorWriter(wspecifier) as writer:
         for utt in teachers.num_frames():
-            log_posteriors = teachers.of_utterance(utt).cpu()
-            if not torch.isfinite(log_posteriors).all():
-                raise HdnnError(f"a teacher gives NaN or infinity for utterance {utt}")
-            posteriors, kept = sparsify(log_posteriors, mass, temperature)
+            posteriors, kept = sparsify(teachers.of_utterance(utt), mass, temperature)
             writer.write_posteriors(utt, posteriors)
             entries += len(posteriors.pdfs)
             masses.append(kept.numpy())

@@ -55,7 +55,7 @@ def _train(model_dir: Path, arch: str) -> None:
         ys.append(torch.from_numpy(pdfs[200 + 160 * np.arange(len(frames))].astype(np.int64)))
     everything = torch.cat(xs)
     model.set_normalisation(everything.mean(0), everything.var(0))
-    windows = torch.cat([model.splice(model.normalise(x)) for x in xs])
+    windows = torch.cat([model.windows(x) for x in xs])
     labels = torch.cat(ys)
     optimiser = torch.optim.Adam(model.parameters(), 0.01)
     for _ in range(60):
