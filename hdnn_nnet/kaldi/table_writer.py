@@ -30,7 +30,7 @@ class TableWriter:
 
     def __init__(self, wspecifier: str | Specifier) -> None:
         self.specifier = wspecifier
-        archive, script, options = parse_specifier(wspecifier) if isinstance(wspecifier, str) else wspecifier
+        archive, script, options = wspecifier if isinstance(wspecifier, Specifier) else parse_specifier(wspecifier)
         if archive is None:
             raise HdnnError(f"{wspecifier}: only archives can be written; use ark:{script}")
         self._archive, self._script = archive.strip(), script
