@@ -2,7 +2,7 @@
 # GMM systems as in Kaldi's AMI recipe (egs/ami/s5/run_ihm.sh), by Kaldi's own steps: mono, tri1 and tri2a on deltas,
 # tri3a (LDA+MLLT), tri4a (speaker-adaptive), each from the alignment of the one before; then tri4a_ali, the alignment
 # that networks are trained on, with the training speakers' transforms. A system that is there, made by the same command
-# and newer than its input, is not made again. Needs KALDI_ROOT.
+# and newer than its input, is not regenerated. Needs KALDI_ROOT.
 # usage: kaldi_gmm.sh [options] <data-dir> <lang-dir> <exp-dir>
 # e.g.:  kaldi_gmm.sh --config conf/gmm_mini.conf --nj 2 data/mini_kaldi/mfcc/train data/mini_kaldi/lang exp/mini_kaldi
 

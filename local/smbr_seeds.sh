@@ -33,7 +33,7 @@ for model in "${models[@]}"; do
     fail "$model/final.safetensors does not exist; train it first"
   fi
   if [ -z "$teacher" ] && grep -q '^KD' "$model/criterion" 2> /dev/null; then
-    fail "$model was distilled; give the --teacher whose divergence shall smooth"
+    fail "$model was distilled; give the --teacher whose divergence is to smooth it"
   fi
 done
 

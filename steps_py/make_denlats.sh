@@ -40,5 +40,5 @@ decode_jobs "$dir/log/decode_den.JOB.log" "$src" "$data/split$nj" "$src/final.md
   "ark,scp:$dir/lat.JOB.ark,$dir/lat.JOB.scp" || died=true
 if $died; then collect+=(--max-missing=0); fi
 counts=$(hdnn "${collect[@]}" "$nj" "$data" "$src" "$dir")
-if $died; then rm -f "$dir/lat.scp" && fail "a job died (see above), $counts; make the lattices again"; fi
+if $died; then rm -f "$dir/lat.scp" && fail "a job died (see above), $counts; regenerate the lattices"; fi
 echo "$0: $counts in $dir/lat.scp ($decoder decoder, $nj jobs)"

@@ -157,7 +157,7 @@ def test_wrong_calls(recipe: Path, words: list[str], message: str) -> None:
 
 
 def test_decoding_with_adapted_gates(kaldi_fixture: Path, tmp_path: Path) -> None:
-    """Kaldi's lattices, its graph, our network: every speaker is decoded with his own gates, and those without are counted."""
+    """Kaldi's lattices, its graph, our network: every speaker is decoded with their own gates, and those without are counted."""
     pytest.importorskip("k2")
     fixture_recipe.make(kaldi_fixture, tmp_path)
     data = fixture_recipe.copy_data(kaldi_fixture, tmp_path / "data/test", "test")

@@ -203,7 +203,7 @@ def test_what_does_not_fit_is_refused_before_training(task, whole, teacher, tmp_
             distil(task, where, out, *more)
         assert not (out / "checkpoint.safetensors").exists()
 
-    refuse(r"up to temperature 1, 2 is asked for; make it again .*--temperature 2", soft, "--temperature=2")
+    refuse(r"up to temperature 1, 2 is asked for; regenerate it .*--temperature 2", soft, "--temperature=2")
     posteriors = {utt: value.dense(PDFS) for utt, value in read_posteriors(soft / "post.scp")}
 
     def matrices(name: str, change: Callable[[np.ndarray], np.ndarray]) -> str:

@@ -269,7 +269,7 @@ def test_stems_have_the_drawn_snr_and_crosstalk() -> None:
         assert abs(measured - headset.snr_db) < 0.2
         assert len(headset.crosstalk_db) == 3
         assert all(low <= attenuation <= high for attenuation in headset.crosstalk_db)
-    # One other speaker alone: his level in a headset is that far below his level in his own.
+    # One other speaker alone: their level in a headset is that far below that in their own.
     for other, own in enumerate(recorded.segments):
         span = slice(int(own[0].start * 16000), int(own[0].end * 16000))
         alone = all(np.abs(h.speech[span]).max() < 1e-6 for i, h in enumerate(recorded.headsets) if i != other)

@@ -101,7 +101,7 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     assert abs(wers["onnx"] - same) < 2
     assert abs(wers["onnx-int8"] - same) < 4
     assert -12 < wers["vosk"] - same < 6  # its own beams and scale, which such a poor model may gain by
-    # A stage can be repeated, and what is there is not made again.
+    # A stage can be repeated, and what is there is not regenerated.
     trained = (exp / "hdnn-h32l4_kd_smbrteacher/final.safetensors").stat().st_mtime_ns
     again = recipe(folder, *SMBR_TEACHER, "--stage", "13", "--stop-stage", "13")
     assert again.returncode == 0

@@ -225,7 +225,7 @@ def test_stopped_and_resumed(seed, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert {k: v for k, v in a.items() if "second" not in k} == {k: v for k, v in b.items() if "second" not in k}
     with pytest.raises(HdnnError, match=r"another set-up \(learn_rate changed\)"):
         train(seed, tmp_path / "resumed", *options, "--learn-rate=1")
-    # Lattices made again under the same name are another task.
+    # Lattices regenerated under the same name are another task.
     folder = tmp_path / "denlats"
     folder.mkdir()
     shutil.copy("exp/denlats/lat.scp", folder)
@@ -247,7 +247,7 @@ def test_what_cannot_be_used_is_skipped_and_counted(seed, tmp_path: Path) -> Non
     found = history(out)[0]
     assert found["utterances"] == 8
     assert found["skipped"] == {"without lattice": 1, "of another length or too long": 1}
-    with pytest.raises(HdnnError, match=r"2 of 10 utterances were skipped \(.*\); make the lattices again"):
+    with pytest.raises(HdnnError, match=r"2 of 10 utterances were skipped \(.*\); regenerate the lattices"):
         train(seed, tmp_path / "strict", "--num-iters=1", denlats=str(denlats))
     (tmp_path / "other.gz").write_bytes((tmp_path / "other.gz").read_bytes()[:200])
     with pytest.raises(HdnnError, match=rf"lat\.scp, key {lines[1].split()[0]}: .*other\.gz"):

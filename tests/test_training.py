@@ -256,7 +256,7 @@ def test_alignment_of_another_length(task: tuple[Path, Path, Path], tmp_path: Pa
     from hdnn_nnet.kaldi.alignments import read_alignments
 
     write_alignments(ali / "ali.1.gz", {u: a[:-1] for u, a in read_alignments(task[2]).items()})
-    refuse("another length .*make them again", arguments((task[0], task[1], ali), tmp_path / "model"))
+    refuse("another length .*regenerate them", arguments((task[0], task[1], ali), tmp_path / "model"))
 
 
 def test_missing_alignments_beyond_a_tenth(task: tuple[Path, Path, Path], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hdnn_nnet.train.columns import Column, Targets, Windows, collect
 
 
 def generator(seed: int, speaker: str, purpose: int) -> np.random.Generator:
-    """Random numbers that depend on the speaker's name and not on who is adapted before or beside him."""
+    """Random numbers that depend on the speaker's name and not on who is adapted before or beside them."""
     return np.random.default_rng((seed, zlib.crc32(speaker.encode()), purpose))
 
 

@@ -49,7 +49,7 @@ class AdaptDir:
 
     Attributes:
         signature: checksum of the network that was adapted.
-        speakers: speaker -> what the index says of him; `file` is there for adapted ones, `reason` for the others.
+        speakers: speaker -> what the index says of them; `file` is there for adapted ones, `reason` for the others.
 
     Raises (also while reading):
         HdnnError: missing, incomplete or damaged files.

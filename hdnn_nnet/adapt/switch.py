@@ -52,7 +52,7 @@ class SpeakerSwitch:
 
     @torch.no_grad()
     def use(self, speaker: str) -> None:
-        """Put a speaker's parameters into the network, or the independent ones where he has none; both are counted."""
+        """Put a speaker's parameters into the network, or the independent ones where they have none; both are counted."""
         tensors = self._load(speaker)
         for name in self.changed:
             self.parameters[name].copy_(self.base[name])

@@ -25,7 +25,7 @@ class GraphCompiler:
     def __init__(self, transition_model: TransitionModel, tree: ContextDependency, lang: Path) -> None:
         lexicon = kaldifst.StdVectorFst.read(str(lang / "L.fst"))
         if lexicon is None:
-            raise HdnnError(f"cannot read {lang}/L.fst; make the lang directory again")
+            raise HdnnError(f"cannot read {lang}/L.fst; regenerate the lang directory")
         disambig = lang / "phones" / "disambig.int"
         options = kaldi_hmm_gmm.TrainingGraphCompilerOptions(transition_scale=0.0, self_loop_scale=0.0, reorder=True)
         self._objects = (

@@ -9,7 +9,7 @@ from hdnn_nnet.decode.word_graph import FrameLattice
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.graph.epsilon import Graph
 
-# A search that reaches no final state shall still end somewhere, but never beat one that does.
+# A search that reaches no final state must still end somewhere, but never beat one that does.
 PARTIAL_COST = 1.0e4
 _MOST_STATES = 1 << 26
 # k2 keeps the limit by narrowing the beam in advance, and so prunes harder than Kaldi. With this factor the best paths of

@@ -94,7 +94,7 @@ def _closure(fst: Fst, strings: _Strings) -> tuple[np.ndarray, np.ndarray, np.nd
         parts.append(frontier)
     else:
         raise HdnnError(
-            f"the decoding graph has a cycle or a path of {_MAX_EPSILON_PATH} input epsilons; make it again"
+            f"the decoding graph has a cycle or a path of {_MAX_EPSILON_PATH} input epsilons; regenerate it"
         )
     origin, here, cost, node = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((cost, node, here, origin))
@@ -115,7 +115,7 @@ def remove_input_epsilons(fst: Fst) -> Graph:
         HdnnError: an empty graph or an epsilon cycle.
     """
     if fst.start < 0 or fst.num_arcs == 0:
-        raise HdnnError("the decoding graph is empty; make it again")
+        raise HdnnError("the decoding graph is empty; regenerate it")
     strings = _Strings()
     origin, here, cost, node = _closure(fst, strings)
     real = fst.arcs["ilabel"] != 0

@@ -49,7 +49,7 @@ def check_graph(
     words = SymbolTable.read(graph_dir / "words.txt")
     if int(fst.arcs["olabel"].max()) > max(words.symbols):
         raise HdnnError(
-            f"{graph_dir}/HCLG.fst has words that {graph_dir}/words.txt does not have; make the graph again"
+            f"{graph_dir}/HCLG.fst has words that {graph_dir}/words.txt does not have; regenerate the graph"
         )
     return fst
 

@@ -38,7 +38,7 @@ def _read(path: Path) -> Any:
         raise HdnnError(f"{path} does not exist; make the lang directory and its language model")
     fst = kaldifst.StdVectorFst.read(str(path))
     if fst is None or fst.start < 0:
-        raise HdnnError(f"{path} is damaged or an empty FST; make it again")
+        raise HdnnError(f"{path} is damaged or an empty FST; regenerate it")
     return fst
 
 

@@ -63,7 +63,7 @@ class KaldiReader:
     def fail(self, problem: str) -> HdnnError:
         """The error to raise for `problem` at the current position."""
         return HdnnError(
-            f"{self.where}: {problem} at byte {self.position}; the file is truncated or of another kind: make it again"
+            f"{self.where}: {problem} at byte {self.position}; the file is truncated or of another kind: regenerate it"
         )
 
     def take(self, count: int) -> bytes:

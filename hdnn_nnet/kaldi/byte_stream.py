@@ -119,7 +119,7 @@ class ByteStream:
             self.at = end
             return self.buffer[begin:end]
         if count < 0:
-            raise self.fail(f"damaged archive ({count} bytes announced); make it again")
+            raise self.fail(f"damaged archive ({count} bytes announced); regenerate it")
         if count <= _SMALL and self.need(count):
             return self.read(count)
         if count > _MOST:
@@ -138,7 +138,7 @@ class ByteStream:
             except READ_ERRORS as error:
                 raise read_error(self.name, error) from error
             if not taken:
-                raise self.fail(f"truncated archive, {count - filled} bytes are missing; make it again")
+                raise self.fail(f"truncated archive, {count - filled} bytes are missing; regenerate it")
             filled += taken
         return whole
 
@@ -169,7 +169,7 @@ class ByteStream:
                 value, self.at = parser(self.buffer, self.at)
             except Truncated as error:
                 if not self.grow():
-                    raise self.fail("the entry is truncated; make it again") from error
+                    raise self.fail("the entry is truncated; regenerate it") from error
             else:
                 return value
 
@@ -186,7 +186,7 @@ class ByteStream:
                     return False
                 last = f"key {self.key}" if self.key else "the start"
                 self.key = ""
-                raise self.fail(f"an entry without key after {last}; the archive is damaged or no table: make it again")
+                raise self.fail(f"an entry without key after {last}; the archive is damaged or no table: regenerate it")
         self.key = match.group(1).decode("utf-8", "replace")
         self.at = match.end()
         return True

@@ -56,7 +56,7 @@ def read_fst(path: str | os.PathLike[str]) -> Fst:
         try:
             offsets, final, arcs, _ = parse_states(data, header.position, header.num_states, 1, 4, str(path))
         except Truncated as error:
-            raise HdnnError(f"{path}: the FST is truncated; make the file again") from error
+            raise HdnnError(f"{path}: the FST is truncated; regenerate the file") from error
         fst = Fst(header.start, final.view("<f4").reshape(-1), offsets, arcs.view(ARC).reshape(-1))
     else:
         raise HdnnError(f"{path}: FST of type {header.fst_type}; fstconvert --fst_type=const makes it readable")
@@ -68,14 +68,14 @@ def _check(fst: Fst, path: str | os.PathLike[str]) -> None:
     targets = fst.arcs["nextstate"]
     bad_target = len(targets) > 0 and (targets.min() < 0 or targets.max() >= fst.num_states)
     if bad_target or not -1 <= fst.start < fst.num_states:
-        raise HdnnError(f"{path}: an arc or the start leads to a state that is not there; make the file again")
+        raise HdnnError(f"{path}: an arc or the start leads to a state that is not there; regenerate the file")
     if not np.isfinite(fst.arcs["weight"]).all() or np.isnan(fst.final).any():
-        raise HdnnError(f"{path}: an arc's weight is not finite; make the file again")
+        raise HdnnError(f"{path}: an arc's weight is not finite; regenerate the file")
 
 
 def _take(data: bytes, dtype: np.dtype, count: int, position: int, path: str | os.PathLike[str]) -> np.ndarray:
     if count < 0 or position + count * dtype.itemsize > len(data):
-        raise HdnnError(f"{path}: the FST is truncated; make the file again")
+        raise HdnnError(f"{path}: the FST is truncated; regenerate the file")
     return np.frombuffer(data, dtype, count, position)
 
 
@@ -88,7 +88,7 @@ def _read_const(data: bytes, header: FstHeader, path: str | os.PathLike[str]) ->
     arcs = _take(data, ARC, header.num_arcs, _align(position) if aligned else position, path)
     offsets = cumulative(states["narcs"])
     if offsets[-1] != header.num_arcs or not np.array_equal(offsets[:-1], states["pos"]):
-        raise HdnnError(f"{path}: the states' arc counts do not add up; make the file again")
+        raise HdnnError(f"{path}: the states' arc counts do not add up; regenerate the file")
     return Fst(header.start, states["final"].copy(), offsets, arcs)
 
 

@@ -33,24 +33,24 @@ def read_int_vector(stream: ByteStream) -> np.ndarray:
     # The mark and a size byte come before the count.
     count = _SIZE.unpack_from(stream.buffer, stream.at + 3)[0] if stream.need(_HEADER) else -1
     if count < 0 or not stream.need(_HEADER + _ITEM * count):
-        raise stream.fail("truncated or damaged vector of integers; make it again")
+        raise stream.fail("truncated or damaged vector of integers; regenerate it")
     items = np.frombuffer(stream.buffer, INT32_ITEM, count, stream.at + _HEADER)
     stream.at += _HEADER + _ITEM * count
     if np.count_nonzero(items["size"] == 4) != count:
-        raise stream.fail("not a vector of 32-bit integers; make it again")
+        raise stream.fail("not a vector of 32-bit integers; regenerate it")
     return items["value"].astype(np.int32)
 
 
 def _read_text(stream: ByteStream) -> np.ndarray:
     end = stream.find(b"\n")
     if end < 0:
-        raise stream.fail("truncated vector of integers, its line does not end; make it again")
+        raise stream.fail("truncated vector of integers, its line does not end; regenerate it")
     try:
         values = np.array([int(word) for word in bytes(stream.read(end + 1)).split()], np.int64)
     except (ValueError, OverflowError) as error:
-        raise stream.fail(f"not a vector of integers ({error}); make it again") from error
+        raise stream.fail(f"not a vector of integers ({error}); regenerate it") from error
     if len(values) and not _INT32.min <= values.min() <= values.max() <= _INT32.max:
-        raise stream.fail("not a vector of 32-bit integers; make it again")
+        raise stream.fail("not a vector of 32-bit integers; regenerate it")
     return values.astype(np.int32)
 
 

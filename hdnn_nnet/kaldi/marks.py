@@ -37,7 +37,7 @@ def kind_of(stream: ByteStream) -> str:
     if mark.startswith(b"RIFF"):
         return "RIFF"
     if not mark:
-        raise stream.fail("the entry is truncated, nothing follows the key; make it again")
+        raise stream.fail("the entry is truncated, nothing follows the key; regenerate it")
     raise stream.fail(
         f"no Kaldi matrix, vector or sound: the entry begins with {mark!r}; the archive is damaged, its scp is of another "
         "version, or another program wrote it for itself"

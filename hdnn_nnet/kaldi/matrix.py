@@ -68,7 +68,7 @@ def read_header(stream: ByteStream, kind: str) -> MatrixHeader:
         if rows < 0 or columns < 0:
             raise ValueError(f"{rows} rows, {columns} columns")
     except (struct.error, ValueError) as error:
-        raise stream.fail(f"not a Kaldi matrix ({error}); make it again") from error
+        raise stream.fail(f"not a Kaldi matrix ({error}); regenerate it") from error
     return MatrixHeader(kind, rows, columns, 3 + len(kind) + length, minimum, range_)
 
 
@@ -85,7 +85,7 @@ def read_matrix(stream: ByteStream) -> np.ndarray:
         try:
             return read_matrix_or_vector(stream)
         except (AssertionError, ValueError, struct.error) as error:
-            raise stream.fail(f"not a Kaldi matrix ({error or 'bad size bytes'}); make it again") from error
+            raise stream.fail(f"not a Kaldi matrix ({error or 'bad size bytes'}); regenerate it") from error
     header = read_header(stream, kind)
     stream.read(header.length)
     if kind == "CM":
@@ -129,9 +129,9 @@ def _decode_cm(header: MatrixHeader, data: bytes | memoryview) -> np.ndarray:
 def _read_text(stream: ByteStream) -> np.ndarray:
     end = stream.find(b"]")
     if end < 0:
-        raise stream.fail("truncated text matrix, ']' is missing; make it again")
+        raise stream.fail("truncated text matrix, ']' is missing; regenerate it")
     text = bytes(stream.read(end + 1))
     try:
         return parse_rows(text[text.index(b"[") + 1 : end])
     except ValueError as error:
-        raise stream.fail(f"bad text matrix ({error}); make it again") from error
+        raise stream.fail(f"bad text matrix ({error}); regenerate it") from error

@@ -39,9 +39,9 @@ class MatrixRange:
         first, last = self.rows or (0, rows - 1)
         left, right = self.columns or (0, columns - 1)
         if self.rows and not (first <= last < rows + TOLERANCE and first <= rows):
-            raise HdnnError(f"no rows {first}:{last} in a matrix of {rows}; make the scp again")
+            raise HdnnError(f"no rows {first}:{last} in a matrix of {rows}; regenerate the scp")
         if self.columns and not left <= right < columns:
-            raise HdnnError(f"no columns {left}:{right} in a matrix of {columns}; make the scp again")
+            raise HdnnError(f"no columns {left}:{right} in a matrix of {columns}; regenerate the scp")
         return slice(first, min(last + 1, rows)), slice(left, right + 1)
 
 

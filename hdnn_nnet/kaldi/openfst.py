@@ -46,12 +46,12 @@ def read_header(data: bytes, position: int, where: str) -> FstHeader:
         for _ in range(2):
             (length,) = struct.unpack_from("<i", data, position)
             if not 0 < length < 256 or position + 4 + length > len(data):
-                raise HdnnError(f"{where}: damaged FST header; make the file again")
+                raise HdnnError(f"{where}: damaged FST header; regenerate the file")
             names.append(data[position + 4 : position + 4 + length].decode("ascii", "replace"))
             position += 4 + length
         version, flags, _properties, start, num_states, num_arcs = struct.unpack_from("<iiQqqq", data, position)
     except struct.error as error:
-        raise HdnnError(f"{where}: the FST header is truncated; make the file again") from error
+        raise HdnnError(f"{where}: the FST header is truncated; regenerate the file") from error
     if flags & (_HAS_ISYMBOLS | _HAS_OSYMBOLS):
         raise HdnnError(
             f"{where}: symbol tables inside the FST are not supported; remove them with "
@@ -84,7 +84,7 @@ def parse_states(
             for _ in range(num_states):
                 low, high = view[at + weight_words], view[at + weight_words + 1]
                 if high != 0 or low < 0:
-                    raise HdnnError(f"{where}: damaged, a state has an impossible number of arcs; make it again")
+                    raise HdnnError(f"{where}: damaged, a state has an impossible number of arcs; regenerate it")
                 begins.append(at)
                 counts.append(low)
                 at += weight_words + 2 + arc_words * low

@@ -67,7 +67,7 @@ def _parse_binary(data: bytes, position: int, fail: Callable[[str], HdnnError]) 
         raise Truncated
     frames = _COUNT.unpack_from(data, position + 3)[0]
     if frames < 0:
-        raise fail(f"{frames} frames announced; make it again")
+        raise fail(f"{frames} frames announced; regenerate it")
     if base + frames * _ITEM > len(data):
         raise Truncated
     heads = np.empty(frames, np.int64)
@@ -79,7 +79,7 @@ def _parse_binary(data: bytes, position: int, fail: Callable[[str], HdnnError]) 
         heads[frame] = position
         count = count_at(data, position + 1)[0]
         if count < 0:
-            raise fail(f"frame {frame} has {count} entries; make it again")
+            raise fail(f"frame {frame} has {count} entries; regenerate it")
         position += _ITEM * (1 + 2 * count)
     if position > len(data):
         raise Truncated
@@ -92,7 +92,7 @@ def _parse_binary(data: bytes, position: int, fail: Callable[[str], HdnnError]) 
     pairs = items["value"][entry].reshape(-1, 2)
     weights = np.ascontiguousarray(pairs[:, 1]).view("<f4")
     if not np.isfinite(weights).all() or (len(pairs) and pairs[:, 0].min() < 0):
-        raise fail("a negative pdf or a weight that is NaN or infinite; make it again")
+        raise fail("a negative pdf or a weight that is NaN or infinite; regenerate it")
     offsets = cumulative(items["value"][head_items])
     return SparsePosteriors(offsets, pairs[:, 0].copy(), weights), position
 
@@ -114,10 +114,10 @@ def _parse_text(line: str, fail: Callable[[str], HdnnError]) -> SparsePosteriors
             pdfs.extend(map(int, words[1::2]))
             weights.extend(map(float, words[2::2]))
     except (ValueError, IndexError) as error:
-        raise fail(f"not a posterior in text form ({error}); make it again") from error
+        raise fail(f"not a posterior in text form ({error}); regenerate it") from error
     values = np.array(weights, np.float32)
     if not np.isfinite(values).all() or not 0 <= min(pdfs, default=0) <= max(pdfs, default=0) <= _LARGEST:
-        raise fail("a pdf that is negative or too large, or a weight that is NaN or infinite; make it again")
+        raise fail("a pdf that is negative or too large, or a weight that is NaN or infinite; regenerate it")
     return SparsePosteriors(cumulative(np.array(counts, np.int64)), np.array(pdfs, np.int32), values)
 
 
@@ -134,7 +134,7 @@ def read_entry(stream: ByteStream) -> SparsePosteriors:
         raise wrong_kind(stream, kind, "posteriors")
     end = stream.find(b"\n")
     if end < 0:
-        raise stream.fail("the entry is truncated, its line does not end; make it again")
+        raise stream.fail("the entry is truncated, its line does not end; regenerate it")
     return _parse_text(bytes(stream.read(end + 1)).decode("utf-8", "replace"), stream.fail)
 
 

@@ -80,7 +80,7 @@ def read_error(name: str, error: Exception) -> HdnnError:
     """What to raise for one of READ_ERRORS."""
     if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
         return HdnnError(f"cannot read {name}: {error.strerror or error}")
-    return HdnnError(f"{name}: damaged or truncated gzip file ({error}); make it again")
+    return HdnnError(f"{name}: damaged or truncated gzip file ({error}); regenerate it")
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class SymbolTable:
             ids[symbol] = number
             seen.add(number)
         if not ids:
-            raise HdnnError(f"{path} is empty; make the lang directory again")
+            raise HdnnError(f"{path} is empty; regenerate the lang directory")
         return cls(ids)
 
     def write(self, path: str | os.PathLike[str]) -> None:

@@ -66,7 +66,7 @@ def read_matrices(where: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarr
     """
     for key, value in read_table(where, read_matrix, MatrixTable):
         if not np.isfinite(value).all():
-            raise HdnnError(f"{where}, key {key}: NaN or infinity; make this matrix again")
+            raise HdnnError(f"{where}, key {key}: NaN or infinity; regenerate this matrix")
         yield key, np.asarray(value, dtype=np.float32)
 
 

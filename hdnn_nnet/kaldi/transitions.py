@@ -56,7 +56,7 @@ class TransitionModel:
         if self.log_probs.shape != (self.num_transition_ids + 1,):
             raise HdnnError(
                 f"the transition model has {len(self.log_probs) - 1} log-probabilities for {self.num_transition_ids} "
-                "transition-ids; the file is damaged: make it again"
+                "transition-ids; the file is damaged: regenerate it"
             )
 
     @classmethod

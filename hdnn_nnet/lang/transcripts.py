@@ -19,7 +19,7 @@ class Transcripts:
         self.words = SymbolTable.read(lang / "words.txt")
         oov = read_integers(lang / "oov.int")
         if len(oov) != 1:
-            raise HdnnError(f"{lang}/oov.int must hold one number; make the lang directory again")
+            raise HdnnError(f"{lang}/oov.int must hold one number; regenerate the lang directory")
         self.oov = oov[0]
         self.unknown = 0
 

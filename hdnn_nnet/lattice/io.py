@@ -25,7 +25,7 @@ def parse_binary(data: bytes, position: int, where: str) -> tuple[AnyLattice, in
     if header.fst_type != "vector" or header.arc_type not in (LATTICE_TYPE, COMPACT_TYPE):
         raise HdnnError(f"{where}: an FST of type {header.fst_type} with {header.arc_type} arcs is no Kaldi lattice")
     if header.num_states < 0:
-        raise HdnnError(f"{where}: damaged lattice (number of states {header.num_states}); make it again")
+        raise HdnnError(f"{where}: damaged lattice (number of states {header.num_states}); regenerate it")
     if header.arc_type == LATTICE_TYPE:
         offsets, final, arcs, end = parse_states(data, header.position, header.num_states, 2, 5, where)
         lattice: AnyLattice = Lattice(header.start, offsets, arcs.view(LATTICE_ARC).reshape(-1), final.view("<f4"))
@@ -52,14 +52,14 @@ def _parse_compact(data: bytes, header: FstHeader, where: str) -> tuple[CompactL
                 narcs, high = view[position], view[position + 1]
                 if size < 0 or narcs < 0 or high != 0:
                     raise HdnnError(
-                        f"{where}: damaged lattice (impossible number of arcs or length of a string); make it again"
+                        f"{where}: damaged lattice (impossible number of arcs or length of a string); regenerate it"
                     )
                 counts.append(narcs)
                 position += 2
                 for _ in range(narcs):
                     size = view[position + 4]
                     if size < 0:
-                        raise HdnnError(f"{where}: damaged lattice (string of negative length); make it again")
+                        raise HdnnError(f"{where}: damaged lattice (string of negative length); regenerate it")
                     arc_at.append(position)
                     lengths.append(size)
                     position += 6 + size
@@ -72,7 +72,7 @@ def _parse_compact(data: bytes, header: FstHeader, where: str) -> tuple[CompactL
     length, final_length = np.asarray(lengths, np.int64), np.asarray(final_lengths, np.int64)
     final = values[state[:, None] + np.arange(2)].view("<f4").reshape(-1, 2)
     if not np.array_equal(values[arc], values[arc + 1]):
-        raise HdnnError(f"{where}: the compact lattice is no acceptor; make it again")
+        raise HdnnError(f"{where}: the compact lattice is no acceptor; regenerate it")
     fields = np.stack([values[arc], values[arc + 2], values[arc + 3], values[arc + 5 + length]], 1)
     lattice = CompactLattice(
         start=header.start,
@@ -91,10 +91,10 @@ def _check(lattice: AnyLattice, where: str) -> None:
     targets = lattice.arcs["nextstate"]
     lost = len(targets) > 0 and (targets.min() < 0 or targets.max() >= lattice.num_states)
     if lost or not -1 <= lattice.start < lattice.num_states:
-        raise HdnnError(f"{where}: an arc of the lattice leads to a state that is not there; make it again")
+        raise HdnnError(f"{where}: an arc of the lattice leads to a state that is not there; regenerate it")
     finite = np.isfinite(lattice.arcs["graph"]).all() and np.isfinite(lattice.arcs["acoustic"]).all()
     if not finite or np.isnan(lattice.final).any():
-        raise HdnnError(f"{where}: a cost in the lattice is not finite; make it again")
+        raise HdnnError(f"{where}: a cost in the lattice is not finite; regenerate it")
 
 
 def to_binary(lattice: AnyLattice) -> bytes:
@@ -153,11 +153,11 @@ def parse_text(lines: Iterable[str], where: str) -> AnyLattice:
             source, target, ilabel, olabel = (int(field) for field in (*fields, fields[-1])[:4])
             arcs.append((source, target, ilabel, olabel, weight))
         except (ValueError, IndexError) as error:
-            raise HdnnError(f"{where}: cannot read the lattice line {line.strip()!r}; make it again") from error
+            raise HdnnError(f"{where}: cannot read the lattice line {line.strip()!r}; regenerate it") from error
     try:
         return _assemble(start, arcs, finals, not transducer, where)
     except (ValueError, IndexError) as error:
-        raise HdnnError(f"{where}: a weight or state of the lattice cannot be read ({error}); make it again") from error
+        raise HdnnError(f"{where}: a weight or state of the lattice cannot be read ({error}); regenerate it") from error
 
 
 def _weight(text: str, compact: bool) -> tuple[float, float, list[int]]:

@@ -22,16 +22,16 @@ def _read_value(stream: ByteStream) -> AnyLattice:
         stream.need(HEADER_ROOM)
         return stream.parse(lambda data, position: parse_binary(data, position, where))
     if kind != TEXT:
-        raise stream.fail(f"neither a binary nor a text lattice: it begins with {stream.look(5)!r}; make it again")
+        raise stream.fail(f"neither a binary nor a text lattice: it begins with {stream.look(5)!r}; regenerate it")
     # The rest of the key's line is empty in text form; an empty line ends the lattice.
     first = stream.find(b"\n") if stream.look(1).isspace() else -1
     end = stream.find(b"\n\n", max(first, 0))
     if end < 0:
-        raise stream.fail("the lattice is truncated (no empty line after it); make it again")
+        raise stream.fail("the lattice is truncated (no empty line after it); regenerate it")
     try:
         text = bytes(stream.read(end + 2)).decode("ascii")
     except UnicodeDecodeError as error:
-        raise stream.fail("the lattice is not text; make it again") from error
+        raise stream.fail("the lattice is not text; regenerate it") from error
     return parse_text(text[first + 1 : end + 1].splitlines(), where)
 
 

@@ -33,7 +33,7 @@ def state_times(lattice: AnyLattice, level: np.ndarray, where: str) -> np.ndarra
         arc = wrong[0]
         raise HdnnError(
             f"{where}: paths of {time[target[arc]]} and of {time[source[arc]] + length[arc]} frames meet in one state "
-            "of the lattice; make it again"
+            "of the lattice; regenerate it"
         )
     return time
 
@@ -52,7 +52,7 @@ def end_time(lattice: AnyLattice, time: np.ndarray, where: str) -> int:
     if isinstance(lattice, CompactLattice):
         ends = ends + np.diff(lattice.final_string_offsets)[ending]
     if ends.min() != ends.max():
-        raise HdnnError(f"{where}: paths of the lattice have {ends.min()} to {ends.max()} frames; make it again")
+        raise HdnnError(f"{where}: paths of the lattice have {ends.min()} to {ends.max()} frames; regenerate it")
     return int(ends[0])
 
 

@@ -122,7 +122,7 @@ def topological_order(lattice: AnyLattice, where: str = "lattice") -> np.ndarray
         frontier = candidates[waiting[candidates] == 0]
         level += 1
     if done != lattice.num_states:
-        raise HdnnError(f"{where}: the lattice has a cycle; make it again")
+        raise HdnnError(f"{where}: the lattice has a cycle; regenerate it")
     return depth
 
 

@@ -69,7 +69,7 @@ def word_segments(phones: Sequence[tuple[int, Segment]], boundary: Mapping[int, 
     for phone, segment in phones:
         kind = boundary.get(phone)
         if kind is None:
-            raise HdnnError(f"phone {phone} is not in word_boundary.int; make the lang directory again")
+            raise HdnnError(f"phone {phone} is not in word_boundary.int; regenerate the lang directory")
         if kind in ("begin", "singleton"):
             open_word = Segment(segment.begin, segment.end)
             result.append(open_word)

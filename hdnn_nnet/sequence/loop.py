@@ -162,7 +162,7 @@ class SequenceTrainer:
         if not frames or lost + sum(self.corpus.missing.values()) > self.options.max_skipped * total:
             reasons = ", ".join(f"{n} {why}" for why, n in skipped.items())
             raise HdnnError(
-                f"{total - int(done)} of {total} utterances were skipped ({reasons}); make the lattices again"
+                f"{total - int(done)} of {total} utterances were skipped ({reasons}); regenerate the lattices"
             )
         line = {
             "iteration": progress.epoch,

@@ -130,7 +130,7 @@ def read_corpus(
     if sum(missing.values()) > limit * len(everything) or not utts:
         raise HdnnError(
             f"{options.denlats}: {len(utts)} of {len(everything)} utterances of {options.data} have a lattice and an "
-            "alignment; make the lattices again"
+            "alignment; regenerate the lattices"
         )
     made = options.lattices
     corpus = Corpus(utts, features, alignments, lattices, transitions, soft, missing, made.refresh, made.lattice_beam)

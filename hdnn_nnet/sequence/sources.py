@@ -30,7 +30,7 @@ class LatticeSource(Protocol):
     def __contains__(self, utt: str) -> bool: ...
 
     def signature(self) -> int:
-        """Something that changes when the lattices are made again."""
+        """Something that changes when the lattices are regenerated."""
 
     def lattices(self, utts: Sequence[str], loglikes: Sequence[np.ndarray]) -> list[AnyLattice | None]:
         """One lattice an utterance; None where there is none.

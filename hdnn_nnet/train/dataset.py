@@ -59,7 +59,7 @@ def keep_with_targets(
         message += f"; {len(unequal)} of another length (first {utt}: {frames[utt]} feature frames, "
         message += f"{target_frames[utt]} target frames)"
     if len(lost) > max_lost * len(frames) or not kept:
-        raise HdnnError(f"{message}; they belong to other data or features: make them again for this data")
+        raise HdnnError(f"{message}; they belong to other data or features: regenerate them for this data")
     (log.warning if lost else log.info)(message)
     return kept
 

@@ -145,7 +145,7 @@ class Training:
         full = flatten(options, free=False)
         full |= {"feat_dim": model.feat_dim, "num_pdfs": model.num_pdfs, "world": self.ranks.world}
         full |= {"precision": str(model.compute_dtype), "device": self.device.type}
-        # Alignments or features made again under the same names are another task.
+        # Alignments or features regenerated under the same names are another task.
         for name, part in (("train", data.train), ("cv", data.cv)):
             full[f"{name} utterances and alignment"] = part.digest()
             full[f"{name} features"] = part.features.digest(part.frames)

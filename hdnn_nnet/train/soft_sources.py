@@ -65,7 +65,7 @@ class SoftSource:
             )
         sums = posteriors.sums()
         if not len(sums) or sums.min() <= 0 or (len(posteriors.weights) and posteriors.weights.min() < 0):
-            raise HdnnError(f"{self.where}: utterance {utt} has a frame without positive weights; make it again")
+            raise HdnnError(f"{self.where}: utterance {utt} has a frame without positive weights; regenerate it")
         return temper(posteriors, self.temperature)
 
     def targets(self, utt: str) -> tuple[Targets, ...]:
@@ -218,7 +218,7 @@ def open_soft_labels(
         if temperature > info["temperature"]:
             raise HdnnError(
                 f"{path} keeps what matters up to temperature {info['temperature']:g}, {temperature:g} is asked for; "
-                f"make it again with make_soft_labels.sh --temperature {temperature:g}"
+                f"regenerate it with make_soft_labels.sh --temperature {temperature:g}"
             )
         return _script_of_posteriors(str(path / "post.scp"), num_pdfs, temperature)
     script = parse_specifier(where).script

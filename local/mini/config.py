@@ -23,7 +23,7 @@ class Acoustics:
     """What one set's headsets pick up. Ranges are uniform; all levels are RMS over the wearer's own speech."""
 
     snr_db: tuple[float, float]  # wearer's speech over room noise, drawn for each headset
-    crosstalk_db: tuple[float, float]  # how far another speaker is below the level at his own headset, for each pair
+    crosstalk_db: tuple[float, float]  # how far another speaker is below the level at their own headset, for each pair
     level_dbfs: tuple[float, float]  # level of the wearer's speech in the file, drawn for each headset
 
 

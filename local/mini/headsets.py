@@ -71,7 +71,7 @@ def mix_headsets(
 
 
 def _through_room(voice: np.ndarray, span: list[tuple[float, float]], rng: np.random.Generator) -> np.ndarray:
-    """The voice as heard across the table: a direct sound and a decaying tail; RMS 1 where he speaks."""
+    """The voice as heard across the table: a direct sound and a decaying tail; RMS 1 where they speak."""
     length = int(REVERBERATION_S * SAMPLE_RATE)
     response = rng.standard_normal(length, dtype=np.float32) * np.exp(
         -6.9 * np.arange(length, dtype=np.float32) / length
