@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hdnn_nnet.errors import HdnnError
@@ -17,6 +17,8 @@ FILE = ".lock"
 def locked(directory: str | os.PathLike[str], what: str) -> Iterator[None]:
     """Hold a directory for this process; the lock ends with the block, or with the process, however it ends.
 
+    A directory that did not exist and in which nothing was written is gone afterwards.
+
     Args:
         what: is told to a second run, besides process, host and time.
 
@@ -24,6 +26,7 @@ def locked(directory: str | os.PathLike[str], what: str) -> Iterator[None]:
         HdnnError: another process holds it; the message says who, and since when.
     """
     path = Path(directory) / FILE
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _acquire(path)
     try:
@@ -34,6 +37,9 @@ def locked(directory: str | os.PathLike[str], what: str) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(handle)
+        with suppress(OSError):  # not empty: something was written
+            for folder in made:
+                folder.rmdir()
 
 
 def _acquire(path: Path) -> int:

@@ -31,6 +31,15 @@ def test_a_second_run_is_told_who_is_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_refused_run_leaves_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(HdnnError):
+        call("train mono", ["data", "lang", str(tmp_path / "exp/mono")])
+    assert os.listdir(tmp_path) == []
+    with locked(tmp_path / "exp/mono", "x"):
+        (tmp_path / "exp/mono/final.mdl").write_text("")
+    assert os.listdir(tmp_path / "exp/mono") == ["final.mdl"]
+
+
 def test_only_one_of_many_is_inside_at_a_time(tmp_path: Path) -> None:
     inside: list[int] = []
     most, refused = [0], [0]
