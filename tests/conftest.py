@@ -1,7 +1,7 @@
 """Paths that many tests need; each fixture skips with its reason where the thing is missing."""
 
 import os
-import tarfile
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,7 @@ def shared_dir() -> Path:
 def kaldi_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small files written by real Kaldi, with its numbers (tests/data/README.md)."""
     folder = tmp_path_factory.mktemp("kaldi")
-    with tarfile.open(REPOSITORY / "tests/data/kaldi_fixture.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(REPOSITORY / "tests/data/kaldi_fixture.tar.xz", folder)
     return folder / "kaldi_fixture"
 
 

@@ -4,7 +4,7 @@ The student and its graph are kept in tests/data; the evaluation set is synthesi
 """
 
 import shutil
-import tarfile
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,8 +34,7 @@ LM_WEIGHT = 5  # the recipe's choice on dev for this student, with no insertion 
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe directory with model/, graph/ and the features of the evaluation set, data/fbank/eval."""
     folder = tmp_path_factory.mktemp("mini_export")
-    with tarfile.open(REPOSITORY / "tests/data/mini_student.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(REPOSITORY / "tests/data/mini_student.tar.xz", folder)
     folder /= "mini_student"
     config, corpus = Config(), folder / "corpus"
     cast = cast_speakers(config)

@@ -113,7 +113,7 @@ def test_one_file_with_everything(models: list[Path], tmp_path: Path) -> None:
     assert base[0] == "hdnn_a"
     assert float(base[3]) > 0
     assert base[4:] == ["0.030", "-", "-"]
-    assert adapted[3:] == ["-", "0.030", "0", "2.0"]
+    assert adapted[3:] == ["-", "0.030", "1", "2.0"]
 
 
 def test_gains_of_speakers(models: list[Path]) -> None:
