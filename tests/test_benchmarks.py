@@ -50,6 +50,14 @@ def test_with_data_of_its_own(name: str, words: list[str], rows: int) -> None:
 
 
 @pytest.mark.slow
+def test_g2p(tmp_path: Path) -> None:
+    (tmp_path / "words").write_text("television remote\nbutton\n")
+    rows = run("g2p", "--only=espeak", "--words", tmp_path / "words")
+    assert re.fullmatch(r"\| 3 words \|.*", rows[0])
+    assert re.match(r"\| espeak-ng \| [0-9.]+ \(", rows[2])
+
+
+@pytest.mark.slow
 def test_adapt_batch() -> None:
     lines = run("adapt_batch", "--network=hdnn-h16l2", "--pdfs=30", "--speakers=2", "--updates=2", "--rounds=1")
     assert [re.sub(r"[\d.]+", "N", line) for line in lines] == [

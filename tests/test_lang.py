@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.cli import call
@@ -110,39 +110,35 @@ def test_rare_words_can_be_left_out(text, tmp_path):
 @pytest.mark.parametrize(
     ("word", "pron"),
     [
-        ("CATS", "K AE T S"),
-        ("DOGS", "D AO G Z"),
-        ("BOXES", "B AA K S IH Z"),
-        ("LCD'S", "EH L S IY D IY Z"),
-        ("LOGGING", "L AO G IH NG"),
-        ("TALKED", "T AO K T"),
-        ("BOX'LL", "B AA K S AH L"),
-        ("DOGCAT", "D AO G K AE T"),
+        ("XKCD'S", "EH K S K EY S IY D IY Z"),
         ("CAT-BOX", "K AE T B AA K S"),
         ("BOX2", "B AA K S T UW"),
-        ("XKCD", "EH K S K EY S IY D IY"),
-        ("Q", "K Y UW"),
-        ("NATION", "N EY SH AH N"),
-        ("SHAKE", "SH EY K"),
-        ("KNIGHT", "N AY T"),
-        ("PHOTO", "F AA T OW"),
+        ("-CAT", "K AE T"),
+        ("W-2", "D AH B AH L Y UW T UW"),
+        ("WHITEBOARDS", "W AY T B AO R D Z"),
+        ("JOYSTICK'S", "JH OY S T IH K S"),
+        ("BUTTON'LL", "B AH T AH N AH L"),
+        ("SCROLLWHEEL", "S K R OW L W IY L"),
+        ("'KA", "K AH"),
     ],
 )
 def test_letter_to_sound(word, pron):
-    known: dict[str, list[tuple[str, ...]]] = {
-        "CAT": [("K", "AE", "T")],
-        "DOG": [("D", "AO", "G")],
-        "BOX": [("B", "AA", "K", "S")],
-        "LOG": [("L", "AO", "G")],
-        "TALK": [("T", "AO", "K")],
-        "LCD": [("EH", "L", "S", "IY", "D", "IY")],
-    }
+    known = prepare_dict.cmudict_prons()
+    assert word not in known
     assert " ".join(letter_to_sound.guess(word, known) or ()) == pron
 
 
+def test_letters_share_out_the_phones():
+    cost = {("X", ("K", "S")): 1.0, ("T", ("T",)): 1.0, ("E", ("EH",)): 1.0, ("E", ()): 2.0}
+    split = letter_to_sound.align("TEXTE", ("T", "EH", "K", "S", "T"), cost)
+    assert split == [("T",), ("EH",), ("K", "S"), ("T",), ()]
+    assert letter_to_sound.align("W", ("D", "AH", "B", "AH", "L", "Y", "UW"), cost) is None
+
+
 @given(st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'-", min_size=1, max_size=12))
+@settings(deadline=None)  # the first word may train the model
 def test_any_normalised_word_gets_phones(word):
-    phones = letter_to_sound.guess(word, {})
+    phones = letter_to_sound.guess(word, prepare_dict.cmudict_prons())
     if any(character.isalnum() for character in word):
         assert phones
         assert {letter for phone in phones for letter in phone} <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -152,19 +148,14 @@ def test_any_normalised_word_gets_phones(word):
 
 
 def test_letter_to_sound_is_close_to_cmudict():
-    """On words held out of CMUdict one at a time the rules err in less than one phone of five."""
-    kaldialign = pytest.importorskip("kaldialign")
-    known = dict(prepare_dict.cmudict_prons())
-    words = sorted(word for word in known if word.isalpha() and len(word) > 3)[::400]
-    errors = phones = 0
-    for word in words:
-        prons = known.pop(word)
-        guessed = letter_to_sound.guess(word, known)
-        known[word] = prons
-        errors += min(kaldialign.edit_distance(pron, guessed)["total"] for pron in prons)
-        phones += len(prons[0])
-    assert len(words) > 250
-    assert errors / phones < 0.2
+    """Trained on a quarter of CMUdict, it has more than half of other words right (60 %; with all of it, 73 %)."""
+    known = prepare_dict.cmudict_prons()
+    words = sorted(word for word in known if word.isalpha() and len(word) > 3)
+    model = letter_to_sound.train({word: known[word] for word in words[::4]})
+    unseen = words[1::400]
+    right = [letter_to_sound.pronounce(word, model) in known[word] for word in unseen]
+    assert len(unseen) > 250
+    assert sum(right) / len(right) > 0.5
 
 
 def test_piece_dictionary_spells_every_word(text, tmp_path):

@@ -4,7 +4,6 @@ The student and its graph are kept in tests/data; the evaluation set is synthesi
 """
 
 import shutil
-import shutil
 from pathlib import Path
 
 import pytest

@@ -71,7 +71,7 @@ def phone_lexicon(
     Args:
         words: the vocabulary.
         known: the dictionary.
-        unknown: `guess` gives unknown words a pronunciation by rule; `oov` leaves them out of the lexicon.
+        unknown: `guess` gives unknown words a likely pronunciation; `oov` leaves them out of the lexicon.
     """
     lexicon: dict[str, list[Pron]] = {}
     missing: list[str] = []
@@ -170,7 +170,7 @@ def prepare_dict(options: DictOptions) -> None:
             "not in CMUdict: %d words, %.2f %% of running words: %s; most frequent: %s",
             len(missing),
             100 * tokens / max(1, counts.total()),
-            "pronounced by rule" if options.unknown == "guess" else "out of vocabulary",
+            "pronunciation guessed" if options.unknown == "guess" else "out of vocabulary",
             " ".join(sorted(missing, key=lambda word: (-counts[word], word))[:12]) or "none",
         )
     else:
