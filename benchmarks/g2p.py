@@ -129,7 +129,7 @@ def measure(name: str, words: list[str]) -> tuple[Guesses, float, float, float]:
     done = cpu_seconds()
     own = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
     peak = max(int(own[1]) if own else 0, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-    return guesses, loaded - start, len(words) / (done - loaded), peak / 1024
+    return guesses, loaded - start, len(words) / max(done - loaded, 0.01), peak / 1024  # os.times counts hundredths
 
 
 def bootstrap(words: list[str], guesses: Guesses) -> np.ndarray:
