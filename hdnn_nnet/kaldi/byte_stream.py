@@ -90,11 +90,11 @@ class ByteStream:
         missing = count - (len(self.buffer) - self.at)
         if missing <= 0:
             return True
-        pieces = [self.buffer[self.at :]]
+        pieces = [self.buffer[self.at :]] if self.at < len(self.buffer) else []
         while missing > 0 and (piece := self._some(max(missing, self.ahead))):
             pieces.append(piece)
             missing -= len(piece)
-        self.buffer, self.at = b"".join(pieces), 0
+        self.buffer, self.at = pieces[0] if len(pieces) == 1 else b"".join(pieces), 0
         return missing <= 0
 
     def _some(self, count: int) -> bytes:
@@ -128,7 +128,7 @@ class ByteStream:
         return self._read_large(count)
 
     def _read_large(self, count: int) -> memoryview:
-        whole = memoryview(np.empty(count, np.uint8))  # type: ignore[arg-type]  # an array is a buffer
+        whole = np.empty(count, np.uint8).data
         filled = len(self.buffer) - self.at
         whole[:filled] = self.buffer[self.at :]
         self.buffer, self.at = b"", 0

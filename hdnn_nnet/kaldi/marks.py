@@ -24,9 +24,8 @@ def kind_of(stream: ByteStream) -> str:
         HdnnError: any other mark; file, key and mark are named.
     """
     mark = stream.look(5)
-    kind = _BINARY.get(mark)
-    if kind is not None:
-        return kind
+    if mark in _BINARY:
+        return _BINARY[mark]
     if mark.startswith(b"\0B\4"):
         return INTEGERS
     if mark.startswith(FST_MAGIC):

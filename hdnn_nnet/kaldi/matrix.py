@@ -13,6 +13,7 @@ from hdnn_nnet.kaldi.basic_io import parse_rows
 from hdnn_nnet.kaldi.byte_stream import ByteStream
 from hdnn_nnet.kaldi.marks import MATRICES, TEXT, kind_of, wrong_kind
 
+_PLAIN = ("FM", "DM")
 _HEADER_BYTES = 24  # longest header: mark 2, token 4, min 4, range 4, rows 4, columns 4
 _TO_UINT16 = np.float32(1.52590218966964e-05)  # 1 / 65535, the constant in Kaldi
 
@@ -57,7 +58,7 @@ def read_header(stream: ByteStream, kind: str) -> MatrixHeader:
     try:
         if head[2 + len(kind) : 3 + len(kind)] != b" ":
             raise ValueError(f"type {head[2:6]!r}")
-        if kind in ("FM", "DM"):
+        if kind in _PLAIN:
             four, rows, four_too, columns = struct.unpack_from("<bibi", body)
             if (four, four_too) != (4, 4):
                 raise ValueError("bad size bytes")
@@ -81,7 +82,7 @@ def read_matrix(stream: ByteStream) -> np.ndarray:
     kind = matrix_kind(stream)
     if kind == TEXT:
         return _read_text(stream)
-    if kind in ("FM", "DM"):
+    if kind in _PLAIN:
         try:
             return read_matrix_or_vector(stream)
         except (AssertionError, ValueError, struct.error) as error:

@@ -22,6 +22,7 @@ from hdnn_nnet.ragged import cumulative
 
 _ITEM = INT32_ITEM.itemsize  # an integer or a weight with its size byte
 _COUNT = struct.Struct("<i")
+_AHEAD = 1 << 16  # bytes of most entries
 _LARGEST = np.iinfo(np.int32).max
 
 
@@ -171,22 +172,22 @@ def read_posteriors(where: str | os.PathLike[str]) -> Iterator[tuple[str, Sparse
 class PosteriorTable(ScriptTable[SparsePosteriors]):
     """Random access to the posteriors of a script file: `table[key]` is a SparsePosteriors."""
 
-    def _stream(self, key: str) -> ByteStream:
-        stream, part = self.open(key)
+    def _stream(self, key: str, ahead: int) -> ByteStream:
+        stream, part = self.open(key, ahead)
         if part is not None:  # as in Kaldi
             raise stream.fail(f"posteriors have no ranges such as {part}; give whole entries")
         return stream
 
     def num_frames(self, key: str) -> int:
         """Frames of an entry, from its header alone if it is binary."""
-        stream = self._stream(key)
+        stream = self._stream(key, 2 + _ITEM)
         head = stream.look(2 + _ITEM)
         if kind_of(stream) == INTEGERS and len(head) == 2 + _ITEM:
             return _COUNT.unpack_from(head, 3)[0]
         return len(read_entry(stream))
 
     def __getitem__(self, key: str) -> SparsePosteriors:
-        return read_entry(self._stream(key))
+        return read_entry(self._stream(key, _AHEAD))
 
 
 class PosteriorWriter(TableWriter):

@@ -108,8 +108,11 @@ class ScriptTable(ABC, Generic[T]):
     def __getitem__(self, key: str) -> T:
         """The value of an entry."""
 
-    def open(self, key: str) -> tuple[ByteStream, MatrixRange | None]:
+    def open(self, key: str, ahead: int = _AHEAD) -> tuple[ByteStream, MatrixRange | None]:
         """A stream that begins with the value of `key`, and the range to take of it.
+
+        Args:
+            ahead: bytes that are read at once.
 
         Raises:
             HdnnError: no such key, or a file that cannot be opened.
@@ -125,7 +128,7 @@ class ScriptTable(ABC, Generic[T]):
                 return ByteStream.of(read_bytes(path), path, key), part
             if path.endswith(".gz"):
                 return ByteStream.of(read_bytes(f"{self.files.find(path)}:{offset}"), path, key), part
-            return ByteStream(self.files.at(path, offset), path, key, _AHEAD), part
+            return ByteStream(self.files.at(path, offset), path, key, ahead), part
         except (OSError, HdnnError) as error:
             raise HdnnError(f"{self.path}, key {key}: {error}") from error
 
