@@ -48,7 +48,7 @@ def offer(content: bytes, way: str, folder: Path, monkeypatch: pytest.MonkeyPatc
     gz.write_bytes(gzip.compress(b"utt1 " + content))
     if way == "stdin":
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"utt1 " + content)))
-        return "ark:-", "-"
+        return "ark:-", "standard input"
     if way.startswith("scp"):
         places = {"scp": f"{ark}:5", "scp of pipes": f"tail -c +6 {ark} |", "scp of gz": f"{gz}:5"}
         scp.write_text(f"utt1 {places[way]}\n")
@@ -109,7 +109,7 @@ def test_other_marks_are_refused(kind: str, mark: bytes, tmp_path: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-VALUES = {
+VALUES: dict[str, bytes] = {
     "matrices": matrix_bytes(np.zeros((2, 3), np.float32)),
     "vectors": b"\0BFV \4\2\0\0\0" + bytes(8),
     "integers": int_vector_bytes([70000, 2]),
@@ -139,6 +139,30 @@ def test_one_kind_is_not_taken_for_another(
     else:
         with pytest.raises(HdnnError, match=rf"{name}.*key utt1: "):
             list(READERS[wanted](where))
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(list(VALUES)), reader=st.sampled_from(list(READERS)), script=st.booleans())
+def test_damage_is_an_error_of_ours_or_none(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kind: str, reader: str, script: bool
+) -> None:
+    """Any few bytes of an archive changed: no other exception, no crash, no gigabytes."""
+    whole = bytearray(b"utt1 " + VALUES[kind] + b"utt2 " + VALUES[kind])
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(
+            st.sampled_from(b"\0\4\x7f\xff []\n19") | st.integers(0, 255)
+        )
+    path = tmp_path_factory.getbasetemp() / "changed.ark"
+    path.write_bytes(whole)
+    scp = path.with_suffix(".scp")
+    scp.write_text(f"utt1 {path}:5\n")
+    message = "changed."
+    try:
+        list(READERS[reader](scp if script else path))
+    except HdnnError as error:
+        message = str(error)
+    assert "changed." in message
+    assert "\n" not in message
 
 
 def test_a_file_that_begins_with_a_value(tmp_path: Path) -> None:

@@ -180,13 +180,14 @@ class ByteStream:
             HdnnError: something that is no key, or a key without a value.
         """
         while not (match := _KEY.match(self.buffer, self.at)):
-            if len(self.buffer) - self.at > 2 * _LONGEST_KEY or not self.need(len(self.buffer) - self.at + 1):
-                rest = self.buffer[self.at : self.at + 2]
-                if not rest or (len(self.buffer) - self.at < _LONGEST_KEY and self.buffer[self.at :].isspace()):
-                    return False
-                last = f"key {self.key}" if self.key else "the start"
-                self.key = ""
-                raise self.fail(f"an entry without key after {last}; the archive is damaged or no table: regenerate it")
+            have = len(self.buffer) - self.at
+            if have <= 2 * _LONGEST_KEY and self.need(have + 1):
+                continue
+            if have <= 2 * _LONGEST_KEY and not self.buffer[self.at :].strip():
+                return False
+            last = f"key {self.key}" if self.key else "the start"
+            self.key = ""
+            raise self.fail(f"an entry without key after {last}; the archive is damaged or no table: regenerate it")
         self.key = match.group(1).decode("utf-8", "replace")
         self.at = match.end()
         return True

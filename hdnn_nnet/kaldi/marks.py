@@ -38,8 +38,8 @@ def kind_of(stream: ByteStream) -> str:
     if not mark:
         raise stream.fail("the entry is truncated, nothing follows the key; regenerate it")
     raise stream.fail(
-        f"no Kaldi matrix, vector or sound: the entry begins with {mark!r}; the archive is damaged, its scp is of another "
-        "version, or another program wrote it for itself"
+        f"no Kaldi matrix, vector or sound: the entry begins with {mark!r}; regenerate the archive, or its scp if the two "
+        "do not belong together"
     )
 
 

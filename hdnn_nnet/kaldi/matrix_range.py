@@ -1,4 +1,4 @@
-"""Ranges of rows and columns behind an entry of a script file, `feats.ark:123[0:99,2:4]`, by Kaldi's rule."""
+"""Ranges of rows and columns after an entry of a script file, `feats.ark:123[0:99,2:4]`, by Kaldi's rule."""
 
 import re
 from dataclasses import dataclass

@@ -45,9 +45,10 @@ def read_header(data: bytes, position: int, where: str) -> FstHeader:
         names = []
         for _ in range(2):
             (length,) = struct.unpack_from("<i", data, position)
-            if not 0 < length < 256 or position + 4 + length > len(data):
+            name = data[position + 4 : position + 4 + max(length, 0)].decode("ascii", "replace")
+            if not 0 < length < 256 or len(name) != length or not name.isprintable():
                 raise HdnnError(f"{where}: damaged FST header; regenerate the file")
-            names.append(data[position + 4 : position + 4 + length].decode("ascii", "replace"))
+            names.append(name)
             position += 4 + length
         version, flags, _properties, start, num_states, num_arcs = struct.unpack_from("<iiQqqq", data, position)
     except struct.error as error:

@@ -29,8 +29,9 @@ def read_archive(archive: str, read_value: Callable[[ByteStream], T]) -> Iterato
         HdnnError: an archive that cannot be read, something that is no key, or what `read_value` raises.
     """
     with open_input(archive) as source:
-        # Python unpacks in small steps, each of which costs: the more at a time the better.
-        stream = ByteStream(source, archive, ahead=8 * AHEAD if isinstance(source, gzip.GzipFile) else AHEAD)
+        name = "standard input" if archive.strip() == "-" else archive
+        # Python unpacks gzip files in small steps, each of which costs: the more at a time the better.
+        stream = ByteStream(source, name, ahead=8 * AHEAD if isinstance(source, gzip.GzipFile) else AHEAD)
         while stream.next_key():
             yield stream.key, read_value(stream)
 
