@@ -16,7 +16,9 @@ from hdnn_nnet.gmm import train
 from hdnn_nnet.gmm.directory import DEFAULT_CMVN, DEFAULT_DELTAS, gmm_reader
 from hdnn_nnet.gmm.em import Statistics, split_gmms, split_targets, update_gmms, update_transitions
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods, read_gmm_model, write_gmm_model
-from hdnn_nnet.gmm.train import MonoOptions, deal, flat_start
+from hdnn_nnet.gmm.options import MonoOptions
+from hdnn_nnet.gmm.team import deal
+from hdnn_nnet.gmm.train import flat_start
 from hdnn_nnet.graph.hmm_gmm import hmm_gmm_transitions
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.symbols import SymbolTable, read_integer_lines, read_integers

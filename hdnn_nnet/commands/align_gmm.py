@@ -28,7 +28,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.align.job import align_job
     from hdnn_nnet.gmm.directory import gmm_reader
     from hdnn_nnet.gmm.model import LogLikelihoods, read_gmm_model
-    from hdnn_nnet.gmm.train import silence_pdfs
+    from hdnn_nnet.gmm.passes import silence_pdfs
     from hdnn_nnet.kaldi.tree import ContextDependency
     from hdnn_nnet.lang.transcripts import read_transcripts
 

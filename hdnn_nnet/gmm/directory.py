@@ -11,7 +11,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm.model import write_gmm_model
 from hdnn_nnet.gmm.options import DEFAULT_CMVN, DEFAULT_DELTAS
-from hdnn_nnet.gmm.train import MonoResult
+from hdnn_nnet.gmm.passes import TrainResult
 from hdnn_nnet.kaldi.alignments import write_alignments
 from hdnn_nnet.kaldi.basic_io import KaldiWriter
 
@@ -43,10 +43,10 @@ def as_counts(occupancies: np.ndarray) -> np.ndarray:
     return np.asarray(occupancies, dtype=np.float32)
 
 
-def write_mono(
-    directory: Path, lang: Path, result: MonoResult, cmvn_opts: str, delta_opts: str, max_failed: float
+def write_system(
+    directory: Path, lang: Path, result: TrainResult, cmvn_opts: str, delta_opts: str, max_failed: float
 ) -> None:
-    """Write what Kaldi's steps/train_mono.sh leaves: model, tree, alignments, options.
+    """Write what Kaldi's training scripts leave: model, tree, alignments, options.
 
     Raises:
         HdnnError: more than the share `max_failed` of the utterances could not be aligned.
