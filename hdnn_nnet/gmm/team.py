@@ -44,8 +44,8 @@ class UtteranceSet:
         reader: features of all utterances.
         words: utterance -> word numbers; these utterances are the share.
         cache: keep features in memory.
-        alignments: utterance -> transition-ids of `transition_model` to begin with, int32, shape (T,). Utterances
-            that the mapping lacks are without alignment until they are aligned.
+        alignments: utterance -> transition-ids to begin with, int32, shape (T,). Utterances that the mapping lacks are
+            without alignment until they are aligned.
     """
 
     def __init__(
@@ -53,17 +53,22 @@ class UtteranceSet:
         reader: FeatureReader,
         words: Mapping[str, Sequence[int]],
         lang: Path,
-        transition_model: TransitionModel,
-        tree: ContextDependency,
         cache: bool,
         alignments: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.reader = reader
-        self.tree = tree
+        self.words = words
+        self.lang = lang
         self._cache: dict[str, np.ndarray] | None = {} if cache else None
-        compiler = GraphCompiler(transition_model, tree, lang)
-        self.graphs = {utterance: compiler.compile(numbers) for utterance, numbers in words.items()}
         self.alignments = {u: alignments[u] for u in words if u in alignments} if alignments else {}
+        self.graphs: dict[str, Any] = {}
+        self.tree: ContextDependency | None = None
+
+    def compile_graphs(self, transition_model: TransitionModel, tree: ContextDependency) -> None:
+        """Make training graphs by this tree, which alignment needs; its transition-ids are those of alignments to come."""
+        self.tree = tree
+        compiler = GraphCompiler(transition_model, tree, self.lang)
+        self.graphs = {utterance: compiler.compile(numbers) for utterance, numbers in self.words.items()}
 
     def features(self, utterance: str) -> np.ndarray:
         """float32, shape (T, D)."""
@@ -89,6 +94,7 @@ class UtteranceSet:
 
     def align(self, transition_model: TransitionModel, gmms: DiagGmms, options: AlignOptions) -> PassResult:
         """Align anew; an utterance that fails loses its alignment until the next time."""
+        assert self.tree is not None, "graphs come first"
         result = PassResult()
         aligner = Aligner(transition_model, self.tree, options)
         log_likelihoods = LogLikelihoods(gmms)

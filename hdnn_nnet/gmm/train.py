@@ -67,9 +67,8 @@ def train_mono(
     transition_model, tree, gmms = flat_start(reader, lang)
     cache = fits_cache(reader, list(words), options.cache_bytes)
     parts = deal(list(words), workers)
-    with Workers(
-        [(reader, {u: words[u] for u in part}, lang, transition_model, tree, cache) for part in parts]
-    ) as team:
+    with Workers([(reader, {u: words[u] for u in part}, lang, cache) for part in parts]) as team:
+        team.call("compile_graphs", transition_model, tree)
         failed = failures(team.call("align_equally"))
         statistics = total(team.call("accumulate", transition_model, gmms))
         transition_model = update_transitions(transition_model, statistics.transitions)
