@@ -172,7 +172,7 @@ class KaldiReader:
             raise self.fail("a number expected")
         return struct.unpack("<f" if size == b"\4" else "<d", self.take(size[0]))[0]
 
-    def bool(self) -> bool:
+    def flag(self) -> bool:
         """`T` or `F`."""
         word = self.take(1) if self.binary else self._word()
         if word not in (b"T", b"F"):
@@ -257,13 +257,13 @@ class KaldiWriter:
     def uint32(self, value: int) -> None:
         self.parts.append(struct.pack("<bI", -4, value) if self.binary else b"%d " % value)
 
-    def float(self, value: float) -> None:
-        self.parts.append(struct.pack("<bf", 4, value) if self.binary else format_float(value).encode() + b" ")
-
     def double(self, value: float) -> None:
         self.parts.append(struct.pack("<bd", 8, value) if self.binary else format_float(value).encode() + b" ")
 
-    def bool(self, value: bool) -> None:
+    def float(self, value: float) -> None:
+        self.parts.append(struct.pack("<bf", 4, value) if self.binary else format_float(value).encode() + b" ")
+
+    def flag(self, value: bool) -> None:
         self.parts.append((b"T" if value else b"F") + (b"" if self.binary else b" "))
 
     def int32_vector(self, values: Sequence[int] | np.ndarray) -> None:

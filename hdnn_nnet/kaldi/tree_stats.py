@@ -84,11 +84,13 @@ class TreeStats:
         """
         reader = KaldiReader.open(path)
         reader.expect("BTS")
-        events, moments, floor = [], [], VAR_FLOOR
+        events: list[dict[int, int]] = []
+        moments: list[np.ndarray] = []
+        floor = VAR_FLOOR
         for _ in range(reader.uint32()):
             reader.expect("EV")
             events.append({reader.int32(): reader.int32() for _ in range(reader.uint32())})
-            if not reader.bool():
+            if not reader.flag():
                 raise reader.fail("an event without statistics")
             reader.expect("GCL")
             count, floor, sums = reader.float(), reader.float(), reader.matrix()
@@ -114,7 +116,7 @@ class TreeStats:
                 writer.int32(key)
                 writer.int32(value)
             writer.text("\n")
-            writer.bool(True)
+            writer.flag(True)
             writer.token("GCL")
             writer.double(moments[0])
             writer.double(self.var_floor)
