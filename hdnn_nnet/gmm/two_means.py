@@ -59,7 +59,8 @@ def refine(points: np.ndarray, sides: np.ndarray, floor: float, iters: int = REF
         for point, moments in enumerate(points):
             own = sides[point]
             changed = np.stack([clusters[1 - own] + moments, clusters[own] - moments])
-            joined, left = log_likelihood(changed, floor)
+            empty = moments[0] == 0
+            joined, left = likelihoods[[1 - own, own]] if empty else log_likelihood(changed, floor)
             better = joined + left - likelihoods[1 - own] - likelihoods[own]
             if better > 0:
                 gain += better
