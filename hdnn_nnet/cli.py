@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train kd": ("train_kd", "distil a teacher into a student"),
     "train smbr": ("train_smbr", "train on lattices by sMBR, MPFE or MMI"),
     "train mono": ("train_mono", "train a monophone GMM"),
+    "train deltas": ("train_deltas", "train triphones over deltas"),
     "torchrun": ("torchrun", "a training in several processes or on several machines"),
     "adapt": ("adapt", "adapt a network to speakers"),
     "forward": ("forward", "log-likelihoods for a Kaldi decoder"),

@@ -14,6 +14,7 @@ from hdnn_nnet.gmm.options import DEFAULT_CMVN, DEFAULT_DELTAS
 from hdnn_nnet.gmm.passes import TrainResult
 from hdnn_nnet.kaldi.alignments import write_alignments
 from hdnn_nnet.kaldi.basic_io import KaldiWriter
+from hdnn_nnet.kaldi.questions import compile_questions, write_phone_sets, write_questions
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,10 @@ def write_system(
     clean_jobs(directory, len(result.alignments))
     write_text(directory / "num_jobs", f"{len(result.alignments)}\n")
     result.tree.write(directory / "tree")
+    if result.questions:
+        write_phone_sets(directory / "questions.int", result.questions)
+        compiled = compile_questions(result.questions, result.transition_model.topology, result.tree.context_width)
+        write_questions(directory / "questions.qst", compiled)
     copy_files(lang, directory, ["phones.txt"])
     write_option_files(directory, cmvn_opts, delta_opts)
     occupancies = KaldiWriter(binary=True)

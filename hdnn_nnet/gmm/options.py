@@ -1,8 +1,9 @@
-"""Options of GMM training, with the defaults of Kaldi's steps/train_mono.sh."""
+"""Options of GMM training, with the defaults of Kaldi's steps/train_mono.sh and train_deltas.sh."""
 
 from dataclasses import dataclass
 
 from hdnn_nnet.align.options import AlignOptions
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.options import Options, group, option
 
 #: what Kaldi's scripts do with delta features when the options are empty or missing
@@ -25,3 +26,29 @@ class MonoOptions(Options):
     align: AlignOptions = group(AlignOptions, "Alignment")
     seed: int = option(0, "of the perturbation when Gaussians are split", at_least=0)
     cache_bytes: int = option(2 << 30, "features are kept in memory up to this size over all workers", at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriphoneOptions(Options):
+    """Training."""
+
+    num_iters: int = option(35, "training passes", at_least=1)
+    max_iter_inc: int = option(25, "last pass that adds Gaussians", at_least=1)
+    realign_iters: tuple[int, ...] = option((10, 20, 30), "passes that align anew", metavar="N,N,...")
+    power: float = option(0.25, "exponent of the occupancy when Gaussians are dealt out", at_least=0)
+    boost_silence: float = option(1.0, "factor on silence likelihoods in alignment", above=0)
+    align: AlignOptions = group(AlignOptions, "Alignment")
+    cluster_thresh: float = option(
+        -1.0, "leaves are merged that lose less log-likelihood; 0: none are; negative: what the weakest split gains"
+    )
+    context_width: int = option(3, "phones in the window that a state depends on", at_least=1)
+    central_position: int = option(1, "place of the state's own phone in the window, from 0", at_least=0)
+    seed: int = option(0, "of the perturbation when Gaussians are split", at_least=0)
+    cache_bytes: int = option(2 << 30, "features are kept in memory up to this size over all workers", at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.central_position >= self.context_width:
+            raise HdnnError(
+                f"--central-position {self.central_position} is outside the window of --context-width {self.context_width}"
+            )

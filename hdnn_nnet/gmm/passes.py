@@ -125,7 +125,11 @@ def silence_pdfs(transition_model: TransitionModel, lang: Path) -> list[int]:
 
 @dataclass
 class TrainResult:
-    """A trained system: model, tree, alignments by worker, and the utterances that have none."""
+    """A trained system: model, tree, alignments by worker, and the utterances that have none.
+
+    Attributes:
+        questions: sets of phones that the tree's questions came from; none for monophones.
+    """
 
     transition_model: TransitionModel
     tree: ContextDependency
@@ -133,6 +137,7 @@ class TrainResult:
     occupancies: np.ndarray
     alignments: list[dict[str, np.ndarray]]
     failed: list[str]
+    questions: list[list[int]] = field(default_factory=list)
 
     @classmethod
     def of(cls, team: Workers, system: GmmSystem) -> "TrainResult":

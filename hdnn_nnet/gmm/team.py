@@ -17,13 +17,16 @@ from typing import Any
 import numpy as np
 
 from hdnn_nnet.align.aligner import Aligner, GraphCompiler, equal_alignment
+from hdnn_nnet.align.convert import AlignmentConverter
 from hdnn_nnet.align.options import AlignOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.gmm.context_stats import ContextStatistics, ContextWindow
 from hdnn_nnet.gmm.em import BLOCK_FRAMES, Statistics
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
+from hdnn_nnet.kaldi.tree_stats import TreeStats
 
 
 @dataclass
@@ -118,6 +121,20 @@ class UtteranceSet:
             ids = np.concatenate([self.alignments[utterance] for utterance in block])
             statistics.accumulate(gmms, transition_model, features, ids)
         return PassResult(statistics)
+
+    def tree_statistics(self, transition_model: TransitionModel, window: ContextWindow) -> TreeStats:
+        """Statistics by context of all aligned utterances, whose transition-ids are those of `transition_model`."""
+        statistics = ContextStatistics(transition_model, window)
+        for block in blocks(self.alignments):
+            statistics.add((self.features(utterance), self.alignments[utterance]) for utterance in block)
+        return statistics.result()
+
+    def convert_alignments(self, old: TransitionModel, new: TransitionModel, tree: ContextDependency) -> PassResult:
+        """Turn the alignments into those of a new tree; utterances whose alignment is damaged lose it."""
+        convert = AlignmentConverter(old, new, tree)
+        converted = {utterance: convert(path) for utterance, path in self.alignments.items()}
+        self.alignments = {utterance: path for utterance, path in converted.items() if path is not None}
+        return PassResult(failed=[utterance for utterance, path in converted.items() if path is None])
 
     def has_alignments(self) -> bool:
         return bool(self.alignments)
