@@ -22,7 +22,7 @@ from hdnn_nnet.align.options import AlignOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm.context_stats import ContextStatistics, ContextWindow
-from hdnn_nnet.gmm.em import BLOCK_FRAMES, Statistics
+from hdnn_nnet.gmm.em import BLOCK_FRAMES, Statistics, block_frames
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
@@ -116,7 +116,7 @@ class UtteranceSet:
     def accumulate(self, transition_model: TransitionModel, gmms: DiagGmms) -> PassResult:
         """Statistics of all aligned utterances."""
         statistics = Statistics.zeros(gmms, transition_model)
-        for block in blocks(self.alignments):
+        for block in blocks(self.alignments, block_frames(gmms.num_pdfs)):
             features = np.concatenate([self.features(utterance) for utterance in block])
             ids = np.concatenate([self.alignments[utterance] for utterance in block])
             statistics.accumulate(gmms, transition_model, features, ids)
