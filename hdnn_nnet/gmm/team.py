@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from hdnn_nnet.align.aligner import Aligner, GraphCompiler, equal_alignment
+from hdnn_nnet.align.aligner import GraphCompiler, equal_alignment
 from hdnn_nnet.align.convert import AlignmentConverter
 from hdnn_nnet.align.options import AlignOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.gmm.aligner import GmmAligner
 from hdnn_nnet.gmm.context_stats import ContextStatistics, ContextWindow
 from hdnn_nnet.gmm.em import BLOCK_FRAMES, Statistics, block_frames
-from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods
+from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.kaldi.tree_stats import TreeStats
@@ -99,12 +100,11 @@ class UtteranceSet:
         """Align anew; an utterance that fails loses its alignment until the next time."""
         assert self.tree is not None, "graphs come first"
         result = PassResult()
-        aligner = Aligner(transition_model, self.tree, options)
-        log_likelihoods = LogLikelihoods(gmms)
+        aligner = GmmAligner(transition_model, self.tree, gmms, options)
         for utterance, graph in self.graphs.items():
             path = None
             if graph is not None:
-                path = aligner.align(utterance, graph, log_likelihoods(self.features(utterance)))
+                path = aligner.align_features(utterance, graph, self.features(utterance))
             if path is None:
                 self.alignments.pop(utterance, None)
                 result.failed.append(utterance)
