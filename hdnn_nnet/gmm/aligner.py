@@ -13,7 +13,6 @@ from hdnn_nnet.graph.hmm_gmm import hmm_gmm_mixtures
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 
-
 FEW_PDFS = 200
 
 
