@@ -4,24 +4,26 @@ What Kaldi's scripts build as pipes, apply-cmvn | add-deltas or apply-cmvn | spl
 then transform-feats trans.JOB by speaker.
 """
 
+import copy
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.feats.affine import apply_transform, read_matrix_file, read_transforms
+from hdnn_nnet.feats.affine import apply_transform, compose_transforms, read_matrix_file, read_transforms
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.feats.transforms import Splice
 from hdnn_nnet.gmm.options import DEFAULT_CMVN, DEFAULT_DELTAS
 
 
-class GmmFeatures:
+class GmmFeatures(FeatureReader):
     """Features of a data directory by utterance: `features[utterance]` is float32 of shape (T, D).
 
     Args:
-        reader: delivers normalised features, with deltas or to be spliced.
+        data_dir, cmvn_opts, delta_opts, root: as for FeatureReader; no `delta_opts` where frames are spliced.
         splice: None for delta features.
         matrix: (D, spliced dimensions) of LDA or LDA and MLLT; None leaves the spliced features as they are.
         transforms: speaker -> (D, D + 1); None: not adapted.
@@ -32,80 +34,69 @@ class GmmFeatures:
 
     def __init__(
         self,
-        reader: FeatureReader,
+        data_dir: str | os.PathLike[str],
+        cmvn_opts: str = "",
+        delta_opts: str = "",
         splice: Splice | None = None,
         matrix: np.ndarray | None = None,
         transforms: Mapping[str, np.ndarray] | None = None,
+        root: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.reader = reader
+        super().__init__(data_dir, cmvn_opts, delta_opts, root)
         self.splice = splice
         self.matrix = matrix
         self.transforms = transforms
-        if splice is not None and matrix is not None and matrix.shape[1] not in (self._wide, self._wide + 1):
-            raise HdnnError(
-                f"{reader.data_dir}: {self._wide} dimensions after splicing, the transform has {matrix.shape[1]} columns; "
-                "splice_opts and final.mat are not those of these features"
-            )
+        self._check_matrix()
         missing = [s for s in dict.fromkeys(self.utt2spk.values()) if transforms is not None and s not in transforms]
         if missing:
             raise HdnnError(
-                f"{reader.data_dir}: {len(missing)} speakers have no transform, such as {missing[0]}; "
+                f"{self.data_dir}: {len(missing)} speakers have no transform, such as {missing[0]}; "
                 "are the transforms those of this data directory?"
+            )
+
+    def _check_matrix(self) -> None:
+        if self.matrix is not None and self.matrix.shape[1] not in (self._wide, self._wide + 1):
+            raise HdnnError(
+                f"{self.data_dir}: {self._wide} dimensions after splicing, the transform has {self.matrix.shape[1]} "
+                "columns; splice_opts and final.mat are not those of these features"
             )
 
     @property
     def _wide(self) -> int:
-        return self.reader.dim * (self.splice.width if self.splice is not None else 1)
+        return super().dim * (self.splice.width if self.splice is not None else 1)
 
     @property
-    def data_dir(self) -> Path:
-        return self.reader.data_dir
-
-    @property
-    def utts(self) -> list[str]:
-        return self.reader.utts
-
-    @property
-    def utt2spk(self) -> dict[str, str]:
-        return self.reader.utt2spk
-
-    @property
-    def num_frames(self) -> dict[str, int]:
-        return self.reader.num_frames
-
-    @property
-    def dim(self) -> int:
+    def dim(self) -> int:  # type: ignore[override]  # follows the matrix
         """Columns of the features as delivered."""
         return self.matrix.shape[0] if self.matrix is not None else self._wide
 
-    def __len__(self) -> int:
-        return len(self.utts)
-
-    def __contains__(self, utterance: str) -> bool:
-        return utterance in self.reader
-
-    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
-        for utterance in self.utts:
-            yield utterance, self[utterance]
-
     def with_matrix(self, matrix: np.ndarray | None) -> "GmmFeatures":
         """The same features by another LDA or MLLT matrix."""
-        return GmmFeatures(self.reader, self.splice, matrix, self.transforms)
+        changed = copy.copy(self)
+        changed.matrix = matrix
+        changed._check_matrix()
+        return changed
 
     def with_transforms(self, transforms: Mapping[str, np.ndarray] | None) -> "GmmFeatures":
-        """The same features by other speaker transforms; None: speaker-independent."""
-        return GmmFeatures(self.reader, self.splice, self.matrix, transforms)
+        """The same features by other speaker transforms; None: speaker-independent. Not all speakers need have one."""
+        changed = copy.copy(self)
+        changed.transforms = transforms
+        return changed
 
     def adapt(self, utterance: str, features: np.ndarray) -> np.ndarray:
         """Speaker-independent features (T, D) of an utterance by its speaker's transform."""
         if self.transforms is None:
             return features
         speaker = self.utt2spk[utterance]
+        if speaker not in self.transforms:
+            raise HdnnError(
+                f"{self.data_dir}: speaker {speaker} of utterance {utterance} has no transform; estimate it"
+            )
         return apply_transform(self.transforms[speaker], features, f"transform of speaker {speaker}")
 
     def independent(self, utterance: str) -> np.ndarray:
         """Without the speaker's transform."""
-        features = self.reader[utterance]
+        features = super().__getitem__(utterance)
         if self.splice is not None:
             features = self.splice.apply(features)
         return features if self.matrix is None else apply_transform(self.matrix, features, f"{self.data_dir}: LDA")
@@ -140,6 +131,15 @@ def read_speaker_transforms(directory: Path) -> dict[str, np.ndarray]:
     return transforms
 
 
+def compose_speakers(after: Mapping[str, np.ndarray], before: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Speaker transforms that do first those of `before`, then those of `after`; a speaker may lack either."""
+    composed = dict(before or {})
+    for speaker, matrix in after.items():
+        first = composed.get(speaker)
+        composed[speaker] = matrix if first is None else compose_transforms(matrix, first, before_is_affine=True)
+    return composed
+
+
 def open_features(
     data_dir: Path, gmm_dir: Path, root: Path | str | None = None, transforms: Mapping[str, np.ndarray] | None = None
 ) -> GmmFeatures:
@@ -147,7 +147,6 @@ def open_features(
     cmvn = read_option_file(gmm_dir / "cmvn_opts", DEFAULT_CMVN)
     if not (gmm_dir / "final.mat").exists():
         deltas = read_option_file(gmm_dir / "delta_opts", DEFAULT_DELTAS)
-        return GmmFeatures(FeatureReader(data_dir, cmvn, deltas, root=root), transforms=transforms)
+        return GmmFeatures(data_dir, cmvn, deltas, transforms=transforms, root=root)
     splice = Splice.parse(read_option_file(gmm_dir / "splice_opts", ""))
-    reader = FeatureReader(data_dir, cmvn, "", root=root)
-    return GmmFeatures(reader, splice, read_matrix_file(gmm_dir / "final.mat"), transforms)
+    return GmmFeatures(data_dir, cmvn, "", splice, read_matrix_file(gmm_dir / "final.mat"), transforms, root)

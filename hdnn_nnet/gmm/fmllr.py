@@ -13,6 +13,8 @@ row by row: w_i = (alpha c_i + K_i) G_i^-1 with the row's cofactors c_i (0 for t
 alpha^2 c G^-1 c' + alpha c G^-1 K' - beta = 0.                                                       (2)
 """
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,7 @@ from hdnn_nnet.gmm.posteriors import FrameLabels, gaussian_posteriors
 from hdnn_nnet.gmm.rows import replace_row, stable_inverse, weighted_scatter
 
 MIN_COUNT = 500.0  # frames; speakers with no more keep the identity
+SPEAKERS_AT_ONCE = 16  # bounds the memory: the statistics of a speaker take half a megabyte
 _SWEEPS = 40  # over all rows, as Kaldi
 
 
@@ -100,6 +103,28 @@ def frame_terms(
     return terms
 
 
+def add_utterances(
+    statistics: dict[str, FmllrStatistics],
+    gmms: DiagGmms,
+    utterances: Sequence[tuple[str, np.ndarray, FrameLabels]],
+    posterior_model: DiagGmms | None = None,
+) -> float:
+    """Add utterances, each speaker, features (T, D) and labels, to the statistics of their speakers.
+
+    Returns:
+        the weighted log-likelihood of their frames.
+    """
+    features = np.concatenate([matrix for _, matrix, _ in utterances])
+    labels = FrameLabels.joined([(own, len(matrix)) for _, matrix, own in utterances])
+    terms = frame_terms(gmms, features, labels, posterior_model)
+    begin = 0
+    for speaker, group in itertools.groupby(utterances, key=lambda utterance: utterance[0]):
+        end = begin + sum(len(matrix) for _, matrix, _ in group)
+        statistics[speaker].accumulate(features, terms, slice(begin, end))
+        begin = end
+    return terms.log_likelihood
+
+
 def fmllr_objective(beta: np.ndarray, linear: np.ndarray, scatter: np.ndarray, transform: np.ndarray) -> np.ndarray:
     """(1) of S speakers: beta (S,), linear (S, D, D + 1), scatter (S, D, D + 1, D + 1), transform (S, D, D + 1)."""
     dim = transform.shape[-2]
@@ -125,6 +150,10 @@ class FmllrResult:
     kept: list[str]
     floored: list[str]
 
+    @classmethod
+    def empty(cls) -> "FmllrResult":
+        return cls({}, 0.0, 0.0, [], [])
+
     def add(self, other: "FmllrResult") -> None:
         """Take in other speakers."""
         self.transforms |= other.transforms
@@ -145,7 +174,7 @@ class FmllrResult:
 
 
 def estimate_fmllr(
-    statistics: dict[str, FmllrStatistics], min_count: float = MIN_COUNT, batch: int = 16
+    statistics: dict[str, FmllrStatistics], min_count: float = MIN_COUNT, batch: int = SPEAKERS_AT_ONCE
 ) -> FmllrResult:
     """Transforms that start at the identity, for all speakers; rows of a batch of speakers are updated together."""
     names = [name for name, own in statistics.items() if own.beta > min_count]

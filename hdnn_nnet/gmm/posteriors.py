@@ -1,6 +1,6 @@
 """Posteriors of Gaussians given frames and the pdfs they belong to, pdf by pdf: what all statistics are made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +51,10 @@ class FrameLabels:
 
 
 def silence_weighted(
-    phones: np.ndarray, silence_phones: list[int], silence_weight: float, weights: np.ndarray | None = None
+    phones: np.ndarray, silence_phones: Sequence[int], silence_weight: float, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """(E,) float64 weights of entries with these phones, silence scaled (Kaldi's weight-silence-post)."""
-    factors = np.where(np.isin(phones, silence_phones), silence_weight, 1.0)
+    factors = np.where(np.isin(phones, list(silence_phones)), silence_weight, 1.0)
     return factors if weights is None else factors * weights
 
 
