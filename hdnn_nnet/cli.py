@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prior-counts": ("prior_counts", "expected pdf counts of a network"),
     "align nnet": ("align_nnet", "forced alignment by a network"),
     "align gmm": ("align_gmm", "forced alignment by a GMM"),
+    "align fmllr": ("align_fmllr", "the same in two passes with speaker transforms"),
     "mkgraph": ("mkgraph", "make a decoding graph"),
     "lattice labels": ("lattice_labels", "best paths as frame labels with confidences"),
     "score": ("score", "WER over LM weights and penalties"),

@@ -1,11 +1,13 @@
 """Splitting data directories: into jobs, and into training and cross-validation parts."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import DataDir
+from hdnn_nnet.options import JobOptions
 
 
 def split_speakers(spk2utts: dict[str, list[str]], jobs: int) -> list[list[str]]:
@@ -23,6 +25,17 @@ def split_speakers(spk2utts: dict[str, list[str]], jobs: int) -> list[list[str]]
         done += len(utterances)
         left -= 1
     return groups
+
+
+def job_speakers(spk2utts: dict[str, list[str]], job: JobOptions, what: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """The speakers of one job with their utterances; `what` names the data directory in errors.
+
+    Raises:
+        HdnnError: more jobs than speakers.
+    """
+    if job.num_jobs > len(spk2utts):
+        raise HdnnError(f"{what}: {len(spk2utts)} speakers cannot be dealt to {job.num_jobs} jobs; lower --num-jobs")
+    return {speaker: spk2utts[speaker] for speaker in split_speakers(spk2utts, job.num_jobs)[job.job - 1]}
 
 
 def split_data(data: Path, jobs: int) -> Path:
