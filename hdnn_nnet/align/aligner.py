@@ -51,6 +51,12 @@ def equal_alignment(graph: Any, frames: int, seed: int) -> np.ndarray | None:
     return np.array([label for label in labels if label], dtype=np.int32)
 
 
+def graph_pdfs(graph: Any, transition_model: TransitionModel) -> np.ndarray:
+    """The pdfs that occur in a training graph, ascending: the only ones whose log-likelihoods alignment looks at."""
+    labels = {arc.ilabel for state in range(graph.num_states) for arc in kaldifst.ArcIterator(graph, state)}
+    return np.unique(transition_model.tid_to_pdf[sorted(labels - {0})])
+
+
 class Aligner:
     """Aligns utterances by the transition probabilities of one model."""
 
@@ -66,7 +72,7 @@ class Aligner:
 
         Args:
             graph: from GraphCompiler.
-            log_likelihoods: float32, shape (T, num_pdfs).
+            log_likelihoods: float32, shape (T, num_pdfs); columns of pdfs that the graph has not may hold anything finite.
         """
         if not np.isfinite(log_likelihoods).all():
             raise HdnnError(f"utterance {utterance}: NaN or infinity in the log-likelihoods")

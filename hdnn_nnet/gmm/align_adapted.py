@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hdnn_nnet.align.aligner import Aligner, GraphCompiler
+from hdnn_nnet.align.aligner import Aligner, GraphCompiler, graph_pdfs
 from hdnn_nnet.align.options import AlignJobOptions
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.feats.affine import apply_transform, write_transforms
@@ -80,7 +80,7 @@ class AdaptedAligner:
             words: utterance -> word numbers.
             features: utterance -> speaker-independent features (T, D).
         """
-        graphs = {utterance: self._compiler.compile(numbers) for utterance, numbers in words.items()}
+        graphs = {u: _with_pdfs(self._compiler.compile(w), self.final.transition_model) for u, w in words.items()}
         utterances = []
         for utterance, graph in graphs.items():
             path = self._align(0, utterance, graph, features[utterance])
@@ -101,10 +101,16 @@ class AdaptedAligner:
         weights = silence_weighted(model.tid_to_phone[path], self.silence, 0.0)
         return FrameLabels.of_alignment(model.tid_to_pdf[path], weights)
 
-    def _align(self, number: int, utterance: str, graph: Any, features: np.ndarray) -> np.ndarray | None:
+    def _align(
+        self, number: int, utterance: str, graph: tuple[Any, np.ndarray] | None, features: np.ndarray
+    ) -> np.ndarray | None:
         if graph is None:
             return None
-        return self._aligners[number].align(utterance, graph, self._likelihoods[number](features))
+        return self._aligners[number].align(utterance, graph[0], self._likelihoods[number](features, graph[1]))
+
+
+def _with_pdfs(graph: Any, transition_model: TransitionModel) -> tuple[Any, np.ndarray] | None:
+    return None if graph is None else (graph, graph_pdfs(graph, transition_model))
 
 
 def align_adapted_job(

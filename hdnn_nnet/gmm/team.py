@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hdnn_nnet.align.aligner import Aligner, GraphCompiler, equal_alignment
+from hdnn_nnet.align.aligner import Aligner, GraphCompiler, equal_alignment, graph_pdfs
 from hdnn_nnet.align.convert import AlignmentConverter
 from hdnn_nnet.align.options import AlignOptions
 from hdnn_nnet.errors import HdnnError
@@ -65,6 +65,7 @@ class UtteranceSet:
         self._cache: dict[str, np.ndarray] | None = {} if cache else None
         self.alignments = {u: alignments[u] for u in words if u in alignments} if alignments else {}
         self.graphs: dict[str, Any] = {}
+        self.pdfs: dict[str, np.ndarray] = {}
         self.tree: ContextDependency | None = None
 
     def compile_graphs(self, transition_model: TransitionModel, tree: ContextDependency) -> None:
@@ -72,6 +73,7 @@ class UtteranceSet:
         self.tree = tree
         compiler = GraphCompiler(transition_model, tree, self.lang)
         self.graphs = {utterance: compiler.compile(numbers) for utterance, numbers in self.words.items()}
+        self.pdfs = {u: graph_pdfs(graph, transition_model) for u, graph in self.graphs.items() if graph is not None}
 
     def features(self, utterance: str) -> np.ndarray:
         """float32, shape (T, D)."""
@@ -104,7 +106,8 @@ class UtteranceSet:
         for utterance, graph in self.graphs.items():
             path = None
             if graph is not None:
-                path = aligner.align(utterance, graph, log_likelihoods(self.features(utterance)))
+                scores = log_likelihoods(self.features(utterance), self.pdfs[utterance])
+                path = aligner.align(utterance, graph, scores)
             if path is None:
                 self.alignments.pop(utterance, None)
                 result.failed.append(utterance)
