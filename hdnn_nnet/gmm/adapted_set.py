@@ -11,7 +11,7 @@ from hdnn_nnet.gmm.fmllr import SPEAKERS_AT_ONCE, FmllrResult, FmllrStatistics, 
 from hdnn_nnet.gmm.lda import LdaStatistics
 from hdnn_nnet.gmm.mllt import MlltAccumulator, MlltStatistics
 from hdnn_nnet.gmm.model import DiagGmms
-from hdnn_nnet.gmm.posteriors import FrameLabels, silence_weighted
+from hdnn_nnet.gmm.posteriors import FrameLabels, alignment_labels, silence_weighted
 from hdnn_nnet.gmm.team import UtteranceSet, blocks
 from hdnn_nnet.gmm.two_models import accumulate_two
 from hdnn_nnet.kaldi.transitions import TransitionModel
@@ -50,9 +50,7 @@ class AdaptedSet(UtteranceSet):
         self, utterance: str, transition_model: TransitionModel, silence: Sequence[int], weight: float
     ) -> FrameLabels:
         """The pdfs of an aligned utterance, silence phones weighted."""
-        ids = self.alignments[utterance]
-        weights = silence_weighted(transition_model.tid_to_phone[ids], silence, weight)
-        return FrameLabels.of_alignment(transition_model.tid_to_pdf[ids], weights)
+        return alignment_labels(self.alignments[utterance], transition_model, silence, weight)[0]
 
     def accumulate_lda(self, transition_model: TransitionModel, silence: Sequence[int]) -> LdaStatistics:
         """Statistics of the features as they are, without silence; the classes are pdfs."""

@@ -19,7 +19,7 @@ from hdnn_nnet.feats.affine import apply_transform, write_transforms
 from hdnn_nnet.gmm.features import GmmFeatures
 from hdnn_nnet.gmm.fmllr import FmllrResult, FmllrStatistics, add_utterances, estimate_fmllr
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods
-from hdnn_nnet.gmm.posteriors import FrameLabels, silence_weighted
+from hdnn_nnet.gmm.posteriors import alignment_labels
 from hdnn_nnet.kaldi.alignments import write_alignments
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
@@ -85,7 +85,8 @@ class AdaptedAligner:
         for utterance, graph in graphs.items():
             path = self._align(0, utterance, graph, features[utterance])
             if path is not None:
-                utterances.append((name, features[utterance], self._labels(path)))
+                labels, _ = alignment_labels(path, self.first.transition_model, self.silence, 0.0)
+                utterances.append((name, features[utterance], labels))
         statistics = {name: FmllrStatistics.zeros(self.final.gmms.dim)}
         if utterances:
             add_utterances(statistics, self.final.gmms, utterances, self.first.gmms)
@@ -95,11 +96,6 @@ class AdaptedAligner:
         return transform, {
             u: self._align(1, u, graph, apply_transform(transform, features[u])) for u, graph in graphs.items()
         }
-
-    def _labels(self, path: np.ndarray) -> FrameLabels:
-        model = self.first.transition_model
-        weights = silence_weighted(model.tid_to_phone[path], self.silence, 0.0)
-        return FrameLabels.of_alignment(model.tid_to_pdf[path], weights)
 
     def _align(
         self, number: int, utterance: str, graph: tuple[Any, np.ndarray] | None, features: np.ndarray

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.gmm.model import DiagGmms
+from hdnn_nnet.kaldi.transitions import TransitionModel
 
 
 @dataclass
@@ -56,6 +58,23 @@ def silence_weighted(
     """(E,) float64 weights of entries with these phones, silence scaled (Kaldi's weight-silence-post)."""
     factors = np.where(np.isin(phones, list(silence_phones)), silence_weight, 1.0)
     return factors if weights is None else factors * weights
+
+
+def alignment_labels(
+    transition_ids: np.ndarray, model: TransitionModel, silence_phones: Sequence[int], silence_weight: float
+) -> tuple[FrameLabels, int]:
+    """The pdfs of an alignment (T,), silence phones weighted, and its number of frames.
+
+    Raises:
+        HdnnError: transition-ids that the model does not have.
+    """
+    if len(transition_ids) and not 1 <= transition_ids.min() <= transition_ids.max() <= model.num_transition_ids:
+        raise HdnnError(
+            f"transition-ids {transition_ids.min()} to {transition_ids.max()}, but the model has 1 to "
+            f"{model.num_transition_ids}; take the final.mdl that made the alignment"
+        )
+    weights = silence_weighted(model.tid_to_phone[transition_ids], silence_phones, silence_weight)
+    return FrameLabels.of_alignment(model.tid_to_pdf[transition_ids], weights), len(transition_ids)
 
 
 @dataclass
