@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export onnx": ("export_onnx", "to ONNX, float and 8-bit"),
     "import nnet1": ("import_nnet1", "from Kaldi's nnet1"),
     "feats make": ("feats_make", "MFCC or log-mel features"),
+    "feats fmllr": ("feats_fmllr", "features of a GMM, adapted to speakers"),
     "data split": ("data_split", "split a data directory into jobs"),
     "data split-tr-cv": ("data_split_tr_cv", "split off cross-validation data"),
     "lang dict": ("lang_dict", "pronunciation dictionary"),
@@ -58,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "collect ali": ("collect_ali", "complete an alignment directory after its jobs"),
     "collect counts": ("collect_counts", "sum pdf counts of jobs"),
     "collect feats": ("collect_feats", "complete features after their jobs"),
+    "collect fmllr": ("collect_fmllr", "complete adapted features after their jobs"),
     "collect lattices": ("collect_lattices", "complete denominator lattices after their jobs"),
     "collect soft-labels": ("collect_soft_labels", "complete soft labels after their jobs"),
 }
