@@ -33,18 +33,25 @@ def stable_inverse(matrices: np.ndarray, share: float = 1.0e-12) -> tuple[np.nda
     Singular ones are inverted with their eigenvalues raised to `share` of the largest, in units in which the diagonal is 1.
     """
     flat = matrices.reshape(-1, *matrices.shape[-2:])
-    # Units of the dimensions differ widely, and a dimension that is always 0 must not divide by it.
-    scale = np.sqrt(np.maximum(np.einsum("nii->ni", flat), 1.0e-200))
+    diagonal = np.einsum("nii->ni", flat)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))  # units of the dimensions differ widely
     outer = scale[:, :, None] * scale[:, None, :]
     unit = flat / outer
     try:
         inverse = np.linalg.inv(unit)
-    except np.linalg.LinAlgError:
-        inverse = np.full_like(unit, np.inf)
+    except np.linalg.LinAlgError:  # one of them, but which?
+        inverse = np.stack([_inverse(matrix) for matrix in unit])
     with np.errstate(invalid="ignore"):
         floored = ~(np.abs(inverse).max(axis=(1, 2)) * share < 1.0) | ~(np.einsum("nii->ni", inverse) > 0).all(axis=1)
     if floored.any():
         values, vectors = np.linalg.eigh(unit[floored])
-        values = np.maximum(values, share * values[:, -1:])
+        values = np.maximum(values, np.maximum(share * values[:, -1:], 1.0e-100))
         inverse[floored] = (vectors / values[:, None, :]) @ vectors.transpose(0, 2, 1)
     return (inverse / outer).reshape(matrices.shape), floored.reshape(matrices.shape[:-2])
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    try:
+        return np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        return np.full_like(matrix, np.inf)
