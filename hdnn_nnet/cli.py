@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train smbr": ("train_smbr", "train on lattices by sMBR, MPFE or MMI"),
     "train mono": ("train_mono", "train a monophone GMM"),
     "train deltas": ("train_deltas", "train triphones over deltas"),
+    "train lda-mllt": ("train_lda_mllt", "train triphones over LDA + MLLT features"),
+    "train sat": ("train_sat", "train triphones over speaker-adapted features"),
     "torchrun": ("torchrun", "a training in several processes or on several machines"),
     "adapt": ("adapt", "adapt a network to speakers"),
     "forward": ("forward", "log-likelihoods for a Kaldi decoder"),

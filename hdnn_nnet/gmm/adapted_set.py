@@ -7,12 +7,19 @@ import numpy as np
 from hdnn_nnet.feats.affine import apply_transform, compose_transforms
 from hdnn_nnet.gmm.em import Statistics
 from hdnn_nnet.gmm.features import GmmFeatures, compose_speakers
-from hdnn_nnet.gmm.fmllr import SPEAKERS_AT_ONCE, FmllrResult, FmllrStatistics, add_utterances, estimate_fmllr
+from hdnn_nnet.gmm.fmllr import (
+    MIN_COUNT,
+    SPEAKERS_AT_ONCE,
+    FmllrResult,
+    FmllrStatistics,
+    add_utterances,
+    estimate_fmllr,
+)
 from hdnn_nnet.gmm.lda import LdaStatistics
 from hdnn_nnet.gmm.mllt import MlltAccumulator, MlltStatistics
 from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.gmm.posteriors import FrameLabels, alignment_labels, silence_weighted
-from hdnn_nnet.gmm.team import UtteranceSet, blocks
+from hdnn_nnet.gmm.team import PassResult, UtteranceSet, blocks
 from hdnn_nnet.gmm.two_models import accumulate_two
 from hdnn_nnet.kaldi.transitions import TransitionModel
 
@@ -75,7 +82,12 @@ class AdaptedSet(UtteranceSet):
         return accumulator.statistics()
 
     def estimate_fmllr(
-        self, transition_model: TransitionModel, gmms: DiagGmms, silence: Sequence[int], silence_weight: float
+        self,
+        transition_model: TransitionModel,
+        gmms: DiagGmms,
+        silence: Sequence[int],
+        silence_weight: float,
+        min_count: float = MIN_COUNT,
     ) -> FmllrResult:
         """Estimate transforms on top of those in use, and take them into use."""
         speakers: dict[str, dict[str, np.ndarray]] = {self.reader.utt2spk[utterance]: {} for utterance in self.words}
@@ -97,7 +109,7 @@ class AdaptedSet(UtteranceSet):
                         for u in block
                     ],
                 )  # fmt: skip
-            result.add(estimate_fmllr(statistics))
+            result.add(estimate_fmllr(statistics, min_count))
         self.reader = self.reader.with_transforms(compose_speakers(result.transforms, self.reader.transforms))
         return result
 
@@ -106,7 +118,7 @@ class AdaptedSet(UtteranceSet):
         transforms = self.reader.transforms or {}
         return {s: transforms[s] for s in dict.fromkeys(self.reader.utt2spk[u] for u in self.words)}
 
-    def accumulate_two(self, transition_model: TransitionModel, gmms: DiagGmms) -> Statistics:
+    def accumulate_two(self, transition_model: TransitionModel, gmms: DiagGmms) -> PassResult:
         """Statistics of the speaker-independent features with the posteriors of the adapted ones."""
         statistics = Statistics.zeros(gmms, transition_model)
         for block in blocks(self.alignments):
@@ -114,4 +126,4 @@ class AdaptedSet(UtteranceSet):
             independent = np.concatenate([self.independent(utterance) for utterance in block])
             ids = np.concatenate([self.alignments[utterance] for utterance in block])
             accumulate_two(statistics, gmms, transition_model, adapted, independent, ids)
-        return statistics
+        return PassResult(statistics)
