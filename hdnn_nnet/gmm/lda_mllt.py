@@ -59,7 +59,10 @@ class MlltHook:
         for statistics in others:
             first.add(statistics)
         change, gain = estimate_mllt(first)
-        log.info("pass %d: MLLT, gain %.4f a frame over %.0f frames", number, gain, first.beta)
+        log.info(
+            "pass %d: MLLT, gain %.4f a frame over %.0f frames, log-determinant %.4f",
+            number, gain, first.beta, np.linalg.slogdet(change)[1],
+        )  # fmt: skip
         system.gmms = transform_means(system.gmms, change)
         team.call("apply_matrix", change)
         self.matrix = change @ self.matrix

@@ -127,10 +127,6 @@ def estimate_mllt(statistics: MlltStatistics) -> tuple[np.ndarray, float]:
             replace_row(inverse, row, new - matrix[row])
             matrix[row] = new
     gain = (mllt_objective(statistics, matrix) - before) / statistics.beta
-    log.info(
-        "MLLT: gain %.4f a frame over %.0f frames, log-determinant %.4f",
-        gain, statistics.beta, np.linalg.slogdet(matrix)[1],
-    )  # fmt: skip
     return matrix, float(gain)
 
 
