@@ -163,12 +163,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def print_options(argv: Sequence[str]) -> int:
-    """`hdnn --options COMMAND`: the options alone, in their groups, without positional arguments."""
+    """`hdnn --options COMMAND`: the options alone, in their groups, without positional arguments and what a step sets itself."""
     made = parser(find(argv)[0])
+    for action in made._actions:
+        if action.dest in ("help", "config", "job", "num_jobs"):
+            action.help = argparse.SUPPRESS
     sections = made.format_help().split("\n\n")
-    print(
-        "\n\n".join(s.rstrip() for s in sections if ":\n" in s and not s.startswith(("usage", "positional", "example")))
-    )
+    groups = [s.rstrip() for s in sections if ":\n" in s and not s.startswith(("usage", "positional", "example"))]
+    print("\n\n".join(groups).removeprefix("options:\n"))
     return 0
 
 
