@@ -17,10 +17,10 @@ data=$1 lang=$2 src=$3 dir=$4
 choose_decoder "--word-symbol-table=$lang/words.txt"
 collect=(collect lattices ${max_missing:+"--max-missing=$max_missing"})
 check_options "${collect[@]}" "$nj" "$data" "$src" "$dir"
-need_model "$src"
 needed=("$data/text" "$src/tree" "$lang"/{L_disambig.fst,phones/disambig.int,oov.int})
 if [ -n "$dengraph" ]; then needed=("$dengraph/HCLG.fst"); fi
 need_files "$data"/{feats.scp,utt2spk} "$lang/words.txt" "$src/final.mdl" "${needed[@]}"
+need_model "$src"
 mkdir -p "$dir/log"
 dir=$(cd "$dir" && pwd) # so that lat.scp holds from any directory
 if [ -z "$dengraph" ]; then

@@ -315,9 +315,9 @@ def recipe(kaldi_fixture: Path, tmp_path: Path) -> Path:
     programs.mkdir()
     stand_ins = {
         # The log-likelihoods of the fixture, for the job's utterances only.
-        "python3": f"""
-            if [ "$2" != hdnn_nnet.commands.forward ]; then exec {sys.executable} "$@"; fi
-            shift 2
+        "hdnn": f"""
+            if [ "$1" != forward ]; then exec {sys.executable} -m hdnn_nnet "$@"; fi
+            shift
             [ "$1" = exp/net ] && [ "$3" = ark:- ] || exit 1
             {sys.executable} - "$2/feats.scp" <<'END'
             import sys, kaldiio
@@ -370,11 +370,11 @@ def test_decoding_step(recipe: Path, kaldi_fixture: Path) -> None:
 
 KILLED_FORWARD = """#!{python}
 import io, os, signal, sys
-if sys.argv[2] != "hdnn_nnet", "forward":
-    os.execv("{python}", ["{python}", *sys.argv[1:]])
+if sys.argv[1] != "forward":
+    os.execv("{python}", ["{python}", "-m", "hdnn_nnet", *sys.argv[1:]])
 import kaldiio
 matrices = dict(kaldiio.load_ark("{loglikes}"))
-keys = [line.split()[0] for line in open(sys.argv[4] + "/feats.scp")]
+keys = [line.split()[0] for line in open(sys.argv[3] + "/feats.scp")]
 stream = io.BytesIO()
 for key in keys:
     whole = stream.tell()
@@ -398,7 +398,7 @@ def test_a_forward_pass_killed_in_its_stream_fails_the_step(
         (recipe / "bin/latgen-faster-mapped").symlink_to(program)
     loglikes = kaldi_fixture / "exp/nnet/loglikes_test.ark"
     text = KILLED_FORWARD.format(python=sys.executable, loglikes=loglikes, last="spkC-test2")
-    (recipe / "bin/python3").write_text(text)
+    (recipe / "bin/hdnn").write_text(text)
     common = ["--nj", "2", "--decoder", decoder]
     if step == "decode":
         words = ["--skip-scoring", "true", *common, f"{kaldi_fixture}/graph", "data/test", "exp/net/decode_test"]
