@@ -29,6 +29,8 @@ def main(options: Options) -> None:
     from hdnn_nnet.gmm.features import open_features
     from hdnn_nnet.gmm.model import LogLikelihoods, read_gmm_model
     from hdnn_nnet.gmm.passes import silence_pdfs
+    from hdnn_nnet.kaldi.data_dir import DataDir
+    from hdnn_nnet.kaldi.split import job_speakers
     from hdnn_nnet.kaldi.tree import ContextDependency
     from hdnn_nnet.lang.transcripts import read_transcripts
 
@@ -39,7 +41,8 @@ def main(options: Options) -> None:
     if options.boost_silence != 1.0:
         gmms = gmms.boosted(silence_pdfs(transition_model, lang), options.boost_silence)
     log_likelihoods = LogLikelihoods(gmms)
-    part = options.align.job.part_of(reader.utts)
+    speakers = job_speakers(DataDir(data).spk2utts, options.align.job, data)
+    part = [utterance for utterances in speakers.values() for utterance in utterances if utterance in reader]
     scores = ((utterance, log_likelihoods(reader[utterance])) for utterance in part)
     target = Path(options.ali_dir)
     align_job(options.align, transition_model, tree, lang, read_transcripts(data), scores, target)

@@ -10,8 +10,8 @@ from hdnn_nnet.options import argument, option
 class Options(Base):
     """Log-likelihoods."""
 
-    data_dir: str = argument("data directory")
     gmm_dir: str = argument("with final.mdl and what its features need: final.mat, option files")
+    data_dir: str = argument("data directory")
     wspecifier: str = argument("where the matrices go, for example ark:-")
     model: str = option("", "model; default: final.mdl of the directory")
     transforms: str = option("", "table of speaker transforms, for example trans.1")
@@ -19,7 +19,7 @@ class Options(Base):
 
 
 EXAMPLE = (
-    "hdnn gmm likes data/dev exp/tri3a ark:- | hdnn latgen ... exp/tri3a/final.mdl graph/HCLG.fst ark:- ark:lat.ark"
+    "hdnn gmm likes exp/tri3a data/dev ark:- | hdnn latgen ... exp/tri3a/final.mdl graph/HCLG.fst ark:- ark:lat.ark"
 )
 
 
