@@ -23,7 +23,7 @@ BENCH_ARGS ?=
 UV ?= uv
 
 # As an activated environment: the steps that tests and run.sh start find the same Python.
-in_venv = env VIRTUAL_ENV="$(CURDIR)/$(1)" PATH="$(CURDIR)/$(1)/bin:$$PATH" PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}"
+in_venv = env VIRTUAL_ENV="$(CURDIR)/$(1)" PATH="$(CURDIR)/$(1)/bin:$$PATH"
 
 define make_venv
 for python in $${PYTHON:-python3.11 python3}; do \
@@ -50,6 +50,7 @@ $(READY2): requirements-torch2.in requirements-torch2.lock
 	@$(call make_venv,$(VENV2))
 	$(VENV2)/bin/python -m pip install -qq --require-hashes --no-deps -r requirements-torch2.lock
 	$(VENV2)/bin/python -m pip install -qq "$$(grep '^torch==' requirements-torch2.in)"
+	$(VENV2)/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 mini: $(READY)

@@ -36,11 +36,6 @@ else
 fi
 if [ -n "${VIRTUAL_ENV:-}" ]; then _hdnn_path front "$VIRTUAL_ENV/bin"; fi
 
-case ":${PYTHONPATH:-}:" in
-  *":$_hdnn_root:"*) ;;
-  *) PYTHONPATH=$_hdnn_root${PYTHONPATH:+:$PYTHONPATH} ;;
-esac
-
 if [ -n "${KALDI_ROOT:-}" ]; then
   if [ -d "$KALDI_ROOT/egs/wsj/s5/utils" ]; then
     for _hdnn_dir in "$KALDI_ROOT"/egs/wsj/s5/utils "$KALDI_ROOT"/tools/openfst/bin "$KALDI_ROOT"/tools/sctk/bin "$KALDI_ROOT"/src/*bin; do
@@ -56,7 +51,10 @@ if [ -n "${KALDI_ROOT:-}" ]; then
   fi
 fi
 
-export PATH PYTHONPATH
+export PATH
 export LC_ALL=C # Kaldi's tables are sorted in byte order
+if ! command -v hdnn > /dev/null; then
+  echo "path.sh: no command hdnn; 'make env' builds the environment, 'pip install --no-deps -e $_hdnn_root' adds it to yours" >&2
+fi
 unset -f _hdnn_path
 unset _hdnn_root _hdnn_python

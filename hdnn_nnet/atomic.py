@@ -1,10 +1,31 @@
 """Files that are either whole or absent."""
 
+import errno
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_UMASK = os.umask(0)  # it can only be read by being set
+os.umask(_UMASK)
+
+
+def _place() -> str:
+    """This host and its process numbers, unlike all others that share the file system: two containers may have one name."""
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        space = 0
+    return re.sub(r"[^\w-]", "_", f"{socket.gethostname()}-{space}")
+
+
+_HOST = _place()
+_LEFTOVER = re.compile(rf"\..*\.{re.escape(_HOST)}-(\d+)\.tmp(\..*)?")
+#: directories in which this process has looked for what killed ones left
+_swept: set[Path] = set()
 
 
 @contextmanager
@@ -12,24 +33,56 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` when the block ends without an error.
 
     The temporary file is flushed to disk before the rename, and removed if the block raises, so a job that
-    is killed or runs out of disk never leaves a half-written file under the final name.
+    is killed or runs out of disk never leaves a half-written file under the final name. What a killed job left under a
+    temporary name is removed when its directory is next written to. The file gets the mode that the umask gives.
 
     What is there and no regular file (/dev/null, a named pipe) is written to directly: a rename would put a file in its place.
+
+    Raises:
+        OSError: with the final name, whatever the block was writing (disk full, no permission).
     """
     final = Path(path)
-    if final.exists() and not final.is_file():
-        yield final
-        return
-    final.parent.mkdir(parents=True, exist_ok=True)
+    direct = final.exists() and not final.is_file()
     # The suffix is kept: writers such as numpy and gzip look at it.
-    temporary = final.with_name(f".{final.stem}.{os.getpid()}.tmp{final.suffix}")
+    temporary = final if direct else final.with_name(f".{final.stem}.{_HOST}-{os.getpid()}.tmp{final.suffix}")
     try:
+        if direct:
+            yield final
+            return
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(final.parent)
         yield temporary
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)  # some writers give theirs to their owner alone
         os.replace(temporary, final)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, temporary, str(temporary)):
+            raise
+        raise type(error)(error.errno, error.strerror, str(final)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if not direct:
+            with suppress(OSError):  # of a directory that cannot be written to
+                temporary.unlink(missing_ok=True)
+
+
+def _sweep(directory: Path) -> None:
+    """Once a process: remove temporary files of processes of this host that are gone."""
+    if directory in _swept:
+        return
+    _swept.add(directory)
+    for name in os.listdir(directory):
+        match = _LEFTOVER.fullmatch(name)
+        if match and not _alive(int(match[1])):
+            (directory / name).unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH
+    return True
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

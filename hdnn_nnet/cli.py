@@ -1,16 +1,19 @@
 """The command `hdnn`: a table of its subcommands, which are imported only when they are called."""
 
+import argparse
 import difflib
 import importlib
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 from hdnn_nnet import __version__
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.options import OptionParser, from_args, parse
+from hdnn_nnet.lock import locked
+from hdnn_nnet.options import OptionParser, flatten, from_args, parse
 
 #: name -> (module in hdnn_nnet.commands, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -19,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train smbr": ("train_smbr", "train on lattices by sMBR, MPFE or MMI"),
     "train mono": ("train_mono", "train a monophone GMM"),
     "train deltas": ("train_deltas", "train triphones over deltas"),
+    "train lda-mllt": ("train_lda_mllt", "train triphones over LDA + MLLT features"),
+    "train sat": ("train_sat", "train triphones over speaker-adapted features"),
     "torchrun": ("torchrun", "a training in several processes or on several machines"),
     "adapt": ("adapt", "adapt a network to speakers"),
     "forward": ("forward", "log-likelihoods for a Kaldi decoder"),
@@ -28,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prior-counts": ("prior_counts", "expected pdf counts of a network"),
     "align nnet": ("align_nnet", "forced alignment by a network"),
     "align gmm": ("align_gmm", "forced alignment by a GMM"),
+    "align fmllr": ("align_fmllr", "the same in two passes with speaker transforms"),
+    "gmm likes": ("gmm_likes", "log-likelihoods of a GMM for a decoder"),
+    "gmm fmllr": ("gmm_fmllr", "speaker transforms from lattices or alignments"),
+    "gmm rescore": ("gmm_rescore", "lattices with the acoustic scores of a GMM"),
     "mkgraph": ("mkgraph", "make a decoding graph"),
     "lattice labels": ("lattice_labels", "best paths as frame labels with confidences"),
     "score": ("score", "WER over LM weights and penalties"),
@@ -41,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export onnx": ("export_onnx", "to ONNX, float and 8-bit"),
     "import nnet1": ("import_nnet1", "from Kaldi's nnet1"),
     "feats make": ("feats_make", "MFCC or log-mel features"),
+    "feats fmllr": ("feats_fmllr", "features of a GMM, adapted to speakers"),
     "data split": ("data_split", "split a data directory into jobs"),
     "data split-tr-cv": ("data_split_tr_cv", "split off cross-validation data"),
     "lang dict": ("lang_dict", "pronunciation dictionary"),
@@ -54,10 +64,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "collect ali": ("collect_ali", "complete an alignment directory after its jobs"),
     "collect counts": ("collect_counts", "sum pdf counts of jobs"),
     "collect feats": ("collect_feats", "complete features after their jobs"),
+    "collect fmllr": ("collect_fmllr", "complete adapted features after their jobs"),
     "collect lattices": ("collect_lattices", "complete denominator lattices after their jobs"),
     "collect soft-labels": ("collect_soft_labels", "complete soft labels after their jobs"),
 }
-_TOP = "usage: hdnn COMMAND [options] ...\n       hdnn COMMAND --help\n       hdnn --version\n"
+_TOP = (
+    "usage: hdnn COMMAND [options] ...\n       hdnn COMMAND --help\n       hdnn --version\n"
+    "       hdnn --completion bash|zsh|fish|tcsh\n"
+)
 
 
 def find(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -110,7 +124,16 @@ def call(name: str, argv: Sequence[str]) -> int:
     args = made.parse_args(argv)
     if args.verbose:
         logging.getLogger().setLevel(logging.DEBUG)
-    return module.main(from_args(module.Options, args)) or 0
+    options = from_args(module.Options, args)
+    with _held(getattr(module, "WRITES", ""), options, name):
+        return module.main(options) or 0
+
+
+def _held(field: str, options: Any, name: str) -> AbstractContextManager[None]:
+    """The lock on the directory that a command writes; of several ranks the first one holds it."""
+    if not field or os.environ.get("RANK", "0") != "0":
+        return nullcontext()
+    return locked(flatten(options)[field], f"hdnn {name}")
 
 
 def check(argv: Sequence[str]) -> int:
@@ -131,6 +154,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     if words[0] == "--version":
         print(f"hdnn_nnet {__version__}")
         sys.exit(0)
+    if words[0] == "--completion":
+        leave(lambda: print(completion(" ".join(words[1:]))), "hdnn")
     if words[0] == "--check":
         leave(lambda: check(words[1:]), "hdnn")
     if words[0] == "--options":  # for the --help of a step
@@ -147,13 +172,32 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def print_options(argv: Sequence[str]) -> int:
-    """`hdnn --options COMMAND`: the options alone, in their groups, without positional arguments."""
+    """`hdnn --options COMMAND`: the options alone, in their groups, without positional arguments and what a step sets itself."""
     made = parser(find(argv)[0])
+    for action in made._actions:
+        if action.dest in ("help", "config", "job", "num_jobs"):
+            action.help = argparse.SUPPRESS
     sections = made.format_help().split("\n\n")
-    print(
-        "\n\n".join(s.rstrip() for s in sections if ":\n" in s and not s.startswith(("usage", "positional", "example")))
-    )
+    groups = [s.rstrip() for s in sections if ":\n" in s and not s.startswith(("usage", "positional", "example"))]
+    print("\n\n".join(groups).removeprefix("options:\n"))
     return 0
+
+
+def completion(shell: str) -> str:
+    """A script that completes commands and options: `eval "$(hdnn --completion bash)"`."""
+    import shtab
+
+    if shell not in shtab.SUPPORTED_SHELLS:
+        raise HdnnError(f"--completion {shell or '?'}: give one of {', '.join(shtab.SUPPORTED_SHELLS)}")
+    top = argparse.ArgumentParser(prog="hdnn")
+    places = {"": top.add_subparsers()}
+    for name, (_, text) in COMMANDS.items():
+        family, _, word = name.rpartition(" ")
+        if family not in places:
+            places[family] = places[""].add_parser(family, help=f"{family} ...").add_subparsers()
+        known = [parser(name)] if hasattr(load(name), "Options") else []
+        places[family].add_parser(word, help=text, parents=known, add_help=not known, conflict_handler="resolve")
+    return shtab.complete(top, shell)
 
 
 def transcribe() -> NoReturn:

@@ -7,6 +7,7 @@ same object goes into the library.
 
 import argparse
 import dataclasses
+import difflib
 import itertools
 import math
 import os
@@ -14,7 +15,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -168,6 +169,16 @@ def _type_of(field: dataclasses.Field) -> type:
     return typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else typing.cast(type, kind)
 
 
+def _or_none(kind: type) -> Callable[[str], Any]:
+    """`--name=` without a value stands for the default of an option that need not have one, as an empty variable of a shell."""
+
+    def convert(text: str) -> Any:
+        return kind(text) if text else None
+
+    convert.__name__ = kind.__name__  # argparse names it in errors
+    return convert
+
+
 def _is_tuple(field: dataclasses.Field) -> bool:
     return typing.get_origin(field.type) is tuple
 
@@ -204,7 +215,7 @@ class OptionParser(argparse.ArgumentParser):
         self._optionals.title = "options"
         self._add(options, self)
         self.add_argument("--config", metavar="FILE", help="read options from FILE")
-        self.add_argument("--verbose", type=int, default=0, help="1 shows debugging messages")
+        self.add_argument("--verbose", type=int, metavar="N", default=0, help="1 shows debugging messages")
 
     def _add(self, options: type, place: Any) -> None:
         for field in dataclasses.fields(options):
@@ -240,9 +251,11 @@ class OptionParser(argparse.ArgumentParser):
         if kind is bool:
             more |= {"type": kaldi_bool, "nargs": "?", "const": True, "metavar": "BOOL"}
         elif _is_tuple(field) and about.nargs:
-            more |= {"type": kind, "action": "append", "default": list(field.default)}
+            more |= {"type": kind, "action": "append", "default": list(typing.cast(tuple, field.default))}
+        elif isinstance(field.type, types.UnionType) and kind is not str:
+            more["type"] = _or_none(kind)
         elif _is_tuple(field):
-            more["type"] = lambda text: tuple(kind(word) for word in re.split("[,:]", text) if word)
+            more["type"] = lambda text: tuple(kind(word) for word in re.split(r"[,:\s]", text) if word)
         else:
             more["type"] = kind
         place.add_argument(*names, **more)
@@ -256,6 +269,9 @@ class OptionParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
+        if unknown := re.match("unrecognized arguments: (--[^= ]+)", message):
+            near = difflib.get_close_matches(unknown[1], self._option_string_actions, 1, 0.8)
+            message = f"unknown option {unknown[1]}" + (f" (did you mean {near[0]}?)" if near else "")
         self.exit(1, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
     def parse_args(  # type: ignore[override]  # one signature instead of argparse's overloads

@@ -3,8 +3,9 @@
 # tri3a (LDA+MLLT), tri4a (speaker-adaptive), each from the alignment of the one before; then tri4a_ali, the alignment
 # that networks are trained on, with the training speakers' transforms. A system that is there, made by the same command
 # and newer than its input, is not made again. Needs KALDI_ROOT.
+# usage: kaldi_gmm.sh [options] <data-dir> <lang-dir> <exp-dir>
+# e.g.:  kaldi_gmm.sh --config conf/gmm_mini.conf --nj 2 data/mini_kaldi/mfcc/train data/mini_kaldi/lang exp/mini_kaldi
 
-# Begin configuration.
 nj=30
 cmd=run.py
 cmvn_opts="--norm-means=true --norm-vars=false"
@@ -14,33 +15,12 @@ tri3a="5000 80000"
 tri4a="5000 80000"
 splice_opts="--left-context=3 --right-context=3" # of LDA
 max_missing=0.05     # share of training utterances that may have no alignment in the end
-# End configuration.
+. "$(dirname "$0")/../steps_py/step.sh" || exit 1
+data=$1 lang=$2 exp=$3
 
-echo "$0 $*" >&2
-if [ -f path.sh ]; then . ./path.sh; fi
-. parse_options.sh || exit 1
-set -euo pipefail
-
-if [ $# -ne 3 ]; then
-  echo "usage: $0 [options] <data-dir> <lang-dir> <exp-dir>" >&2
-  echo "e.g.:  $0 --config conf/gmm_mini.conf --nj 2 data/mini_kaldi/mfcc/train data/mini_kaldi/lang exp/mini_kaldi" >&2
-  echo "options: --nj, --cmd, --config, --cmvn-opts, --tri1 '<leaves> <gaussians>', --tri2a, --tri3a, --tri4a," >&2
-  echo "  --splice-opts, --max-missing" >&2
-  exit 1
-fi
-data=$1
-lang=$2
-exp=$3
-
-for f in "$data/feats.scp" "$data/cmvn.scp" "$data/text" "$lang/L.fst" "$lang/phones/roots.int" \
-  "${KALDI_ROOT:?set KALDI_ROOT: the GMM systems are made by Kaldi}/src/gmmbin/gmm-est-fmllr" steps/train_sat.sh; do
-  if [ ! -e "$f" ]; then
-    echo "$0: $f does not exist" >&2
-    exit 1
-  fi
-done
-speakers=$(wc -l < "$data/spk2utt")
-if [ "$nj" -gt "$speakers" ]; then nj=$speakers; fi
+need_files "$data/feats.scp" "$data/cmvn.scp" "$data/text" "$lang/L.fst" "$lang/phones/roots.int" \
+  "${KALDI_ROOT:?set KALDI_ROOT: the GMM systems are made by Kaldi}/src/gmmbin/gmm-est-fmllr" steps/train_sat.sh
+limit_jobs "$(wc -l < "$data/spk2utt")"
 
 # make <directory> <file it is made from> <script> <arguments>...
 make() {
@@ -70,4 +50,4 @@ make() {
   make "$exp/tri4a" "$exp/tri3a_ali/.made_by" steps/train_sat.sh $tri4a "$data" "$lang" "$exp/tri3a_ali" "$exp/tri4a"
   make "$exp/tri4a_ali" "$exp/tri4a/.made_by" steps/align_fmllr.sh --nj "$nj" "$data" "$lang" "$exp/tri4a" "$exp/tri4a_ali"
 }
-python3 -m hdnn_nnet.bin.check_utterances --max-missing "$max_missing" "$data" "$exp/tri4a_ali"
+hdnn check utterances --max-missing "$max_missing" "$data" "$exp/tri4a_ali"

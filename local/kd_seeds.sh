@@ -2,8 +2,9 @@
 # Cross-entropy against distillation for one student: every hard weight q at T = 1, every temperature T at q = 0, every seed.
 # <data-dir> has train_tr90, train_cv10 and the sets to decode. Prints the table, means and standard deviations over the seeds.
 # Models that are finished are not trained again, so that seeds can be added.
+# usage: kd_seeds.sh [options] <data-dir> <lang-dir> <ali-dir> <graph-dir> <teacher> <exp-dir>
+# e.g.:  kd_seeds.sh data/mini/fbank data/mini/lang exp/mini/mono_ali exp/mini/mono/graph exp/mini/hdnn-h256l10/soft exp/kd
 
-# Begin configuration.
 network=hdnn-h128l10
 seeds="777 1 2"
 hard_weights="0 0.2 0.5 1"
@@ -14,28 +15,11 @@ cmd=run.py
 cmvn_opts=
 train_opts="--num-threads 1"
 decode_opts="--nj 1"  # options of steps_py/decode.sh
-# End configuration.
-
-echo "$0 $*" >&2
-if [ -f path.sh ]; then . ./path.sh; fi
-. parse_options.sh || exit 1
-. seeds.sh || exit 1
-set -euo pipefail
-
-if [ $# -ne 6 ]; then
-  echo "usage: $0 [options] <data-dir> <lang-dir> <ali-dir> <graph-dir> <teacher> <exp-dir>" >&2
-  echo "e.g.:  $0 data/mini/fbank data/mini/lang exp/mini/mono_ali exp/mini/mono/graph exp/mini/hdnn-h256l10/soft exp/kd" >&2
-  echo "options: --network, --seeds, --hard-weights, --temperatures, --parts, --jobs, --cmd, --cmvn-opts, --train-opts," >&2
-  echo "  --decode-opts" >&2
-  exit 1
-fi
+. "$(dirname "$0")/../steps_py/step.sh" || exit 1
+. seeds.sh
 data=$1 lang=$2 ali=$3 graph=$4 teacher=$5 exp=$6
-for f in "$data/train_tr90/feats.scp" "$data/train_cv10/feats.scp" "$ali/ali.1.gz" "$graph/HCLG.fst"; do
-  if [ ! -f "$f" ]; then
-    echo "$0: $f does not exist" >&2
-    exit 1
-  fi
-done
+
+need_files "$data/train_tr90/feats.scp" "$data/train_cv10/feats.scp" "$ali/ali.1.gz" "$graph/HCLG.fst"
 
 # one <name> <seed> [<q> <T>]: train (by cross-entropy without q and T) and decode.
 one() {
@@ -63,8 +47,7 @@ if [ ${#systems[@]} -gt 1 ]; then # seen here, not after hours of training by cr
       *:*) break ;; # an rspecifier
     esac
     if [ ! -d "$part" ]; then
-      echo "$0: the teacher $part is no directory; make it with steps_py/make_soft_labels.sh, or give a model directory" >&2
-      exit 1
+      fail "the teacher $part is no directory; make it with steps_py/make_soft_labels.sh, or give a model directory"
     fi
   done
 fi

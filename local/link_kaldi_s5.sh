@@ -2,34 +2,21 @@
 # Take a Kaldi AMI s5 directory that has been run as it is (so that scores compare with Kaldi's published ones): its data
 # directories, lang, tri4a with alignment, decoding graph, and the transforms of its dev and eval decodings. Nothing is
 # written there: data directories are copied (they are small and get splits and such), the rest are links.
+# usage: link_kaldi_s5.sh [options] <kaldi-s5-dir> <data-dir> <exp-dir>
+# e.g.:  link_kaldi_s5.sh /kaldi/egs/ami/s5 data/ami_s5 exp/ami_s5
 
-# Begin configuration.
 mic=ihm
 lm=             # language model of the graph; default: that of data/local/lm/final_lm, else the only graph there is
 gmm=tri4a
-# End configuration.
-
-if [ -f path.sh ]; then . ./path.sh; fi
-. parse_options.sh || exit 1
-set -euo pipefail
-
-if [ $# -ne 3 ]; then
-  echo "usage: $0 [options] <kaldi-s5-dir> <data-dir> <exp-dir>" >&2
-  echo "e.g.:  $0 /kaldi/egs/ami/s5 data/ami_s5 exp/ami_s5" >&2
-  echo "options: --mic, --lm <name, for example ami_fsh.o3g.kn.pr1-7>, --gmm" >&2
-  exit 1
-fi
-s5=$(readlink -f "$1")
-data=$2
-exp=$3
+. "$(dirname "$0")/../steps_py/step.sh" || exit 1
+s5=$(readlink -f "$1") data=$2 exp=$3
 source=$s5/exp/$mic/$gmm
 
 if [ -z "$lm" ] && [ -s "$s5/data/local/lm/final_lm" ]; then lm=$(cat "$s5/data/local/lm/final_lm").pr1-7; fi
 if [ -z "$lm" ]; then
   graphs=("$source"/graph_*/HCLG.fst)
   if [ ${#graphs[@]} -ne 1 ]; then
-    echo "$0: ${#graphs[@]} graphs in $source; choose one with --lm (run.sh: --kaldi-lm)" >&2
-    exit 1
+    fail "${#graphs[@]} graphs in $source; choose one with --lm (run.sh: --kaldi-lm)"
   fi
   lm=$(basename "$(dirname "${graphs[0]}")")
   lm=${lm#graph_}
@@ -39,8 +26,7 @@ for f in "$s5/data/$mic"/{train,dev,eval}/{feats.scp,cmvn.scp,text,utt2spk} "$s5
   "$source/final.mdl" "$source/final.mat" "$source/tree" "$source/graph_$lm/HCLG.fst" \
   "${source}_ali/ali.1.gz" "${source}_ali/trans.1"; do
   if [ ! -f "$f" ]; then
-    echo "$0: $f does not exist; $hint" >&2
-    exit 1
+    fail "$f does not exist; $hint"
   fi
 done
 

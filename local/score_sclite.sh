@@ -2,54 +2,36 @@
 # Score a decode directory with NIST's sclite, as Kaldi's AMI recipe does for close-talking microphones: words with
 # times against the data's stm, both rewritten by its glm. Needs sclite's hubscr.pl on PATH (Debian package sctk, or
 # Kaldi's tools). Results lie in ascore_N/<data>.ctm.filt.sys for every LM weight N.
+# usage: score_sclite.sh [options] <data-dir> <lang-dir|graph-dir> <decode-dir>
+# e.g.:  score_sclite.sh --min-lmwt 7 --max-lmwt 15 data/ihm/dev exp/ihm/tri4a/graph exp/ihm/hdnn_h128l10/decode_dev
 
-# Begin configuration.
 cmd=run.py
 stage=0
 min_lmwt=7
 max_lmwt=15
 word_ins_penalty=0.0
-frame_shift=0.01
 model=              # transition model; default: final.mdl of the directory above <decode-dir>
-# End configuration.
+program="ctm"
+. "$(dirname "$0")/../steps_py/step.sh" || exit 1
+data=$1 lang=$2 dir=$3
+model=${model:-$(dirname "$dir")/final.mdl}
 
-echo "$0 $*" >&2
-if [ -f path.sh ]; then . ./path.sh; fi
-. parse_options.sh || exit 1
-set -euo pipefail
-
-if [ $# -ne 3 ]; then
-  echo "usage: $0 [options] <data-dir> <lang-dir|graph-dir> <decode-dir>" >&2
-  echo "e.g.:  $0 --min-lmwt 7 --max-lmwt 15 data/ihm/dev exp/ihm/tri4a/graph exp/ihm/hdnn_h128l10/decode_dev" >&2
-  echo "options: --cmd, --stage, --min-lmwt, --max-lmwt, --word-ins-penalty, --frame-shift, --model" >&2
-  exit 1
-fi
-data=$1
-lang=$2
-dir=$3
-if [ -z "$model" ]; then model=$(dirname "$dir")/final.mdl; fi
-
-for f in "$data/stm" "$data/glm" "$lang/words.txt" "$lang/phones/word_boundary.int" "$model" "$dir/lat.1.gz"; do
-  if [ ! -f "$f" ]; then
-    echo "$0: $f does not exist" >&2
-    exit 1
-  fi
-done
+ctm=(ctm "${program_options[@]}" --min-lmwt "$min_lmwt" --max-lmwt "$max_lmwt" --word-ins-penalty "$word_ins_penalty"
+  "$data" "$lang" "$model" "$dir")
+check_options "${ctm[@]}"
+need_files "$data/stm" "$data/glm" "$lang/words.txt" "$lang/phones/word_boundary.int" "$model" "$dir/lat.1.gz"
 hubscr=$(command -v hubscr.pl || true)
 # Debian's sctk keeps the programs in a directory of its own, which only its wrapper knows.
 if [ -z "$hubscr" ] && command -v sctk > /dev/null; then
   hubscr=$(sed -n 's/^SCTK_PATH=//p' "$(command -v sctk)")/hubscr.pl
 fi
 if [ -z "$hubscr" ] || [ ! -f "$hubscr" ]; then
-  echo "$0: sclite's hubscr.pl is not on PATH; install the Debian package sctk" >&2
-  exit 1
+  fail "sclite's hubscr.pl is not on PATH; install the Debian package sctk"
 fi
 
 name=$(basename "$data")
 if [ "$stage" -le 0 ]; then
-  $cmd "$dir/log/ctm.log" \
-    python3 -m hdnn_nnet.bin.ctm --min-lmwt "$min_lmwt" --max-lmwt "$max_lmwt" \
-    --word-ins-penalty "$word_ins_penalty" --frame-shift "$frame_shift" "$data" "$lang" "$model" "$dir"
+  $cmd "$dir/log/ctm.log" hdnn "${ctm[@]}"
 fi
 if [ "$stage" -le 1 ]; then
   for lmwt in $(seq "$min_lmwt" "$max_lmwt"); do
@@ -65,8 +47,7 @@ best=
 for lmwt in $(seq "$min_lmwt" "$max_lmwt"); do
   sys=$dir/ascore_$lmwt/$name.ctm.filt.sys
   if [ ! -f "$sys" ]; then
-    echo "$0: sclite wrote no $sys; see $dir/log/sclite.$lmwt.log" >&2
-    exit 1
+    fail "sclite wrote no $sys; see $dir/log/sclite.$lmwt.log"
   fi
   wer=$(awk '/Sum\/Avg/ { gsub(/\|/, " "); print $8; exit }' "$sys")
   echo "$wer $lmwt $sys"

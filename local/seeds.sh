@@ -58,5 +58,5 @@ show_table() {
     done
   done
   read -r dev evaluation <<< "$parts"
-  python3 -m hdnn_nnet.bin.wer_table --dev "decode_$dev" --eval "${evaluation:+decode_$evaluation}" "$@"
+  hdnn wer-table --dev "decode_$dev" --eval "${evaluation:+decode_$evaluation}" "$@"
 }

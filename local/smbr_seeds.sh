@@ -3,8 +3,9 @@
 # ICASSP papers). A model trained by distillation (its file `criterion` begins with KD) is smoothed by the teacher, another by
 # cross-entropy. Alignments and denominator lattices are those of each model itself. Prints the table with the models as they
 # were; names that end in _s<seed> are grouped: means and standard deviations. What is finished is not done again.
+# usage: smbr_seeds.sh [options] <data-dir> <lang-dir> <graph-dir> <model-dir>...
+# e.g.:  smbr_seeds.sh --teacher exp/mini/soft data/mini/fbank data/mini/lang exp/mini/mono/graph exp/kd/hdnn-h128l10_ce_s777
 
-# Begin configuration.
 smooth_ce="0 0.2"     # p for models by cross-entropy
 smooth_kd="0.2 0.5"   # p for distilled ones
 teacher=              # soft labels (or what train_smbr.sh takes); needed where a model is distilled
@@ -20,38 +21,19 @@ denlat_opts="--beam 11.0 --lattice-beam 6.0 --max-active 1500"
 train_opts="--num-threads 1"
 smbr_opts=            # further options of steps_py/train_smbr.sh, for example "--batch-utts 4"
 decode_opts="--nj 1"  # options of steps_py/decode.sh
-# End configuration.
-
-echo "$0 $*" >&2
-if [ -f path.sh ]; then . ./path.sh; fi
-. parse_options.sh || exit 1
-. seeds.sh || exit 1
-set -euo pipefail
-
-if [ $# -lt 4 ]; then
-  echo "usage: $0 [options] <data-dir> <lang-dir> <graph-dir> <model-dir>..." >&2
-  echo "e.g.:  $0 --teacher exp/mini/soft data/mini/fbank data/mini/lang exp/mini/mono/graph exp/kd/hdnn-h128l10_ce_s777" >&2
-  echo "options: --smooth-ce, --smooth-kd, --teacher, --updates, --subset-ce, --subset-kd, --parts, --jobs, --nj, --cmd," >&2
-  echo "  --denlats, --denlat-opts, --train-opts, --smbr-opts, --decode-opts" >&2
-  exit 1
-fi
+. "$(dirname "$0")/../steps_py/step.sh" || exit 1
+. seeds.sh
 data=$1 lang=$2 graph=$3
 shift 3
 models=("$@")
-for f in "$data/train/feats.scp" "$lang/phones/silence.csl" "$graph/HCLG.fst"; do
-  if [ ! -f "$f" ]; then
-    echo "$0: $f does not exist" >&2
-    exit 1
-  fi
-done
+
+need_files "$data/train/feats.scp" "$lang/phones/silence.csl" "$graph/HCLG.fst"
 for model in "${models[@]}"; do
   if [ ! -f "$model/final.safetensors" ]; then
-    echo "$0: $model/final.safetensors does not exist; train it first" >&2
-    exit 1
+    fail "$model/final.safetensors does not exist; train it first"
   fi
   if [ -z "$teacher" ] && grep -q '^KD' "$model/criterion" 2> /dev/null; then
-    echo "$0: $model was distilled; give the --teacher whose divergence shall smooth" >&2
-    exit 1
+    fail "$model was distilled; give the --teacher whose divergence shall smooth"
   fi
 done
 

@@ -1,39 +1,14 @@
-# shellcheck shell=bash
-# The decoder of decode.sh and make_denlats.sh, and the pipe that feeds it. Sourced, not run.
+# shellcheck shell=bash disable=SC2154
+# The decoder of decode.sh and make_denlats.sh, and the pipe that feeds it. They source this instead of step.sh.
 
-# choose_decoder <auto|kaldi|k2> <threads>
-# Sets `decoder` to kaldi (latgen-faster-mapped) or k2 (our own on k2, same arguments), `latgen` to its command, and
-# `decoder_threads` to what the launcher should be told. auto takes Kaldi's where it is on PATH.
-choose_decoder() {
-  decoder=$1
-  decoder_threads=()
-  if [ "$decoder" = auto ]; then
-    if command -v latgen-faster-mapped > /dev/null; then decoder=kaldi; else decoder=k2; fi
-  fi
-  case $decoder in
-    k2) latgen=(python3 -m hdnn_nnet.bin.latgen) ;;
-    kaldi)
-      latgen=(latgen-faster-mapped)
-      if [ "$2" -gt 1 ]; then
-        latgen=(latgen-faster-mapped-parallel "--num-threads=$2")
-        decoder_threads=(--num-threads "$(($2 + 1))")
-      fi
-      ;;
-    *)
-      echo "${0##*/}: --decoder must be auto, kaldi or k2, not $decoder" >&2
-      exit 1
-      ;;
-  esac
-}
-
-# decode_jobs <jobs> <log> <forward options> <model-dir> <split-dir> <lattices> <options, model and graph of the decoder>...
-# Lattices of all jobs, by the launcher `cmd`; JOB in the log's name and in the wspecifier of lattices is the job's number.
-decode_jobs() {
-  local jobs=$1 log=$2 forward_options=$3 model_dir=$4 split=$5 lattices=$6
-  shift 6
-  # The launchers set no pipefail. Without it a forward pass that ends early would pass for one with few utterances.
-  # shellcheck disable=SC2086
-  ${cmd:?} ${decoder_threads[@]+"${decoder_threads[@]}"} "JOB=1:$jobs" "$log" \
-    set -o pipefail \; python3 -m hdnn_nnet.bin.forward $forward_options "$model_dir" "$split/JOB" ark:- \| \
-    "${latgen[@]}" "$@" ark:- "$lattices" \|\| exit 1 # for queue.pl, which never ends where a command was killed (137)
-}
+nj=4
+cmd=run.py
+beam=13.0
+acwt=0.1            # acoustic scale; matters for pruning only, scoring tries many
+min_active=200
+num_threads=1       # more than 1: latgen-faster-mapped-parallel; only with Kaldi's decoder
+decoder=auto        # kaldi, k2, or auto: kaldi where it is on PATH
+forward_opts=       # options for hdnn forward, as one word, for example "--device cuda"
+latgen_opts=        # more options for the decoder, as one word
+. "$(dirname "${BASH_SOURCE[0]}")/step.sh" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/decoder_jobs.sh"

@@ -2,49 +2,30 @@
 # Estimate the pdf priors of a network from its own posteriors (argument order of Kaldi's steps/nnet/make_priors.sh), as is
 # useful after sequence training. Writes <nnet-dir>/prior_counts, which decoding and alignment prefer to
 # ali_train_pdf.counts; remove the file to go back.
+# usage: make_priors.sh [options] <data-dir> <nnet-dir>
+# e.g.:  make_priors.sh --nj 8 --cmd run.py data/ihm/train exp/ihm/hdnn_h128l10_smbr
 
-# Begin configuration.
 nj=4
 cmd=run.py
-num_utts=10000    # utterances that are forwarded at most, chosen at random
-seed=777          # of the choice
-forward_opts=     # options of the forward pass, for example "--device cuda"
-# End configuration.
+num_utts=10000 # utterances that are forwarded at most, chosen at random
+forward_opts=  # more options for hdnn prior-counts, as one word, for example "--device cuda"
+program="prior-counts"
+. "$(dirname "$0")/step.sh" || exit 1
+data=$1 dir=$2
 
-echo "$0 $*" >&2
-if [ -f path.sh ]; then . ./path.sh; fi
-. parse_options.sh || exit 1
-set -euo pipefail
-
-if [ $# -ne 2 ]; then
-  echo "usage: $0 [options] <data-dir> <nnet-dir>" >&2
-  echo "e.g.:  $0 --nj 8 --cmd run.py data/ihm/train exp/ihm/hdnn_h128l10_smbr" >&2
-  echo "options: --nj, --cmd, --num-utts, --seed, --forward-opts (see the top of this script)" >&2
-  exit 1
-fi
-data=$1
-dir=$2
-
-if [ ! -f "$data/feats.scp" ]; then
-  echo "$0: $data/feats.scp does not exist" >&2
-  exit 1
-fi
-if [ ! -f "$dir/model.json" ] && [ ! -f "$dir/final.nnet" ]; then
-  echo "$0: $dir is no model directory (model.json or final.nnet)" >&2
-  exit 1
-fi
+count=(prior-counts "${program_options[@]}" "--num-utts=$num_utts" $forward_opts)
+check_options "${count[@]}" "$data" "$dir" counts
+need_files "$data/feats.scp"
+need_model "$dir"
 mkdir -p "$dir/log"
 used=$(wc -l < "$data/feats.scp")
 if [ "$used" -gt "$num_utts" ]; then used=$num_utts; fi
-if [ "$nj" -gt "$used" ]; then nj=$used; fi
+limit_jobs "$used"
 rm -f "$dir"/prior_counts.*
-
-# shellcheck disable=SC2086
 $cmd "JOB=1:$nj" "$dir/log/prior_counts.JOB.log" \
-  python3 -m hdnn_nnet.bin.prior_counts --job JOB --num-jobs "$nj" --num-utts "$num_utts" --seed "$seed" $forward_opts \
-  "$data" "$dir" "$dir/prior_counts.JOB"
+  hdnn "${count[@]}" --num-jobs "$nj" --job JOB "$data" "$dir" "$dir/prior_counts.JOB"
 parts=()
 for ((job = 1; job <= nj; job++)); do parts+=("$dir/prior_counts.$job"); done
-counts=$(python3 -m hdnn_nnet.bin.sum_counts "$dir/prior_counts" "${parts[@]}")
+counts=$(hdnn collect counts "$dir/prior_counts" "${parts[@]}")
 rm -f "${parts[@]}"
 echo "$0: $dir/prior_counts: $counts of $used utterances"

@@ -22,8 +22,9 @@ from hdnn_nnet.kaldi.alignments import read_pdf_alignments
 from hdnn_nnet.kaldi.posteriors import PosteriorTable, PosteriorWriter, SparsePosteriors
 from hdnn_nnet.kaldi.split import split_data
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.nn.model_dir import load_model, load_tensors, save_model
+from hdnn_nnet.nn.model_dir import load_model, save_model
 from hdnn_nnet.nn.networks import choose_parameters
+from hdnn_nnet.nn.tensor_file import load_tensors
 from hdnn_nnet.train.columns import DenseColumn
 from tests.support.small_task import DIM, PDFS, make
 

@@ -131,9 +131,12 @@ def test_what_an_earlier_run_left_is_gone(recipe: Path) -> None:
     folder.mkdir()
     for name in ("index.json", "part.7.json", "spk-s0.safetensors"):
         (folder / name).write_text("old")
-    failed = step(recipe, "--nj", "1", "--rate", "0", "data_tr", "model", "model/decode", "again")
+    refused = step(recipe, "--nj", "1", "--rate", "0", "data_tr", "model", "model/decode", "again")
+    assert (refused.returncode, "--rate must be above 0" in refused.stderr) == (1, True)
+    assert (folder / "index.json").read_text() == "old"  # nothing was begun
+    failed = step(recipe, "--nj", "1", "--weights", "gone", "data_tr", "model", "model/decode", "again")
     assert failed.returncode == 1
-    assert "--rate above 0" in failed.stderr
+    assert "gone" in failed.stderr
     assert not [*folder.glob("spk-*"), *folder.glob("*.json")]
 
 
@@ -141,7 +144,7 @@ def test_what_an_earlier_run_left_is_gone(recipe: Path) -> None:
     ("words", "message"),
     [
         (["data_tr", "model", "model/decode"], "usage:"),
-        (["--labels", "none", "data_tr", "model", "model/decode", "x"], "--labels must be hard, soft or supervised"),
+        (["--labels", "none", "data_tr", "model", "model/decode", "x"], "argument --labels: invalid choice: 'none'"),
         (["data_tr", "model", "ali", "x"], "ali/lat.1.gz does not exist"),
         (["data_tr", "ali", "model/decode", "x"], "ali/model.json does not exist"),
         (["--min-confidence", "0.5", "data_tr", "model", "model/decode", "x"], "need --confidence pdf, phone or word"),

@@ -83,10 +83,11 @@ def test_align_compiled_mapped(recipe: Path, kaldi_fixture: Path, kaldi_root: Pa
     tree, model = (str(recipe / "exp/nnet1" / name) for name in ("tree", "final.mdl"))
     lexicon = [f"--read-disambig-syms={recipe}/lang/phones/disambig.int", tree, model, f"{recipe}/lang/L.fst"]
     scales = ["--transition-scale=1.0", "--acoustic-scale=0.1", "--self-loop-scale=0.1", "--beam=10", "--retry-beam=40"]
-    for command in (
+    commands: list[list[str | Path]] = [
         [compiler, *lexicon, f"ark,t:{recipe}/words.int", f"ark:{recipe}/graphs"],
         [aligner, *scales, model, f"ark:{recipe}/graphs", "scp:exp/nnet/loglikes_train.scp", f"ark:{recipe}/ali.ark"],
-    ):
+    ]
+    for command in commands:
         subprocess.run(command, cwd=kaldi_fixture, check=True, capture_output=True)
     kaldis = read_alignments(recipe / "ali.ark")
     ours = alignments_of(recipe, dict(read_matrices(kaldi_fixture / "exp/nnet/loglikes_train.ark")))

@@ -15,7 +15,21 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "hdnn_nnet"
 #: rooms and single modules, lowest first; each may import from those before it (docs/architecture.md)
 ROOMS = (
-    *("errors", "atomic", "ragged", "options", "device", "kaldi", "lattice", "feats", "lang", "nn", "graph", "align"),
+    *(
+        "errors",
+        "atomic",
+        "lock",
+        "ragged",
+        "options",
+        "device",
+        "kaldi",
+        "lattice",
+        "feats",
+        "lang",
+        "nn",
+        "graph",
+        "align",
+    ),
     *("gmm", "train", "decode", "sequence", "adapt", "score", "export", "runtime", "commands", "cli", "__main__"),
 )
 LONGEST = 80
@@ -81,16 +95,15 @@ def test_functions_fit_a_screen() -> None:
 
 
 def test_defaults_of_training_options_are_not_repeated_in_the_steps() -> None:
-    """A step's configuration block holds what is its own; everything else is the program's."""
+    """Steps state what is their own before they source step.sh; the default of all else is stated in the program."""
     known = {
         field.name
         for command in ("train ce", "train kd", "train smbr", "adapt")
         for field in walk(load(command).Options)
     }
-    for step in ("train_ce", "train_kd", "train_smbr", "adapt"):
+    for step in ("train_ce", "train_kd", "train_smbr", "train_job", "adapt"):
         text = (REPOSITORY / "steps_py" / f"{step}.sh").read_text(encoding="utf-8")
-        block = text[text.index("# Begin configuration") : text.index("# End configuration")]
-        stated = set(re.findall(r"^([a-z_]+)=", block, re.MULTILINE))
+        stated = set(re.findall(r"^([a-z_]+)=[^\s#]", text.partition("\n. ")[0], re.MULTILINE))
         assert not stated & known
 
 

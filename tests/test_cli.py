@@ -392,3 +392,24 @@ def test_errors_of_commands_reach_python_callers(tmp_path: Path) -> None:
         find(["trian"])
     with pytest.raises(HdnnError, match="does not exist"):
         call("check utterances", [str(tmp_path / "a"), str(tmp_path / "b")])
+
+
+def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    script = hdnn("--completion", "bash").stdout
+    ask = """
+    complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _shtab_hdnn; echo "${COMPREPLY[*]}"; }
+    complete_words hdnn coll
+    complete_words hdnn collect so
+    complete_words hdnn train ce --momentum-f
+    complete_words hdnn forward --output log
+    """
+    done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:4] == [
+        "collect",
+        "soft-labels",
+        "--momentum-from-epoch",
+        "loglikes logposteriors logits",
+    ]
+    refused = hdnn("--completion", "elvish")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "bash" in refused.stderr

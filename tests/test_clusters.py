@@ -138,9 +138,9 @@ def python_of(directory: Path) -> int | None:
         except OSError:
             continue
         if (
-            b"python" in words[0] and b"hdnn_nnet",
-            "train",
-            "ce" in words and directory.name.encode() in words and here == str(directory.parent),
+            b"python" in words[0]
+            and {b"train", b"ce", directory.name.encode()} <= set(words)
+            and here == str(directory.parent)
         ):
             return int(entry.name)
     return None

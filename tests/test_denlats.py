@@ -85,9 +85,8 @@ def test_lang_is_touched_where_it_differs(recipe: Path, kaldi_fixture: Path, tmp
 
 def test_kaldis_graph(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> None:
     """Random paths through the graph of our grammar and through Kaldi's cost the same in both."""
-    from tests.test_mkgraph import _same_paths, systems
-
     from hdnn_nnet.graph.make import make_graph
+    from tests.test_mkgraph import _same_paths, systems
 
     write_lang(recipe / "lang", tmp_path / "lang", fixture_grammar(kaldi_fixture))
     graph = make_graph(tmp_path / "lang", *systems(kaldi_fixture)["tri"])

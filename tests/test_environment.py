@@ -107,8 +107,9 @@ def test_no_index_is_prescribed(name):
 
 
 def bash(script: str, directory: Path = RECIPE, **environment: str) -> subprocess.CompletedProcess:
-    """Run bash with nothing of our environment but what is given."""
-    environment = {"PATH": "/usr/bin:/bin"} | environment
+    """Run bash with nothing of our environment but what is given, and PYTHONPATH, by which a second checkout shows itself."""
+    own = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    environment = {"PATH": "/usr/bin:/bin"} | own | environment
     return subprocess.run(
         ["/bin/bash", "-c", script], cwd=directory, env=environment, capture_output=True, text=True, timeout=60
     )
@@ -126,11 +127,11 @@ SHOW = 'python3 -c "import sys, hdnn_nnet, numpy; print(sys.prefix, hdnn_nnet.__
 def test_path_sh_makes_a_job_whole_that_has_only_path():
     """What queue.pl leaves of the environment."""
     prefix = virtual_environment()
-    result = bash(f"set -eu; . ./path.sh; {SHOW}; command -v run.py", PATH=f"{prefix}/bin:/usr/bin:/bin")
+    result = bash(f"set -eu; . ./path.sh; {SHOW}; command -v run.py hdnn", PATH=f"{prefix}/bin:/usr/bin:/bin")
     assert result.returncode == 0, result.stderr
     found = result.stdout.splitlines()
     assert found[:2] == [prefix, str(REPOSITORY / "hdnn_nnet" / "__init__.py")]
-    assert found[2:] == [str(REPOSITORY / "steps_py" / "run.py")]
+    assert found[2:] == [str(REPOSITORY / "steps_py" / "run.py"), f"{prefix}/bin/hdnn"]
     assert result.stderr == ""
 
 
@@ -154,33 +155,42 @@ def test_path_sh_prefers_the_active_environment(tmp_path):
 
 
 def test_path_sh_works_from_anywhere_and_more_than_once(tmp_path):
-    show = 'echo "$PATH|$PYTHONPATH|$LC_ALL|${VIRTUAL_ENV-}|$-"; compgen -v _hdnn; compgen -A function _hdnn; true'
+    show = 'echo "$PATH|$LC_ALL|${VIRTUAL_ENV-}|$-"; compgen -v _hdnn; compgen -A function _hdnn; true'
     path = f"{sys.prefix}/bin:/usr/bin:/x y:/bin"
     once = bash(f"set -u; . ./path.sh; {show}", PATH=path)
     twice = bash(f"set -u; . '{REPOSITORY}/path.sh'; . '{RECIPE}/path.sh'; {show}", directory=tmp_path, PATH=path)
     assert once.stderr == ""
     assert once.stdout == twice.stdout
     assert once.stdout.count("\n") == 1
-    search, python_path, locale = once.stdout.split("|")[:3]
+    search, locale = once.stdout.split("|")[:2]
     directories = search.split(":")
     assert len(directories) == len(set(directories))
     assert directories[-3:] == ["/usr/bin", "/x y", "/bin"]
     assert {str(REPOSITORY / "steps_py"), str(REPOSITORY / "local")} <= set(directories)
-    assert (python_path, locale) == (str(REPOSITORY), "C")
+    assert locale == "C"
 
 
 def test_path_sh_is_understood_by_a_plain_sh():
     """Kaldi's validate_lang.pl sources it by system(), that is by sh."""
     path = f"{sys.prefix}/bin:/usr/bin:/x y:/bin:/usr/bin"
-    by_sh = bash("sh -euc '. ./path.sh; echo \"$PATH|$PYTHONPATH|$LC_ALL\"'", PATH=path)
+    by_sh = bash("sh -euc '. ./path.sh; echo \"$PATH|$LC_ALL\"'", PATH=path)
     assert by_sh.stderr == ""
-    assert by_sh.stdout == bash('. ./path.sh; echo "$PATH|$PYTHONPATH|$LC_ALL"', PATH=path).stdout
+    assert by_sh.stdout == bash('. ./path.sh; echo "$PATH|$LC_ALL"', PATH=path).stdout
 
 
 def test_path_sh_leaves_threads_and_a_pythonpath_alone():
     result = bash('. ./path.sh; echo "$PYTHONPATH ${OMP_NUM_THREADS-}"', PYTHONPATH="/own", OMP_NUM_THREADS="3")
-    assert result.stdout == f"{REPOSITORY}:/own 3\n"
+    assert result.stdout == "/own 3\n"
     assert bash(". ./path.sh; env | grep -c THREADS").stdout == "0\n"
+
+
+def test_path_sh_says_where_the_package_is_not_installed(tmp_path):
+    environment = tmp_path / "venv"
+    (environment / "bin").mkdir(parents=True)
+    shutil.copy("/bin/true", environment / "bin" / "python3")
+    result = bash("set -eu; . ./path.sh; echo went on", VIRTUAL_ENV=str(environment))
+    assert result.stdout == "went on\n"
+    assert re.fullmatch(f"path.sh: no command hdnn; .* -e {REPOSITORY}' adds it to yours\n", result.stderr)
 
 
 def fake_kaldi(directory: Path) -> Path:

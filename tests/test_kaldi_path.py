@@ -77,8 +77,8 @@ def test_kaldi_accepts_the_lang_of_denominator_lattices(tmp_path: Path, kaldi_ro
     (recipe / "utils").symlink_to(kaldi_root / "egs/wsj/s5/utils")
     (recipe / "data").mkdir()
     (recipe / "data/text").write_text("u1 YES NO\nu2 NO\n")
-    making = "python3 local/prepare_dict.py data/text dict && python3 local/prepare_lang.py dict '<unk>' lang"
-    done = bash(recipe, f"{making} && python3 -m hdnn_nnet.commands.lang_unigram data lang lang denlang")
+    making = "hdnn lang dict data/text dict && hdnn lang prepare dict '<unk>' lang"
+    done = bash(recipe, f"{making} && hdnn lang unigram data lang lang denlang")
     assert done.returncode == 0, done.stderr
     for lang in ("lang", "denlang"):
         done = bash(recipe, f"utils/validate_lang.pl {lang}", KALDI_ROOT=str(kaldi_root))

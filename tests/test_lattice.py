@@ -15,15 +15,14 @@ from hdnn_nnet.lattice.io import to_binary, to_text
 from hdnn_nnet.lattice.ops import connect
 from hdnn_nnet.lattice.table import IntVectorWriter, LatticeWriter, read_lattice, read_lattices
 from hdnn_nnet.lattice.types import (
-    COMPACT_ARC,
     LATTICE_ARC,
     AnyLattice,
     CompactLattice,
     Lattice,
-    cumulative,
     expand,
     topological_order,
 )
+from tests.support.lattice_cases import all_paths, untimed_lattices
 
 
 def same(a: AnyLattice, b: AnyLattice) -> None:
@@ -139,54 +138,7 @@ def test_best_path_equals_kaldi(kaldi_fixture: Path) -> None:
             assert path.acoustic == pytest.approx(acoustic[key][0], rel=1e-6)
 
 
-@st.composite
-def lattices(draw: st.DrawFn) -> CompactLattice:
-    """Random acyclic compact lattices in topological order."""
-    states = draw(st.integers(1, 6))
-    cost = st.integers(-8, 8).map(lambda value: value / 4)
-    ids = st.lists(st.integers(1, 9), max_size=3)
-    arcs, strings, counts = [], [], [0] * states
-    for source in range(states - 1):
-        for _ in range(draw(st.integers(0, 3))):
-            target = draw(st.integers(source + 1, states - 1))
-            arcs.append((draw(st.integers(0, 4)), draw(cost), draw(cost), target))
-            strings.append(draw(ids))
-            counts[source] += 1
-    final = np.full((states, 2), np.inf, np.float32)
-    final_strings: list[list[int]] = [[] for _ in range(states)]
-    for state in draw(st.sets(st.integers(0, states - 1), min_size=1)):
-        final[state] = draw(cost), draw(cost)
-        final_strings[state] = draw(ids)
-    return CompactLattice(
-        0,
-        cumulative(np.array(counts)),
-        np.array(arcs, COMPACT_ARC),
-        final,
-        cumulative(np.array([len(s) for s in strings], np.int64)),
-        np.array([i for s in strings for i in s], np.int32),
-        cumulative(np.array([len(s) for s in final_strings], np.int64)),
-        np.array([i for s in final_strings for i in s], np.int32),
-    )
-
-
-def all_paths(lattice: CompactLattice) -> list[tuple[tuple[int, ...], tuple[int, ...], float, float]]:
-    """(words, transition-ids, graph, acoustic) of all paths."""
-    found = []
-
-    def walk(state: int, words: tuple, ids: tuple, graph: float, acoustic: float) -> None:
-        if lattice.is_final()[state]:
-            end = tuple(lattice.final_string(state).tolist())
-            found.append((words, ids + end, graph + lattice.final[state, 0], acoustic + lattice.final[state, 1]))
-        for arc in range(lattice.offsets[state], lattice.offsets[state + 1]):
-            label, g, a, target = lattice.arcs[arc].tolist()
-            spelled = words + ((label,) if label else ())
-            walk(target, spelled, ids + tuple(lattice.string(arc).tolist()), graph + g, acoustic + a)
-
-    walk(lattice.start, (), (), 0.0, 0.0)
-    return found
-
-
-@given(lattices())
+@given(untimed_lattices())
 @settings(max_examples=80, deadline=None)
 def test_best_paths_equal_brute_force(lattice: CompactLattice) -> None:
     paths = all_paths(lattice)
@@ -200,12 +152,12 @@ def test_best_paths_equal_brute_force(lattice: CompactLattice) -> None:
     for candidate in (lattice, expand(lattice), trimmed):
         for path, scale, penalty in zip(best_paths(candidate, scales, penalties), scales, penalties, strict=True):
             cost = path.graph + scale * path.acoustic + penalty * len(path.words)
-            assert cost == pytest.approx(min(g + scale * a + penalty * len(w) for w, _, g, a in paths))
+            assert cost == pytest.approx(min(g + scale * a + penalty * len(w) for w, _, g, a, _ in paths))
             ids = tuple(path_alignment(candidate, path).tolist())
-            assert (tuple(path.words.tolist()), ids) in {(w, i) for w, i, _, _ in paths}
+            assert (tuple(path.words.tolist()), ids) in {(w, i) for w, i, _, _, _ in paths}
 
 
-@given(lattices(), st.booleans())
+@given(untimed_lattices(), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_round_trip_of_any_lattice(
     tmp_path_factory: pytest.TempPathFactory, lattice: CompactLattice, text: bool
@@ -228,7 +180,7 @@ def test_round_trip_of_any_lattice(
 @given(st.data())
 @settings(max_examples=80, deadline=None)
 def test_damage_names_file_and_key(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    lattice = data.draw(lattices())
+    lattice = data.draw(untimed_lattices())
     item: AnyLattice = expand(lattice) if data.draw(st.booleans()) else lattice
     path = tmp_path_factory.getbasetemp() / "damaged.ark"
     whole = b"utt1 " + to_binary(item)

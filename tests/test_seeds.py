@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hdnn_nnet.cli import call
-from hdnn_nnet.nn.model_dir import load_tensors
+from hdnn_nnet.nn.tensor_file import load_tensors
 from tests.support import fixture_recipe
 
 

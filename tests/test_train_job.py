@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,20 +22,31 @@ fi
 """
 
 
-def train(folder: Path, failures: int, status: int = 1, progress: bool = True, cmd: str = "") -> tuple[int, int, str]:
+STEP = f"""#!/bin/bash
+# usage: step.sh [options] <exp-dir>
+program="train ce"
+. {REPOSITORY}/steps_py/train_job.sh || exit 1
+train_job "$1" train ce "${{program_options[@]}}" "$1"
+"""
+
+
+def train(
+    folder: Path, failures: int, status: int = 1, progress: bool = True, cmd: str = "", options: Sequence[str] = ()
+) -> tuple[int, int, str]:
     """Status of the step, number of jobs, messages."""
     program = folder / "launch"
     program.write_text(LAUNCHER)
     program.chmod(0o755)
+    step = folder / "step.sh"
+    step.write_text(STEP)
     (folder / "model").mkdir(exist_ok=True)
     (folder / "calls").unlink(missing_ok=True)
     environment = {"FAILURES": str(failures), "STATUS": str(status), "PROGRESS": str(progress).lower()}
     environment |= {"LOG": "model/log/train.log"}
-    settings = f'set -euo pipefail; cmd="./launch{cmd}"; retries=3'
-    script = f". {REPOSITORY}/steps_py/train_job.sh; {settings}; train_job model 1 a.module --x"
     done = subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
+        ["bash", step, "--cmd", f"./launch{cmd}", *options, "model"], cwd=folder, env=os.environ | environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     return done.returncode, int((folder / "calls").read_text()), done.stderr
 
 
@@ -60,8 +72,11 @@ def test_when_it_is_an_error(tmp_path: Path, case: dict, jobs: int) -> None:
 
 
 def test_several_machines_go_through_torchrun(tmp_path: Path) -> None:
-    train(tmp_path, 0)
-    assert (tmp_path / "command").read_text() == "model/log/train.log python3 -m a.module --x || exit 1\n"
-    train(tmp_path, 0, cmd=" --num-nodes 2")
-    words = "--num-nodes 2 model/log/train.log python3 -m hdnn_nnet.commands.torchrun --nproc_per_node=1 -m a.module --x || exit 1\n"
-    assert (tmp_path / "command").read_text() == words
+    train(tmp_path, 0, options=["--splice", "3", "--train-opts", "--min-iters 2"])
+    program = "train ce --splice=3 --min-iters 2 model || exit 1\n"
+    assert (tmp_path / "command").read_text() == f"model/log/train.log hdnn {program}"
+    train(tmp_path, 0, cmd=" --num-nodes 2", options=["--splice", "3", "--train-opts", "--min-iters 2"])
+    torchrun = f"--num-nodes 2 model/log/train.log hdnn torchrun --nproc_per_node=1 {program}"
+    assert (tmp_path / "command").read_text() == torchrun
+    train(tmp_path, 0, options=["--num-procs", "2"])
+    assert " hdnn torchrun --nproc_per_node=2 train ce model " in (tmp_path / "command").read_text()

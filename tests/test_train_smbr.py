@@ -16,7 +16,7 @@ from hdnn_nnet.kaldi.nnet1 import read_nnet1
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattice
 from hdnn_nnet.nn.import_nnet1 import import_nnet1 as convert
-from hdnn_nnet.nn.model_dir import load_tensors, save_tensors
+from hdnn_nnet.nn.tensor_file import load_tensors, save_tensors
 from hdnn_nnet.sequence.sources import DecodedLattices, StoredLattices
 from hdnn_nnet.train.sgd import Sgd
 

@@ -17,8 +17,9 @@ from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.alignments import read_counts, read_pdf_alignments, write_alignments
-from hdnn_nnet.nn.model_dir import load_model, load_tensors
+from hdnn_nnet.nn.model_dir import load_model
 from hdnn_nnet.nn.prior import log_prior, read_log_prior
+from hdnn_nnet.nn.tensor_file import load_tensors
 from tests.support.small_task import DIM, PDFS, make, transition_model
 
 SETTINGS = ["--network=hdnn-h16l4", "--splice=2", "--minibatch-size=64", "--learn-rate=0.01", "--max-iters=5"]

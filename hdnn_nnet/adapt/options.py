@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hdnn_nnet.device.options import AdaptationDevice
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.nn.config import chosen_groups
 from hdnn_nnet.nn.options import WEIGHTS
 from hdnn_nnet.options import Options, argument, group, option
 from hdnn_nnet.train.options import SoftLabelOptions
@@ -58,3 +59,7 @@ class Adaptation(Options):
     labels: LabelOptions = group(LabelOptions)
     updates: AdaptOptions = group(AdaptOptions)
     compute: AdaptationDevice = group(AdaptationDevice)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        chosen_groups(self.update)

@@ -12,13 +12,12 @@ from typing import Any
 from urllib.parse import quote
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import read_json
-from hdnn_nnet.nn.model_dir import load_tensors, save_tensors
+from hdnn_nnet.nn.tensor_file import load_annotated, save_tensors
 
 FORMAT = 1
 INDEX = "index.json"
@@ -32,10 +31,7 @@ def file_name(speaker: str) -> str:
 def save_speaker(directory: str | os.PathLike[str], speaker: str, tensors: dict[str, Tensor], signature: str) -> str:
     """Write a speaker's parameters; returns the file's name."""
     name = file_name(speaker)
-    # One entry: with several their order, and so the file, would differ from run to run.
-    save_tensors(
-        {k: v.contiguous() for k, v in tensors.items()}, Path(directory) / name, {"of": _owner(speaker, signature)}
-    )
+    save_tensors(tensors, Path(directory) / name, {"of": _owner(speaker, signature)})
     return name
 
 
@@ -83,9 +79,8 @@ class AdaptDir:
         name = self.speakers.get(speaker, {}).get("file")
         if name is None:
             return None
-        tensors = load_tensors(self.path / name)
-        with safe_open(self.path / name, "pt") as stream:
-            owner = (stream.metadata() or {}).get("of")
+        tensors, about = load_annotated(self.path / name)
+        owner = about.get("of")
         if owner != _owner(speaker, self.signature):
             raise HdnnError(f"{self.path / name} is not of the run that wrote {INDEX} ({owner}); adapt again")
         for key, value in tensors.items():

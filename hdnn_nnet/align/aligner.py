@@ -61,6 +61,10 @@ class Aligner:
         self._config = kaldi_hmm_gmm.AlignConfig(beam=options.beam, retry_beam=options.retry_beam, careful=False)
         self.retried = 0
 
+    def __call__(self, utterance: str, graph: Any, matrix: np.ndarray) -> np.ndarray | None:
+        """Align by what this kind of aligner takes: log-likelihoods here, features where a model computes them."""
+        return self.align(utterance, graph, matrix)
+
     def align(self, utterance: str, graph: Any, log_likelihoods: np.ndarray) -> np.ndarray | None:
         """Transition-ids of the best path, int32, shape (T,); None if none reaches the end even in the wider beam.
 

@@ -4,6 +4,7 @@ from hdnn_nnet.export.options import Nnet3Export
 
 Options = Nnet3Export
 EXAMPLE = "hdnn export nnet3 exp/hdnn_online exp/tri4a/graph exp/hdnn_online/export"
+WRITES = "out_dir"
 
 
 def main(options: Nnet3Export) -> None:

@@ -4,6 +4,7 @@ from hdnn_nnet.export.options import OnnxExport
 
 Options = OnnxExport
 EXAMPLE = "hdnn export onnx exp/hdnn_online data/train exp/hdnn_online/export"
+WRITES = "out_dir"
 
 
 def main(options: OnnxExport) -> None:

@@ -17,6 +17,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn import nnet1 exp/dnn4_pretrain-dbn_dnn exp/tri4a_ali exp/dnn4"
+WRITES = "dir"
 
 
 def main(options: Options) -> None:

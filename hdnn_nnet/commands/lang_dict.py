@@ -4,6 +4,7 @@ from hdnn_nnet.lang.options import DictOptions
 
 Options = DictOptions
 EXAMPLE = "hdnn lang dict data/train/text data/dict"
+WRITES = "dict_dir"
 
 
 def main(options: DictOptions) -> None:

@@ -17,6 +17,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn lang format-lm data/lang data/lm/lm_pruned.arpa.gz data/lang_test"
+WRITES = "out_lang_dir"
 
 
 def main(options: Options) -> None:

@@ -4,6 +4,7 @@ from hdnn_nnet.lang.options import LangOptions
 
 Options = LangOptions
 EXAMPLE = "hdnn lang prepare data/dict '<unk>' data/lang"
+WRITES = "lang_dir"
 
 
 def main(options: LangOptions) -> None:

@@ -9,6 +9,7 @@ Options = LmOptions
 EXAMPLE = (
     "hdnn lang train-lm --prune 1e-7 --vocab data/dict/lexicon.txt data/dev/text data/lm data/train/text more.txt.gz"
 )
+WRITES = "out_dir"
 
 
 def main(options: LmOptions) -> None:

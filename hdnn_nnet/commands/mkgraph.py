@@ -18,6 +18,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn mkgraph data/lang_test exp/mono exp/mono/graph"
+WRITES = "graph_dir"
 
 
 def main(options: Options) -> None:

@@ -4,6 +4,7 @@ from hdnn_nnet.score.options import ScoreOptions
 
 Options = ScoreOptions
 EXAMPLE = "hdnn score data/dev exp/tri4a/graph exp/hdnn/decode_dev"
+WRITES = "directory"
 
 
 def main(options: ScoreOptions) -> None:

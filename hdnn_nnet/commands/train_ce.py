@@ -4,6 +4,7 @@ from hdnn_nnet.train.options import FrameTraining
 
 Options = FrameTraining
 EXAMPLE = "hdnn train ce --network hdnn-h128l10 data/tr90 data/cv10 exp/tri4a_ali exp/tri4a_ali exp/hdnn_h128l10"
+WRITES = "dir"
 
 
 def main(options: FrameTraining) -> None:

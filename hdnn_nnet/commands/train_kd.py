@@ -8,6 +8,7 @@ from hdnn_nnet.train.options import DistillationOptions
 
 Options = DistillationOptions
 EXAMPLE = "hdnn train kd exp/dnn_h2048l6/soft data/tr90 data/cv10 exp/tri4a_ali exp/tri4a_ali exp/hdnn_h128l10_kd"
+WRITES = "dir"
 
 
 def main(options: DistillationOptions) -> None:

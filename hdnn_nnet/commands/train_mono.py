@@ -23,6 +23,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn train mono --nj 4 data/train data/lang exp/mono"
+WRITES = "exp_dir"
 
 
 def main(options: Options) -> None:

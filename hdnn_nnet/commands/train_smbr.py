@@ -7,6 +7,7 @@ from hdnn_nnet.sequence.options import SequenceTraining
 
 Options = SequenceTraining
 EXAMPLE = "hdnn train smbr --smooth-ce 0.2 data/train data/lang exp/hdnn exp/hdnn_ali exp/hdnn_denlats exp/hdnn_smbr"
+WRITES = "dir"
 
 
 def main(options: SequenceTraining) -> None:

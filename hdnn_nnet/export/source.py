@@ -14,9 +14,10 @@ from hdnn_nnet.export.options import FeatureKindOptions, SourceOptions
 from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.kaldi.alignments import read_counts
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.nn.model_dir import load_model, load_tensors, read_option_file
+from hdnn_nnet.nn.model_dir import load_model, read_option_file
 from hdnn_nnet.nn.networks import AcousticModel
 from hdnn_nnet.nn.prior import counts_path, log_prior
+from hdnn_nnet.nn.tensor_file import load_tensors
 from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
 
 

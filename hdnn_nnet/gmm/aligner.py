@@ -34,6 +34,10 @@ class GmmAligner(Aligner):
             self._mixtures = hmm_gmm_mixtures(gmms.offsets, gmms.weights, gmms.means, gmms.variances)
         self._dim = gmms.dim
 
+    def __call__(self, utterance: str, graph: Any, matrix: np.ndarray) -> np.ndarray | None:
+        """Align features."""
+        return self.align_features(utterance, graph, matrix)
+
     def align_features(self, utterance: str, graph: Any, features: np.ndarray) -> np.ndarray | None:
         """Transition-ids of the best path, int32, shape (T,); None if none reaches the end even in the wider beam.
 

@@ -1,4 +1,4 @@
-"""Options of GMM training, with the defaults of Kaldi's steps/train_mono.sh and train_deltas.sh."""
+"""Options of GMM training, with the defaults of Kaldi's steps/train_mono.sh, train_deltas.sh, train_lda_mllt.sh, train_sat.sh."""
 
 from dataclasses import dataclass
 
@@ -52,3 +52,26 @@ class TriphoneOptions(Options):
             raise HdnnError(
                 f"--central-position {self.central_position} is outside the window of --context-width {self.context_width}"
             )
+
+
+#: what the recipes of Kaldi give to train_lda_mllt.sh; without options, splice-feats takes 4 frames on either side
+DEFAULT_SPLICE = "--left-context=3 --right-context=3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LdaMlltOptions(TriphoneOptions):
+    """Training."""
+
+    dim: int = option(40, "dimensions that LDA leaves", at_least=1)
+    mllt_iters: tuple[int, ...] = option((2, 4, 6, 12), "passes that estimate MLLT", metavar="N,N,...")
+    randprune: float = option(4.0, "random pruning of the posteriors for MLLT; 0: all count", at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SatOptions(TriphoneOptions):
+    """Training."""
+
+    power: float = option(0.2, "exponent of the occupancy when Gaussians are dealt out", at_least=0)
+    fmllr_iters: tuple[int, ...] = option((2, 4, 6, 12), "passes that estimate speaker transforms", metavar="N,N,...")
+    silence_weight: float = option(0.0, "weight of silence in their estimation", at_least=0)
+    fmllr_min_count: float = option(500.0, "speakers with fewer frames keep the identity", at_least=0)

@@ -39,10 +39,10 @@ def flat_start(
     return transition_model, tree, DiagGmms.single(tree.num_pdfs, frames.mean(axis=0), variance)
 
 
-def fits_cache(reader: FeatureReader, utterances: list[str], limit: int) -> bool:
-    """Whether the features of `utterances` take at most `limit` bytes."""
+def fits_cache(reader: FeatureReader, utterances: list[str], limit: int, dim: int | None = None) -> bool:
+    """Whether the features of `utterances`, of `dim` dimensions (default: the reader's), take at most `limit` bytes."""
     frames = sum(reader.num_frames[utterance] for utterance in utterances)
-    return frames * reader.dim * 4 <= limit
+    return frames * (reader.dim if dim is None else dim) * 4 <= limit
 
 
 def word_numbers(reader: FeatureReader, texts: Mapping[str, str], lang: Path) -> dict[str, list[int]]:

@@ -81,7 +81,7 @@ def lattice_arcs(
             raise HdnnError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
         level = topological_order(compact, where)
     source, target = compact.sources().astype(np.int64), compact.arcs["nextstate"].astype(np.int64)
-    time = _state_times(compact, level, source, target, where)
+    time = state_times(compact, level, source, target, where)
     ending = np.flatnonzero(compact.is_final())
     final_length = np.diff(compact.final_string_offsets)[ending]
     ends = time[ending] + final_length
@@ -136,7 +136,7 @@ def _has_loose_ends(compact: CompactLattice) -> bool:
     return bool((arcs_in == 0).any() or ((np.diff(compact.offsets) == 0) & ~compact.is_final()).any())
 
 
-def _state_times(
+def state_times(
     compact: CompactLattice, level: np.ndarray, source: np.ndarray, target: np.ndarray, where: str
 ) -> np.ndarray:
     """(states,) frames from the start; every state is on a path."""

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from hdnn_nnet.errors import HdnnError
 ARCHITECTURES = ("hdnn", "dnn")
 ACTIVATIONS = ("sigmoid", "relu")
 GATES = ("both", "transform", "carry", "coupled")
+#: the paper's groups of parameters: theta_h, theta_g, theta_c
+GROUPS = ("hidden", "gates", "softmax")
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,20 @@ def parse_name(name: str) -> tuple[str, int, int]:
     if not match:
         raise HdnnError(f"{name!r} is not a network name such as hdnn-h128l10 or dnn-h512l4")
     return match[1], int(match[2]), int(match[3])
+
+
+def chosen_groups(update: Sequence[str]) -> tuple[str, ...]:
+    """The groups of parameters that `update` names; `all` alone is every group.
+
+    Raises:
+        HdnnError: a name that is no group, or none.
+    """
+    if tuple(update) == ("all",):
+        return GROUPS
+    unknown = [name for name in update if name not in GROUPS]
+    if unknown or not update:
+        raise HdnnError(f"no parameter group {', '.join(unknown) or 'is named'}; there are {', '.join(GROUPS)}")
+    return tuple(update)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from hdnn_nnet.atomic import atomic_path, copy_file, write_text
+from hdnn_nnet.atomic import copy_file, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig, read_json
 from hdnn_nnet.nn.networks import AcousticModel, build_network
 from hdnn_nnet.nn.nnet1 import Nnet1
+from hdnn_nnet.nn.tensor_file import load_tensors, save_tensors
 
 #: what can be forwarded: a network of ours or one of Kaldi's nnet1
 Network = AcousticModel | Nnet1
@@ -32,25 +31,7 @@ def save_model(model: AcousticModel, directory: str | os.PathLike[str], name: st
     directory = Path(directory)
     description = {"format": FORMAT, "network": model.config.to_json(), "num_parameters": model.num_parameters()}
     write_text(directory / "model.json", json.dumps(description, indent=2) + "\n")
-    save_tensors({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, directory / name)
-
-
-def save_tensors(
-    tensors: dict[str, torch.Tensor], path: str | os.PathLike[str], metadata: dict[str, str] | None = None
-) -> None:
-    """Write a safetensors file atomically."""
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata)
-
-
-def load_tensors(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
-    """Read a safetensors file; a missing or damaged one is an HdnnError."""
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise HdnnError(f"{path} does not exist") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise HdnnError(f"{path} is damaged or no safetensors file ({error}); train or copy it again") from error
+    save_tensors(model.state_dict(), directory / name)
 
 
 def load_config(directory: str | os.PathLike[str]) -> NetworkConfig:
@@ -110,7 +91,7 @@ def copy_kaldi_files(source: str | os.PathLike[str], directory: str | os.PathLik
     source, directory = Path(source), Path(directory)
     if not (source / "final.mdl").is_file():
         raise HdnnError(
-            f"{source}/final.mdl does not exist; give an alignment directory that Kaldi or align_mono.sh made"
+            f"{source}/final.mdl does not exist; give an alignment directory that Kaldi or align_si.sh made"
         )
     for name in ("final.mdl", "tree", "phones.txt", "num_jobs"):
         if (source / name).is_file():

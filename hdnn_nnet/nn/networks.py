@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.nn.config import NetworkConfig
+from hdnn_nnet.nn.config import NetworkConfig, chosen_groups
 from hdnn_nnet.nn.highway import HighwayLayers
 
 #: gates of the configuration -> (transform, carry) of HighwayLayers
@@ -207,11 +207,7 @@ def build_network(config: NetworkConfig, seed: int = 0) -> AcousticModel:
 def choose_parameters(model: AcousticModel, update: Sequence[str]) -> list[nn.Parameter]:
     """The parameters of the groups named (`all` alone: of every group); all others need no gradient from now on."""
     groups = model.parameter_groups()
-    if list(update) == ["all"]:
-        update = list(groups)
-    unknown = [name for name in update if name not in groups]
-    if unknown or not update:
-        raise HdnnError(f"no parameter group {', '.join(unknown) or 'is named'}; there are {', '.join(groups)}")
+    update = chosen_groups(update)
     parameters = [p for name in update for p in groups[name]]
     if not parameters:
         raise HdnnError(f"{model.name} has no parameters in the group {', '.join(update)}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hdnn_nnet.device.options import ForwardDevice
-from hdnn_nnet.nn.config import ACTIVATIONS, GATES
+from hdnn_nnet.nn.config import ACTIVATIONS, GATES, parse_name
 from hdnn_nnet.options import Options, group, option
 
 WEIGHTS = "final.safetensors"
@@ -19,6 +19,10 @@ class NetworkOptions(Options):
     gates: str = option("both", "gates of the highway layers", choices=GATES)
     tied_gates: bool = option(True, "share the gates among layers")
     init: str = option("", "weights file to start from instead of random weights")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_name(self.network)  # a wrong name is an error at once, not in the middle of a job
 
 
 @dataclass(frozen=True, kw_only=True)

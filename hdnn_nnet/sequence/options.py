@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hdnn_nnet.device.options import TrainingDevice
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.nn.config import chosen_groups
 from hdnn_nnet.nn.options import WEIGHTS
 from hdnn_nnet.options import Options, argument, group, option
 from hdnn_nnet.train.options import CheckpointOptions, SoftLabelOptions
@@ -52,6 +53,10 @@ class SequenceUpdates(Options):
     max_frames: int = option(6000, "longer utterances are skipped", at_least=1)
     max_entries: int = option(5_000_000, "arcs and their frames; larger lattices are pruned, then skipped", at_least=1)
     max_skipped: float = option(0.1, "share of utterances that may be skipped", at_least=0, at_most=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        chosen_groups(self.update)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from hdnn_nnet.errors import HdnnError
 
 #: What a program needs on another machine; queues and remote shells pass little on.
-_PASSED = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "KALDI_ROOT", "LC_ALL", "OMP_NUM_THREADS")
+_PASSED = ("PATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "KALDI_ROOT", "LC_ALL", "OMP_NUM_THREADS")
 
 
 def _split(text: str) -> list[str]:

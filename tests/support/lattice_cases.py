@@ -1,30 +1,22 @@
 """Random lattices that are consistent in time, and their paths one by one."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
-from hdnn_nnet.kaldi.topology import HmmState, HmmTopology
-from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.types import COMPACT_ARC, CompactLattice
 from hdnn_nnet.ragged import cumulative
+from tests.support.hmm import one_state_model
 
 PHONES, PDFS = 5, 3
 
 
-def transition_model() -> TransitionModel:
-    """Five phones of one state that share three pdfs, so that the same pdf is not the same phone."""
-    entry = [HmmState(0, 0, ((0, 0.5), (1, 0.5))), HmmState(-1, -1, ())]
-    topology = HmmTopology([entry], dict.fromkeys(range(1, PHONES + 1), 0))
-    return TransitionModel(topology, np.array([(p, 0, p % PDFS, p % PDFS) for p in range(1, PHONES + 1)]))
+#: five phones that share three pdfs, so that the same pdf is not the same phone
+MODEL = one_state_model(PHONES, lambda phone: phone % PDFS)
 
 
-MODEL = transition_model()
-
-
-@dataclass
-class Path:
+class Path(NamedTuple):
     """A complete path; `frame_words` is the word of the arc that every frame lies in."""
 
     words: tuple[int, ...]
@@ -82,6 +74,36 @@ def timed_lattices(draw: st.DrawFn) -> CompactLattice:
         strings=strings,
         final_string_offsets=final_offsets,
         final_strings=final_strings,
+    )
+
+
+@st.composite
+def untimed_lattices(draw: st.DrawFn) -> CompactLattice:
+    """Acyclic compact lattices in topological order, whose paths may differ in length."""
+    states = draw(st.integers(1, 6))
+    cost = st.integers(-8, 8).map(lambda value: value / 4)
+    ids = st.lists(st.integers(1, 9), max_size=3)
+    arcs, strings, counts = [], [], [0] * states
+    for source in range(states - 1):
+        for _ in range(draw(st.integers(0, 3))):
+            target = draw(st.integers(source + 1, states - 1))
+            arcs.append((draw(st.integers(0, 4)), draw(cost), draw(cost), target))
+            strings.append(draw(ids))
+            counts[source] += 1
+    final = np.full((states, 2), np.inf, np.float32)
+    final_strings: list[list[int]] = [[] for _ in range(states)]
+    for state in draw(st.sets(st.integers(0, states - 1), min_size=1)):
+        final[state] = draw(cost), draw(cost)
+        final_strings[state] = draw(ids)
+    return CompactLattice(
+        0,
+        cumulative(np.array(counts)),
+        np.array(arcs, COMPACT_ARC),
+        final,
+        cumulative(np.array([len(s) for s in strings], np.int64)),
+        np.array([i for s in strings for i in s], np.int32),
+        cumulative(np.array([len(s) for s in final_strings], np.int64)),
+        np.array([i for s in final_strings for i in s], np.int32),
     )
 
 

@@ -6,17 +6,15 @@ import kaldiio
 import numpy as np
 
 from hdnn_nnet.kaldi.alignments import write_alignments
-from hdnn_nnet.kaldi.topology import HmmState, HmmTopology
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from tests.support.hmm import one_state_model
 
 PDFS, DIM = 5, 6
 
 
 def transition_model() -> TransitionModel:
     """Five phones of one state each, so that pdf = phone - 1."""
-    entry = [HmmState(0, 0, ((0, 0.5), (1, 0.5))), HmmState(-1, -1, ())]
-    topology = HmmTopology([entry], dict.fromkeys(range(1, PDFS + 1), 0))
-    return TransitionModel(topology, np.array([(phone, 0, phone - 1, phone - 1) for phone in range(1, PDFS + 1)]))
+    return one_state_model(PDFS)
 
 
 def make(folder: Path, speakers: int = 6, utterances: int = 4, frames: int = 60) -> tuple[Path, Path, Path]:

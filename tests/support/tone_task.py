@@ -13,24 +13,17 @@ from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.kaldi.alignments import write_counts
 from hdnn_nnet.kaldi.fst import ARC, Fst, write_fst
 from hdnn_nnet.kaldi.symbols import SymbolTable
-from hdnn_nnet.kaldi.topology import HmmState, HmmTopology
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.model_dir import save_model
 from hdnn_nnet.nn.networks import build_network
+from tests.support.hmm import one_state_model
 
 RATE = 16000
 WORDS = {"DO": 300.0, "RE": 600.0, "MI": 1200.0, "FA": 2400.0}
 SILENCE = 1  # phone; the words' phones follow
 FEATURES = FeatureDescription.make("fbank", {"num-mel-bins": "15", "window-type": "hamming"})
 PHONES = 1 + len(WORDS)
-
-
-def transition_model() -> TransitionModel:
-    """Phones of one state each; pdf = phone - 1."""
-    states = [HmmState(0, 0, ((0, 0.9), (1, 0.1))), HmmState(-1, -1, ())]
-    topology = HmmTopology([states], dict.fromkeys(range(1, PHONES + 1), 0))
-    return TransitionModel(topology, np.array([(p, 0, p - 1, p - 1) for p in range(1, PHONES + 1)]))
 
 
 def speak(words: list[str], generator: np.random.Generator, pause: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +99,7 @@ def make(folder: Path, arch: str = "hdnn") -> tuple[Path, Path, Path]:
     model_dir.mkdir(parents=True)
     data.mkdir()
     _train(model_dir, arch)
-    transitions = transition_model()
+    transitions = one_state_model(PHONES, stay=0.9)
     transitions.write(model_dir / "final.mdl")
     _write_graph(graph_dir, transitions)
     (model_dir / "phones.txt").write_bytes((graph_dir / "phones.txt").read_bytes())

@@ -38,7 +38,7 @@ temperatures="1"       # T of the distillation, one student for each
 smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; none; default: none (mini), all (ami)
 online_networks=       # students without normalisation by speaker, distilled, decoded and exported; default: none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
-smbr_learn_rate=0.00001
+smbr_learn_rate=       # default: that of sMBR
 adapt=chain            # models to adapt to speakers: names as for smbr (with _smbr where that is meant), chain (the distilled
                        # highway students, after sMBR where they had it), none
 adapt_labels=hard      # hard: hypotheses of a first pass (CE); soft: the teacher (KD)
@@ -46,10 +46,10 @@ adapt_update=gates     # groups that move, or all
 train_jobs=            # networks trained at a time; default: 2 (mini), 1 (ami)
 feat_type=             # features of the networks: fbank (40 log-mel), mfcc, or fmllr (Kaldi only; the default there)
 cmvn_opts=auto         # normalisation of these; auto: means and variances of a speaker, none for fmllr
-seed=777
-device=auto
-num_procs=1            # training processes (torchrun)
-max_iters=20
+seed=                  # of trainings and adaptations; default: theirs
+device=                # of trainings; default: a GPU if there is one
+num_procs=             # training processes (torchrun); default: one
+max_iters=             # epochs of trainings by cross-entropy and distillation at most; default: theirs
 acwt=0.1               # acoustic scale of the search (scoring tries many); a larger one is faster and prunes more, see RESULTS
 beam=                  # of decoding; default: 13.0 (ami), 11.0 (mini, for speed)
 lattice_beam=          # default: 8.0 (ami), 6.0 (mini)
@@ -143,8 +143,8 @@ run_stage() {
 
 if run_stage 0 "preflight, corpus"; then
   if [ "$preflight" = true ]; then
-    python3 local/preflight.py --corpus "$corpus" --toolkit "$toolkit" --amicorpus "$amicorpus" --annotations "$annotations" \
-      --kaldi-s5-dir "$kaldi_s5_dir" --device "$device" --cmd "$train_cmd" --cmd "$decode_cmd" --cmd "$cuda_cmd"
+    python3 -m local.preflight --corpus "$corpus" --toolkit "$toolkit" --amicorpus "$amicorpus" --annotations "$annotations" \
+      --kaldi-s5-dir "$kaldi_s5_dir" ${device:+--device "$device"} --cmd "$train_cmd" --cmd "$decode_cmd" --cmd "$cuda_cmd"
   fi
   if [ -n "$kaldi_s5_dir" ]; then
     :
@@ -174,11 +174,11 @@ else
   fi
 
   if run_stage 2 "dictionary, lang, language model"; then
-    python3 local/prepare_dict.py --units "$units" "$data/ihm/train/text" "$data/dict"
-    python3 local/prepare_lang.py "$data/dict" '<unk>' "$lang"
-    python3 local/train_lm.py --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
+    hdnn lang dict --units "$units" "$data/ihm/train/text" "$data/dict"
+    hdnn lang prepare "$data/dict" '<unk>' "$lang"
+    hdnn lang train-lm --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
       "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text" ${fisher:+"$fisher"}
-    python3 local/format_lm.py "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
+    hdnn lang format-lm "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
   fi
 
   if run_stage 3 "features"; then
@@ -202,7 +202,7 @@ else
       local/kaldi_gmm.sh --config "conf/gmm_$corpus.conf" --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp"
     else
       steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
-      steps_py/align_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
+      steps_py/align_si.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
     fi
   fi
 fi
@@ -217,7 +217,7 @@ if run_stage 5 "decoding graph, features of the networks"; then
     local/kaldi_fmllr.sh --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" "$data/mfcc" "$exp/$gmm" "$ali" "$graph" \
       "$netdata"
   fi
-  python3 -m hdnn_nnet.bin.split_tr_cv "$netdata/train" "$netdata/train_tr90" "$netdata/train_cv10"
+  hdnn data split-tr-cv "$netdata/train" "$netdata/train_tr90" "$netdata/train_cv10"
 fi
 
 # Run a command in the background, at most $train_jobs at a time; wait_jobs waits for all. A failed one ends the stage when
@@ -240,8 +240,9 @@ wait_jobs() {
 # Networks trained side by side on one machine share its cores.
 threads=0
 if [ "$train_jobs" -gt 1 ]; then threads=1; fi
-train_options=(--cmd "$cuda_cmd" --cmvn-opts "$cmvn_opts" --seed "$seed" --device "$device" --num-procs "$num_procs"
-  --max-iters "$max_iters" --train-opts "--num-threads $threads")
+common_options=(--cmd "$cuda_cmd" --train-opts "--num-threads $threads"
+  ${seed:+--seed "$seed"} ${device:+--device "$device"} ${num_procs:+--num-procs "$num_procs"})
+train_options=("${common_options[@]}" --cmvn-opts "$cmvn_opts" ${max_iters:+--max-iters "$max_iters"})
 train_dirs=("$netdata/train_tr90" "$netdata/train_cv10" "$lang" "$ali" "$ali")
 
 ce_networks=$networks
@@ -270,8 +271,8 @@ train_smbr() {
   local smoothing=(--smooth-ce "$smooth")
   case $1 in *_kd*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;; esac
   if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
-  steps_py/train_smbr.sh --cmd "$cuda_cmd" --seed "$seed" --device "$device" --num-procs "$num_procs" \
-    --learn-rate "$smbr_learn_rate" --train-opts "--num-threads $threads" ${smoothing[@]+"${smoothing[@]}"} \
+  steps_py/train_smbr.sh "${common_options[@]}" ${smbr_learn_rate:+--learn-rate "$smbr_learn_rate"} \
+    ${smoothing[@]+"${smoothing[@]}"} \
     "$netdata/train" "$lang" "$exp/$1" "$exp/${1}_ali" "$exp/${1}_denlats" "$exp/${1}_smbr"
 }
 
@@ -383,7 +384,7 @@ if run_stage 11 "adaptation to the speakers of dev and eval"; then
         lmwt=$(cat "$exp/$name/decode_dev/scoring_kaldi/wer_details/lmwt")
       fi
       steps_py/adapt.sh --nj "$nj" --cmd "$train_cmd" --labels "$adapt_labels" --update "$adapt_update" --lmwt "$lmwt" \
-        --seed "$seed" "$netdata/$part" "$exp/$name" "$labels" "$exp/${name}_adapt/$part"
+        ${seed:+--seed "$seed"} "$netdata/$part" "$exp/$name" "$labels" "$exp/${name}_adapt/$part"
     done
     criterion=CE
     if [ "$adapt_labels" = soft ]; then criterion=KD; fi
@@ -407,12 +408,12 @@ fi
 model_dirs+=(${adapt_dirs[@]+"${adapt_dirs[@]}"})
 
 if run_stage 13 "table, figures and report"; then
-  python3 -m hdnn_nnet.bin.plot_training "$exp/training.png" "${model_dirs[@]}"
-  python3 -m hdnn_nnet.bin.plot_wer --title "$corpus" "$exp/wer.png" "${model_dirs[@]}"
-  python3 -m hdnn_nnet.bin.report --title "$corpus" --note "$note" "$exp/report.html" "${model_dirs[@]}"
-  python3 -m hdnn_nnet.bin.wer_table "${model_dirs[@]}" | tee "$exp/wer.md"
+  hdnn plot training "$exp/training.png" "${model_dirs[@]}"
+  hdnn plot wer --title "$corpus" "$exp/wer.png" "${model_dirs[@]}"
+  hdnn report --title "$corpus" --note "$note" "$exp/report.html" "${model_dirs[@]}"
+  hdnn wer-table "${model_dirs[@]}" | tee "$exp/wer.md"
   if [ $gmm = tri4a ] && [ -d "$exp/$gmm/decode_dev/scoring_kaldi" ]; then # of its own decodings, for comparison
-    python3 -m hdnn_nnet.bin.best_wer --dev "$exp/$gmm/decode_dev" --eval "$exp/$gmm/decode_eval" | tee -a "$exp/wer.md"
+    hdnn best-wer --dev "$exp/$gmm/decode_dev" --eval "$exp/$gmm/decode_eval" | tee -a "$exp/wer.md"
   fi
 fi
 

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Forced alignment of a data directory by a GMM on its speaker-independent features, deltas or LDA; no Kaldi needed.
+# usage: align_si.sh [options] <data-dir> <lang-dir> <src-dir> <ali-dir>
+# e.g.:  align_si.sh --nj 4 --cmd run.py data/ihm/train data/lang exp/ihm/mono exp/ihm/mono_ali
+
+nj=4
+cmd=run.py
+max_failed=  # share of utterances that may fail to align; default: that of hdnn collect ali
+program="align gmm"
+. "$(dirname "$0")/step.sh" || exit 1
+data=$1 lang=$2 src=$3 dir=$4
+
+collect=(collect ali ${max_failed:+"--max-failed=$max_failed"} "$data" "$src" "$dir")
+check_options align gmm "${program_options[@]}" "$data" "$lang" "$src" "$dir"
+check_options "${collect[@]}"
+need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk,spk2utt} "$lang"/{L.fst,words.txt,oov.int} "$src"/{final.mdl,tree}
+mkdir -p "$dir/log"
+limit_jobs "$(wc -l < "$data/spk2utt")" # speakers stay together, as in Kaldi's split data
+$cmd "JOB=1:$nj" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+  hdnn align gmm "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
+$cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"
+echo "$0: $(said_in "$dir/log/collect.log" "$dir: ")"

@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# What every step begins with: path.sh, options, usage, checks. Sourced, not run. The step's opening comment has lines `usage:`,
+# which says how many arguments there must be, and `e.g.:`. What the step assigns before it sources this file are its own
+# options, but for program="<command of hdnn>": that command takes all other options, and they come in the array program_options.
+
+# fail <message>: end with one line.
+fail() { echo "${0##*/}: $1" >&2; exit 1; }
+
+# own_options: the lines of the step that state its own options.
+own_options() { sed -ns '/^\. /,$d; /^program=/d; /^[a-z][a-z0-9_]*=/p' "${step_files[@]}"; }
+
+# usage [own]: the opening comment, the step's own options, and those of its program.
+usage() {
+  sed -n '2,${/^#/!q;s/^# \{0,1\}//p;}' "$0"
+  printf '\noptions (--config FILE reads them from a file):\n'
+  own_options | sed -E 's/^/  --/; :dash; s/^( *--[a-z0-9-]*)_/\1-/; t dash; s/=/ /'
+  if [ -z "$program" ] || [ $# -gt 0 ]; then return; fi
+  printf '\noptions for hdnn %s:\n' "$program"
+  # shellcheck disable=SC2086
+  hdnn --options $program
+}
+
+# check_arguments <argument>...: end unless there are as many as the usage has in pointed brackets; those in [ ] may be missing.
+check_arguments() {
+  local line all needed
+  line=$(sed -n 's/^# usage: //p' "$0") all=${line//[!<]/}
+  while [[ $line =~ \[[^][]*\] ]]; do line=${line/"${BASH_REMATCH[0]}"/}; done
+  needed=${line//[!<]/}
+  if [ $# -ge ${#needed} ] && { [ $# -le ${#all} ] || [[ $line == *...* ]]; }; then return; fi
+  usage own >&2
+  fail "wrong number of arguments${program:+; --help shows the options of hdnn $program too}"
+}
+
+# check_options <command of hdnn and its words>...: end with the command's own line if it would not take them.
+check_options() {
+  local said
+  if said=$(hdnn --check "$@" 2>&1); then return; fi
+  said=${said#*: error: }
+  fail "${said%; see hdnn *}; see --help"
+}
+
+# need_files <file>...: end unless all are there.
+need_files() {
+  local f
+  for f in "$@"; do if [ ! -f "$f" ]; then fail "$f does not exist"; fi; done
+}
+
+# need_model <dir>: end unless it holds a network.
+need_model() {
+  if [ ! -f "$1/model.json" ] && [ ! -f "$1/final.nnet" ]; then fail "$1 is no model directory (model.json or final.nnet)"; fi
+}
+
+# need_output <log> <file>...: end unless a job left all of them, and not empty.
+need_output() {
+  local f
+  for f in "${@:2}"; do if [ ! -s "$f" ]; then fail "$f is missing; see $1"; fi; done
+}
+
+# limit_jobs <number>: no more jobs than there is work.
+limit_jobs() { if [ "$nj" -gt "$1" ]; then nj=$1; fi; }
+
+# said_in <log> <text>: the log's last line with the text, without what the logger puts before it.
+said_in() { grep -F "$2" "$1" | tail -n 1 | sed 's/^[^)]*) //'; }
+
+echo "$0 $*" >&2
+if [ -f path.sh ]; then . ./path.sh; fi
+if ! grep -q '^program=' "$0"; then program=; fi # whatever the environment calls so
+program_options=() step_files=("${BASH_SOURCE[@]:1}") # this file may have been sourced by one that several steps share
+step_options=$(own_options | sed 's/=.*//' | tr '\n' ' ')
+. "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
+_step_counts='^(nj|num_procs|num_threads|retries|stage)=' _step_right='=[1-9][0-9]*$|^(retries|stage)=(0|-[1-9][0-9]*)$'
+for _step_word in $step_options; do
+  if [[ $_step_word=${!_step_word} =~ $_step_counts && ! $_step_word=${!_step_word} =~ $_step_right ]]; then
+    fail "option --${_step_word//_/-} expects a number, got '${!_step_word}'"
+  fi
+done
+for _step_word in "${program_options[@]}"; do
+  case $_step_word in --job=* | --num-jobs=*) fail "unknown option ${_step_word%%=*}; the number of jobs is --nj" ;; esac
+done
+check_arguments "$@"
+if ! command -v hdnn > /dev/null; then fail "hdnn is not on PATH; '. <checkout>/path.sh' puts it there, after 'make env'"; fi
+set -euo pipefail
