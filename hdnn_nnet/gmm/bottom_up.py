@@ -12,7 +12,7 @@ _Entry = tuple[float, int, int, int]  # cost, compartment, two clusters of it
 
 
 class _Compartment:
-    """Points that may be merged with one another. A cluster has the number of its last point but one that was merged."""
+    """Points that may be merged with one another. A cluster goes by the number of its last point."""
 
     def __init__(self, points: np.ndarray, floor: float) -> None:
         self.moments = points.copy()
