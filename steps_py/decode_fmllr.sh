@@ -32,6 +32,7 @@ skip_scoring=false
 scoring_opts="--min-lmwt 4 --max-lmwt 20" # for local/score.sh
 . "$(dirname "$0")/step.sh" || exit 1
 . "$(dirname "$0")/decoder_jobs.sh"
+. "$(dirname "$0")/gains.sh"
 graphdir=$1 data=$2 dir=${3%/}
 srcdir=${srcdir:-$(dirname "$dir")} scorer="gmm likes"
 if [ -z "$alignment_model" ]; then
@@ -54,13 +55,6 @@ transforms() {
     hdnn gmm fmllr "${fmllr[@]}" "${@:4}" "$sdata/JOB" "$srcdir" "$2" "$3"
 }
 
-# gain <log>...: what the transforms gain a frame over all jobs.
-gain() {
-  cat "$@" | awk '/fMLLR of [0-9]* speakers: gain/ {for (i = 1; i < NF; i++) {
-    if ($i == "gain") g = $(i + 1); if ($i == "over") {n += $(i + 1); s += g * $(i + 1)} if ($(i + 1) == "with") k += $i}}
-    END {printf "%.4f a frame, %d speakers with the identity", s / (n ? n : 1), k}'
-}
-
 fmllr=("--model=$adapt_model" "--acoustic-scale=$acwt" "--silence-phones=$graphdir/phones/silence.csl"
   "--silence-weight=$silence_weight" ${fmllr_min_count:+"--fmllr-min-count=$fmllr_min_count"})
 check_options gmm fmllr "${fmllr[@]}" "$data" "$srcdir" lattices transforms
@@ -78,6 +72,8 @@ if [ -z "$si_dir" ]; then
     search "$si_dir" "$si_dir/log/decode.JOB.log" "ark:|gzip -c > $si_dir/lat.JOB.gz" "$alignment_model" \
       "$first_beam" "$first_max_active"
     hdnn check lattices --max-missing "$max_missing" "$data" "$si_dir" > /dev/null
+    # shellcheck disable=SC2086
+    if ! $skip_scoring; then local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$si_dir"; fi
   fi
 fi
 if [ "$(cat "$si_dir/num_jobs")" != "$nj" ]; then fail "$si_dir/num_jobs is not $nj; take the same --nj"; fi
@@ -97,11 +93,10 @@ if [ "$stage" -le 4 ]; then
     "--lattice-beam=$lattice_beam" "$sdata/JOB" "$srcdir" "$dir/lat.tmp.JOB.gz" "ark:|gzip -c > $dir/lat.JOB.gz"
   rm -f "$dir"/lat.tmp.*.gz "$dir"/pre_trans.*
   counts=$(hdnn check lattices --max-missing "$max_missing" "$data" "$dir")
-  echo "$0: $counts ($decoder decoder, $nj jobs); transforms gain $(gain "$dir"/log/fmllr_pass1.*.log), then $(gain "$dir"/log/fmllr_pass2.*.log)"
+  echo "$0: $counts ($decoder decoder, $nj jobs); transforms gain" \
+    "$(gains "$dir"/log/fmllr_pass1.*.log), then $(gains "$dir"/log/fmllr_pass2.*.log)"
 fi
 if $skip_scoring; then exit 0; fi
 if [ "$max_missing" != 0 ]; then scoring_opts="$scoring_opts --allow-missing true"; fi
 # shellcheck disable=SC2086
-for d in ${si_dir:+$([ "$si_dir" = "$dir.si" ] && echo "$si_dir")} "$dir"; do
-  local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$d"
-done
+local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$dir"
