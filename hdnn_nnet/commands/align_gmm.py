@@ -26,8 +26,9 @@ def main(options: Options) -> None:
     from pathlib import Path
 
     from hdnn_nnet.align.job import align_job
+    from hdnn_nnet.gmm.aligner import GmmAligner
     from hdnn_nnet.gmm.features import open_features
-    from hdnn_nnet.gmm.model import LogLikelihoods, read_gmm_model
+    from hdnn_nnet.gmm.model import read_gmm_model
     from hdnn_nnet.gmm.passes import silence_pdfs
     from hdnn_nnet.kaldi.data_dir import DataDir
     from hdnn_nnet.kaldi.split import job_speakers
@@ -40,9 +41,9 @@ def main(options: Options) -> None:
     reader = open_features(data, source, options.align.root)
     if options.boost_silence != 1.0:
         gmms = gmms.boosted(silence_pdfs(transition_model, lang), options.boost_silence)
-    log_likelihoods = LogLikelihoods(gmms)
+    aligner = GmmAligner(transition_model, tree, gmms, options.align.search)
     speakers = job_speakers(DataDir(data).spk2utts, options.align.job, data)
     part = [utterance for utterances in speakers.values() for utterance in utterances if utterance in reader]
-    scores = ((utterance, log_likelihoods(reader[utterance])) for utterance in part)
+    features = ((utterance, reader[utterance]) for utterance in part)
     target = Path(options.ali_dir)
-    align_job(options.align, transition_model, tree, lang, read_transcripts(data), scores, target)
+    align_job(options.align, aligner, transition_model, tree, lang, read_transcripts(data), features, target)

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from hdnn_nnet.align.aligner import Aligner, GraphCompiler, graph_pdfs
+from hdnn_nnet.align.aligner import GraphCompiler
 from hdnn_nnet.align.options import AlignJobOptions
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.feats.affine import apply_transform, write_transforms
+from hdnn_nnet.gmm.aligner import GmmAligner
 from hdnn_nnet.gmm.features import GmmFeatures
 from hdnn_nnet.gmm.fmllr import FmllrResult, FmllrStatistics, add_utterances, estimate_fmllr
-from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods
+from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.gmm.posteriors import alignment_labels
 from hdnn_nnet.kaldi.alignments import write_alignments
 from hdnn_nnet.kaldi.transitions import TransitionModel
@@ -62,8 +63,7 @@ class AdaptedAligner:
     ) -> None:
         self.first, self.final, self.silence = first, final, silence
         self._compiler = GraphCompiler(final.transition_model, tree, lang)
-        self._aligners = [Aligner(p.transition_model, tree, options.search) for p in (first, final)]
-        self._likelihoods = [LogLikelihoods(p.boosted) for p in (first, final)]
+        self._aligners = [GmmAligner(p.transition_model, tree, p.boosted, options.search) for p in (first, final)]
         self.result = FmllrResult.empty()
 
     @property
@@ -80,7 +80,7 @@ class AdaptedAligner:
             words: utterance -> word numbers.
             features: utterance -> speaker-independent features (T, D).
         """
-        graphs = {u: _with_pdfs(self._compiler.compile(w), self.final.transition_model) for u, w in words.items()}
+        graphs = {u: self._compiler.compile(w) for u, w in words.items()}
         utterances = []
         for utterance, graph in graphs.items():
             path = self._align(0, utterance, graph, features[utterance])
@@ -97,16 +97,8 @@ class AdaptedAligner:
             u: self._align(1, u, graph, apply_transform(transform, features[u])) for u, graph in graphs.items()
         }
 
-    def _align(
-        self, number: int, utterance: str, graph: tuple[Any, np.ndarray] | None, features: np.ndarray
-    ) -> np.ndarray | None:
-        if graph is None:
-            return None
-        return self._aligners[number].align(utterance, graph[0], self._likelihoods[number](features, graph[1]))
-
-
-def _with_pdfs(graph: Any, transition_model: TransitionModel) -> tuple[Any, np.ndarray] | None:
-    return None if graph is None else (graph, graph_pdfs(graph, transition_model))
+    def _align(self, number: int, utterance: str, graph: Any, features: np.ndarray) -> np.ndarray | None:
+        return None if graph is None else self._aligners[number].align_features(utterance, graph, features)
 
 
 def align_adapted_job(

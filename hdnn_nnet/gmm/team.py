@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from hdnn_nnet.align.aligner import Aligner, GraphCompiler, equal_alignment, graph_pdfs
+from hdnn_nnet.align.aligner import GraphCompiler, equal_alignment
 from hdnn_nnet.align.convert import AlignmentConverter
 from hdnn_nnet.align.options import AlignOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.gmm.aligner import GmmAligner
 from hdnn_nnet.gmm.context_stats import ContextStatistics, ContextWindow
 from hdnn_nnet.gmm.em import BLOCK_FRAMES, Statistics, block_frames
-from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods
+from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.kaldi.tree_stats import TreeStats
@@ -65,7 +66,6 @@ class UtteranceSet:
         self._cache: dict[str, np.ndarray] | None = {} if cache else None
         self.alignments = {u: alignments[u] for u in words if u in alignments} if alignments else {}
         self.graphs: dict[str, Any] = {}
-        self.pdfs: dict[str, np.ndarray] = {}
         self.tree: ContextDependency | None = None
 
     def compile_graphs(self, transition_model: TransitionModel, tree: ContextDependency) -> None:
@@ -73,7 +73,6 @@ class UtteranceSet:
         self.tree = tree
         compiler = GraphCompiler(transition_model, tree, self.lang)
         self.graphs = {utterance: compiler.compile(numbers) for utterance, numbers in self.words.items()}
-        self.pdfs = {u: graph_pdfs(graph, transition_model) for u, graph in self.graphs.items() if graph is not None}
 
     def features(self, utterance: str) -> np.ndarray:
         """float32, shape (T, D)."""
@@ -101,13 +100,11 @@ class UtteranceSet:
         """Align anew; an utterance that fails loses its alignment until the next time."""
         assert self.tree is not None, "graphs come first"
         result = PassResult()
-        aligner = Aligner(transition_model, self.tree, options)
-        log_likelihoods = LogLikelihoods(gmms)
+        aligner = GmmAligner(transition_model, self.tree, gmms, options)
         for utterance, graph in self.graphs.items():
             path = None
             if graph is not None:
-                scores = log_likelihoods(self.features(utterance), self.pdfs[utterance])
-                path = aligner.align(utterance, graph, scores)
+                path = aligner.align_features(utterance, graph, self.features(utterance))
             if path is None:
                 self.alignments.pop(utterance, None)
                 result.failed.append(utterance)

@@ -40,6 +40,47 @@ class CRandom:
         return value >> 1
 
 
+class _Sides:
+    """Two clusters of points, and what it gains to move a point to the other one.
+
+    Likelihoods are kept until a cluster changes. Points without frames change none: rounding makes them move to and fro
+    for as many rounds as there are, as it does in Kaldi.
+    """
+
+    def __init__(self, points: np.ndarray, sides: np.ndarray, floor: float) -> None:
+        self.points = points
+        self.sides = sides
+        self.floor = floor
+        self.clusters = np.stack([points[sides == side].sum(axis=0) for side in (0, 1)])
+        self.likelihoods = log_likelihood(self.clusters, floor)
+        self._empty = points[:, 0] == 0
+        self._known: dict[int, tuple[np.float32, np.float32]] = {}
+
+    def gain(self, point: int) -> np.float32:
+        """Gain of log-likelihood if the point moves."""
+        own, other = self.sides[point], 1 - self.sides[point]
+        if self._empty[point]:
+            joined, left = self.likelihoods[other], self.likelihoods[own]
+        else:
+            if point not in self._known:
+                moments = self.points[point]
+                changed = np.stack([self.clusters[other] + moments, self.clusters[own] - moments])
+                joined, left = log_likelihood(changed, self.floor)
+                self._known[point] = joined, left
+            joined, left = self._known[point]
+        return joined + left - self.likelihoods[other] - self.likelihoods[own]
+
+    def move(self, point: int) -> None:
+        """Move a point whose gain was asked for last."""
+        own, other = self.sides[point], 1 - self.sides[point]
+        self.sides[point] = other
+        if not self._empty[point]:
+            self.clusters[other] += self.points[point]
+            self.clusters[own] -= self.points[point]
+            self.likelihoods[[other, own]] = self._known[point]
+            self._known = {}
+
+
 def refine(points: np.ndarray, sides: np.ndarray, floor: float, iters: int = REFINE_ITERS) -> np.float32:
     """Move points to the other of two sides while the likelihood gains; changes `sides` in place.
 
@@ -51,26 +92,19 @@ def refine(points: np.ndarray, sides: np.ndarray, floor: float, iters: int = REF
     Returns:
         The gain of log-likelihood.
     """
-    clusters = np.stack([points[sides == side].sum(axis=0) for side in (0, 1)])
-    likelihoods = log_likelihood(clusters, floor)
-    gain = np.float32(0)
+    state = _Sides(points, sides, floor)
+    total = np.float32(0)
     for _ in range(iters):
         moved = False
-        for point, moments in enumerate(points):
-            own = sides[point]
-            changed = np.stack([clusters[1 - own] + moments, clusters[own] - moments])
-            empty = moments[0] == 0
-            joined, left = likelihoods[[1 - own, own]] if empty else log_likelihood(changed, floor)
-            better = joined + left - likelihoods[1 - own] - likelihoods[own]
-            if better > 0:
-                gain += better
+        for point in range(len(points)):
+            gain = state.gain(point)
+            if gain > 0:
+                total += gain
                 moved = True
-                sides[point] = 1 - own
-                clusters[1 - own], clusters[own] = changed
-                likelihoods[1 - own], likelihoods[own] = joined, left
+                state.move(point)
         if not moved:
             break
-    return gain
+    return total
 
 
 def two_means(points: np.ndarray, floor: float, random: CRandom) -> tuple[np.float32, np.ndarray]:
