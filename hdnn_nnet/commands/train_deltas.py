@@ -17,7 +17,9 @@ class Options(Base):
     lang_dir: str = argument("lang directory")
     ali_dir: str = argument("alignment directory of the same data")
     exp_dir: str = argument("model directory to write")
-    nj: int = option(1, "processes", at_least=1)
+    nj: int = option(
+        0, "processes, and parts of the alignments; 0: as many parts as those in the alignment directory", at_least=0
+    )
     training: TriphoneOptions = group(TriphoneOptions)
     cmvn_opts: str = option(DEFAULT_CMVN, "as for apply-cmvn")
     delta_opts: str = option(DEFAULT_DELTAS, "as for add-deltas")
@@ -25,7 +27,7 @@ class Options(Base):
     root: str | None = option(None, "where to look for features with relative paths that do not exist from here")
 
 
-EXAMPLE = "hdnn train deltas --nj 4 2000 10000 data/train data/lang exp/mono exp/tri1"
+EXAMPLE = "hdnn train deltas 2000 10000 data/train data/lang exp/mono_ali exp/tri1"
 
 
 def main(options: Options) -> None:
@@ -34,12 +36,13 @@ def main(options: Options) -> None:
     from hdnn_nnet.feats.reader import FeatureReader
     from hdnn_nnet.gmm.deltas import train_deltas
     from hdnn_nnet.gmm.directory import write_system
+    from hdnn_nnet.kaldi.alignments import alignment_files
     from hdnn_nnet.lang.transcripts import read_transcripts
 
-    data, lang = Path(options.data_dir), Path(options.lang_dir)
+    data, lang, ali = Path(options.data_dir), Path(options.lang_dir), Path(options.ali_dir)
     reader = FeatureReader(data, options.cmvn_opts, options.delta_opts, root=options.root)
     result = train_deltas(
-        reader, read_transcripts(data), lang, Path(options.ali_dir), options.num_leaves, options.tot_gauss,
-        options.training, options.nj,
+        reader, read_transcripts(data), lang, ali, options.num_leaves, options.tot_gauss, options.training,
+        options.nj or len(alignment_files(ali)),
     )  # fmt: skip
     write_system(Path(options.exp_dir), lang, result, options.cmvn_opts, options.delta_opts, options.max_failed)

@@ -8,8 +8,9 @@ import numpy as np
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm.options import TriphoneOptions
 from hdnn_nnet.gmm.passes import TrainResult, run_passes
-from hdnn_nnet.gmm.team import Workers, deal
-from hdnn_nnet.gmm.train import fits_cache, word_numbers
+from hdnn_nnet.gmm.shares import speaker_shares
+from hdnn_nnet.gmm.team import Workers
+from hdnn_nnet.gmm.train import word_numbers
 from hdnn_nnet.gmm.triphones import read_source, start_triphones, triphone_schedule
 
 
@@ -29,16 +30,14 @@ def train_deltas(
         texts: utterance -> words; utterances without are left out.
         num_leaves: leaves of the tree before clustering, at most.
         tot_gauss: Gaussians in the end, about.
+        workers: processes; Kaldi's split_data.sh deals the utterances out to as many jobs alike.
 
     Raises:
         HdnnError: data, lang and alignments do not fit.
     """
     words = word_numbers(reader, texts, lang)
     source = read_source(ali_dir, lang, reader)
-    cache = fits_cache(reader, list(words), options.cache_bytes)
-    shares = [
-        (reader, {u: words[u] for u in part}, lang, cache, source.alignments) for part in deal(list(words), workers)
-    ]
+    shares = speaker_shares(reader, words, lang, source.alignments, workers, options.cache_bytes)
     generator = np.random.default_rng(options.seed)
     with Workers(shares) as team:
         start = start_triphones(team, source.transition_model, lang, num_leaves, options, True, generator)

@@ -6,26 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from hdnn_nnet.gmm.features import GmmFeatures
+from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm.train import fits_cache
 from hdnn_nnet.kaldi.split import split_speakers
 
 
 def speaker_shares(
-    features: GmmFeatures,
+    features: FeatureReader,
     words: Mapping[str, Sequence[int]],
     lang: Path,
     alignments: Mapping[str, np.ndarray],
     workers: int,
     cache_bytes: int,
-    dim: int,
+    dim: int | None = None,
 ) -> list[tuple[Any, ...]]:
-    """Arguments of the AdaptedSet of every worker.
+    """Arguments of the UtteranceSet of every worker.
 
     Args:
         words: utterance -> word numbers; others are left out.
         cache_bytes: features are kept in memory if they take no more.
-        dim: dimensions of the features that would be kept.
+        dim: dimensions of the features that would be kept; those of `features` by default.
     """
     spk2utts: dict[str, list[str]] = {}
     for utterance in features.utts:  # all of them: with fewer, the shares would not be those of Kaldi's split
