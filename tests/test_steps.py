@@ -305,6 +305,20 @@ def test_options_are_handed_on_word_by_word(tmp_path: Path) -> None:
     assert done.stderr == f"show.sh {' '.join(words)}\n"
 
 
+def test_as_many_arguments_as_the_usage_says(tmp_path: Path) -> None:
+    for usage, right, wrong in (
+        ("<a> <b|c>", (2,), (0, 1, 3)),
+        ("[options] <a> [<b> [<c>]]", (1, 2, 3), (0, 4)),
+        ("[options] [<a>] <b>", (1, 2), (0, 3)),
+        ("[options] <a> <b>...", (2, 9), (0, 1)),
+        ("[options] <a> [<b> ...]", (1, 9), (0,)),
+        ("[options]", (0,), (1,)),
+    ):
+        text = re.sub("(# usage: show.sh) .*", rf"\1 {usage}", STEP)
+        for count in (*right, *wrong):
+            assert show(tmp_path, *map(str, range(count)), text=text).returncode == int(count in wrong), (usage, count)
+
+
 def test_the_environment_takes_no_option_away(tmp_path: Path) -> None:
     """Variables that happen to be called as options of the program, or as what the steps use themselves."""
     done = show(
