@@ -38,7 +38,7 @@ scoring_opts="--min-lmwt 4 --max-lmwt 20" # for local/score.sh
 . "$(dirname "$0")/decoder_jobs.sh"
 . "$(dirname "$0")/gains.sh"
 graphdir=$1 data=$2 dir=${3%/}
-srcdir=${srcdir:-$(dirname "$dir")} scorer="gmm likes"
+srcdir=${srcdir:-$(dirname "$dir")} scorer="gmm likes" forward_opts=
 if [ -z "$alignment_model" ]; then
   alignment_model=$srcdir/final.alimdl
   if [ ! -f "$alignment_model" ]; then alignment_model=$srcdir/final.mdl; fi
@@ -61,6 +61,9 @@ transforms() {
 
 fmllr=("--model=$adapt_model" "--acoustic-scale=$acwt" "--silence-phones=$graphdir/phones/silence.csl"
   "--silence-weight=$silence_weight" ${fmllr_min_count:+"--fmllr-min-count=$fmllr_min_count"})
+check_options latgen "--beam=$first_beam" "--max-active=$first_max_active" model graph ark:- ark:-
+choose_decoder
+check_options check lattices --max-missing "$max_missing" "$data" "$dir"
 check_options gmm fmllr "${fmllr[@]}" "$data" "$srcdir" lattices transforms
 need_files "$graphdir"/{HCLG.fst,words.txt,phones/silence.csl} "$data"/{feats.scp,cmvn.scp,utt2spk} \
   "$alignment_model" "$adapt_model" "$final_model"
