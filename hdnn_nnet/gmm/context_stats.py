@@ -9,6 +9,8 @@ from hdnn_nnet.kaldi.phone_segments import phone_starts
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree_stats import ABSENT, TreeStats
 
+MERGE_ROWS = 50000  # of events, before those of different blocks are added up: bounds the memory
+
 
 @dataclass(frozen=True)
 class ContextWindow:
@@ -53,6 +55,7 @@ class ContextStatistics:
         self.skipped = 0
         self._classes = pdf_classes(model)
         self._parts: list[TreeStats] = []
+        self._limit = MERGE_ROWS
 
     def events(self, transition_ids: np.ndarray) -> np.ndarray | None:
         """The event of each frame, int32, shape (T, 1 + N); None for a damaged alignment."""
@@ -82,6 +85,9 @@ class ContextStatistics:
             frames = np.concatenate(features).astype(np.float64)
             moments = np.concatenate([np.ones((len(frames), 1)), frames, frames * frames], axis=1)
             self._parts.append(TreeStats.collect(np.concatenate(events), moments))
+            if sum(len(part.events) for part in self._parts) > self._limit:
+                self._parts = [TreeStats.sum(self._parts)]
+                self._limit = max(MERGE_ROWS, 2 * len(self._parts[0].events))
 
     def result(self) -> TreeStats:
         """Everything added so far."""

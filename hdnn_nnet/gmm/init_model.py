@@ -56,7 +56,9 @@ def init_model(
             "the tree has no pdf for an event of the statistics; tree and statistics are of different phones"
         )
     moments = np.zeros((tree.num_pdfs, stats.moments.shape[1]))
-    np.add.at(moments, pdfs, stats.moments)
+    order = np.argsort(pdfs, kind="stable")
+    seen, starts = np.unique(pdfs[order], return_index=True)
+    moments[seen] = np.add.reduceat(stats.moments[order], starts)
     occupancies = moments[:, 0].copy()
     empty = np.flatnonzero(occupancies == 0)
     if len(empty):
