@@ -10,7 +10,6 @@ row: mean ± standard deviation. Runs that are there are not repeated. --iters a
 its seeds) after so many iterations; --lang adds adaptation to the true transcripts, the upper bound.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -20,12 +19,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdnn_nnet.adapt.store import AdaptDir
-from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.cli import script
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import argument, option
 from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
 from hdnn_nnet.score.figures import pyplot, save
 from hdnn_nnet.score.summary import mean_and_spread, without_seed
 
 TITLES = {"hard": "hypotheses (CE)", "soft": "teacher (KD)", "supervised": "true transcripts"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Experiment."""
+
+    data: str = argument("directory above dev and eval")
+    graph: str = argument("decoding graph")
+    work: Path = argument("directory to write")
+    models: tuple[Path, ...] = argument("model directories", nargs="+")
+    teacher: str = option("", "for soft labels; empty: none")
+    lang: str = option("", "lang directory, to align the true transcripts; empty: no upper bound")
+    updates: str = option("gates all", "groups that move, in quotes")
+    iters: str = option("", "numbers of iterations for the figure, such as '1 2 3 5 7 10'")
+    parts: str = option("dev eval", "sets, in quotes; weight and penalty are chosen on the first")
+    nj: int = option(1, "parallel jobs", at_least=1)
+    adapt_opts: str = option("", "further options of adapt.sh, in quotes")
+    decode_opts: str = option("", "options of decode.sh, as the networks were decoded, in quotes")
 
 
 @dataclass(frozen=True)
@@ -45,10 +64,9 @@ class Setting:
 class Experiment:
     """Runs the steps that are not done yet."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.args = args
-        self.work = Path(args.work)
-        self.parts = args.parts.split()
+    def __init__(self, options: Options) -> None:
+        self.options, self.work = options, options.work
+        self.parts = options.parts.split()
 
     def step(self, *words: str) -> None:
         print("+", *words, file=sys.stderr, flush=True)
@@ -57,13 +75,13 @@ class Experiment:
     def source(self, setting: Setting, part: str) -> str:
         """The labels of a set; alignments are made where they are missing."""
         if setting.labels == "soft":
-            return self.args.teacher
+            return self.options.teacher
         if setting.labels == "hard":
             return str(setting.model / f"decode_{part}")
         ali = self.work / f"{setting.model.name}_ali_{part}"
         if not (ali / "num_jobs").is_file():
-            data = f"{self.args.data}/{part}"
-            self.step("align.sh", "--nj", self.args.nj, data, self.args.lang, str(setting.model), str(ali))
+            data = f"{self.options.data}/{part}"
+            self.step("align.sh", "--nj", str(self.options.nj), data, self.options.lang, str(setting.model), str(ali))
         return str(ali)
 
     def adapt(self, setting: Setting, parts: Sequence[str]) -> Path:
@@ -71,17 +89,17 @@ class Experiment:
         folder = self.work / setting.name
         lmwt = str(best(read_wer_files(setting.model / f"decode_{self.parts[0]}")).lmwt)
         for part in parts:
-            data, adapted, decoded = f"{self.args.data}/{part}", folder / part, folder / f"decode_{part}"
+            data, adapted, decoded = f"{self.options.data}/{part}", folder / part, folder / f"decode_{part}"
             if not (adapted / "index.json").is_file():
                 self.step(
-                    "adapt.sh", "--nj", self.args.nj, "--labels", setting.labels, "--update", setting.update,
-                    "--iters", str(setting.iters), "--lmwt", lmwt, *self.args.adapt_opts.split(),
+                    "adapt.sh", "--nj", str(self.options.nj), "--labels", setting.labels, "--update", setting.update,
+                    "--iters", str(setting.iters), "--lmwt", lmwt, *self.options.adapt_opts.split(),
                     data, str(setting.model), self.source(setting, part), str(adapted),
                 )  # fmt: skip
             if not (decoded / "scoring_kaldi/best_wer").is_file():
                 self.step(
-                    "decode.sh", "--nj", self.args.nj, "--srcdir", str(setting.model), "--adapt-dir", str(adapted),
-                    *self.args.decode_opts.split(), self.args.graph, data, str(decoded),
+                    "decode.sh", "--nj", str(self.options.nj), "--srcdir", str(setting.model), "--adapt-dir", str(adapted),
+                    *self.options.decode_opts.split(), self.options.graph, data, str(decoded),
                 )  # fmt: skip
         return folder
 
@@ -128,61 +146,36 @@ def draw(path: str, curves: dict[str, dict[int, list[float]]], base: list[float]
     save(figure, path)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser("benchmarks/adapt.py", __doc__ or "")
-    parser.add_argument("--teacher", default="", help="for soft labels; empty: none")
-    parser.add_argument(
-        "--lang", default="", help="lang directory, to align the true transcripts; empty: no upper bound"
-    )
-    parser.add_argument("--updates", default="gates all", help="groups that move")
-    parser.add_argument("--iters", default="", help="numbers of iterations for the figure, such as '1 2 3 5 7 10'")
-    parser.add_argument("--parts", default="dev eval", help="sets; weight and penalty are chosen on the first")
-    parser.add_argument("--nj", default="1", help="parallel jobs")
-    parser.add_argument("--adapt-opts", default="", help="further options of adapt.sh")
-    parser.add_argument("--decode-opts", default="", help="options of decode.sh, as the networks were decoded")
-    parser.add_argument("data", help="directory above dev and eval")
-    parser.add_argument("graph", help="decoding graph")
-    parser.add_argument("work", help="directory to write")
-    parser.add_argument("models", nargs="+", help="model directories")
-    args = parser.parse_args(argv)
-    experiment = Experiment(args)
-    kinds = ["hard", *(["soft"] if args.teacher else []), *(["supervised"] if args.lang else [])]
-    header = [
-        "model",
-        "labels",
-        "update",
-        "iters",
-        "seeds",
-        "LMWT, WIP",
-        *(f"{part} WER %" for part in experiment.parts),
-    ]
-    header += ["speakers", "s a speaker"]
+def main(options: Options) -> None:
+    experiment = Experiment(options)
+    kinds = ["hard", *(["soft"] if options.teacher else []), *(["supervised"] if options.lang else [])]
+    parts = [f"{part} WER %" for part in experiment.parts]
+    header = ["model", "labels", "update", "iters", "seeds", "LMWT, WIP", *parts, "speakers", "s a speaker"]
     rows = [header, ["---"] * len(header)]
     groups: dict[str, list[Path]] = {}
-    for model in map(Path, args.models):
+    for model in options.models:
         groups.setdefault(without_seed(model.name), []).append(model)
     for name, models in groups.items():
         rows.append([name, "none", "-", "0", str(len(models)), *experiment.wers(models), "-", "-"])
         for labels in kinds:
-            for update in args.updates.split():
+            for update in options.updates.split():
                 settings = [Setting(model, labels, update, 5) for model in models]
                 folders = [experiment.adapt(setting, experiment.parts) for setting in settings]
                 rows.append(experiment.row(settings, folders))
-    if args.iters:
+    if options.iters:
         models, dev = next(iter(groups.values())), experiment.parts[:1]
         curves: dict[str, dict[int, list[float]]] = {}
         for labels in kinds:
-            for update in args.updates.split():
+            for update in options.updates.split():
                 points = curves.setdefault(f"{TITLES[labels]}, {update}", {})
-                for n in [5] if labels == "supervised" else map(int, args.iters.split()):
+                for n in [5] if labels == "supervised" else map(int, options.iters.split()):
                     folders = [experiment.adapt(Setting(model, labels, update, n), dev) for model in models]
                     points[n] = [w.wer for w in experiment.first(folders)]
         base = [w.wer for w in experiment.first(models)]
         draw(str(experiment.work / "iterations.png"), curves, base)
         print(json.dumps({"base": base, "curves": curves}), file=sys.stderr)
     print("\n".join("| " + " | ".join(cells) + " |" for cells in rows))
-    return 0
 
 
 if __name__ == "__main__":
-    run(main, "benchmarks/adapt.py")
+    script(Options, main, "benchmarks/adapt.py", __doc__ or "")

@@ -5,17 +5,39 @@ python3 benchmarks/adapt_batch.py [--speakers 8] [--pdfs 137] [--network hdnn-h1
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
+from hdnn_nnet.cli import script
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig, parse_name
 from hdnn_nnet.nn.losses import SoftmaxCrossEntropy
 from hdnn_nnet.nn.networks import HighwayDNN, build_network, choose_parameters
-from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import option
 
 FEAT_DIM, SPLICE, MINIBATCH, RATE = 40, 5, 256, 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Benchmark."""
+
+    network: str = option("hdnn-h128l10", "a highway network")
+    pdfs: int = option(137, "outputs", at_least=1)
+    speakers: int = option(8, "side by side", at_least=1)
+    updates: int = option(40, "minibatches of 256 frames a turn", at_least=1)
+    rounds: int = option(5, "turns of each", at_least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.updates < self.speakers:
+            raise HdnnError(f"--updates {self.updates} must be at least --speakers {self.speakers}: one for each")
+        if not self.network.startswith("hdnn"):
+            raise HdnnError(f"--network {self.network} has no gates; take a highway network such as hdnn-h128l10")
 
 
 def batched_logits(model: HighwayDNN, windows: torch.Tensor, gates: torch.Tensor) -> torch.Tensor:
@@ -29,14 +51,7 @@ def batched_logits(model: HighwayDNN, windows: torch.Tensor, gates: torch.Tensor
     return functional.linear(h.reshape(-1, width), model.output.weight, model.output.bias)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser("benchmarks/adapt_batch.py", __doc__ or "")
-    parser.add_argument("--network", default="hdnn-h128l10", help="a highway network")
-    parser.add_argument("--pdfs", type=int, default=137, help="outputs")
-    parser.add_argument("--speakers", type=int, default=8, help="side by side")
-    parser.add_argument("--updates", type=int, default=40, help="minibatches of 256 frames a turn")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-    options = parser.parse_args(argv)
+def main(options: Options) -> None:
     torch.set_num_threads(1)
     arch, width, depth = parse_name(options.network)
     model = build_network(NetworkConfig(arch, FEAT_DIM, options.pdfs, width, depth, SPLICE, SPLICE))
@@ -80,8 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
         f"ratio of {count} speakers side by side: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     )
-    return 0
 
 
 if __name__ == "__main__":
-    run(main, "benchmarks/adapt_batch.py")
+    script(Options, main, "benchmarks/adapt_batch.py", __doc__ or "")

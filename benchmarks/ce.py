@@ -16,30 +16,44 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import kaldiio
 import numpy as np
+import torch
 
+from hdnn_nnet.cli import script
+from hdnn_nnet.device.options import PRECISIONS
+from hdnn_nnet.device.precision import choose_dtype
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.nn.config import NetworkConfig, parse_name
+from hdnn_nnet.nn.forward import compute
+from hdnn_nnet.nn.networks import build_network
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import option
+from hdnn_nnet.train.criteria import CrossEntropy
+from hdnn_nnet.train.frames import FrameShuffler, Minibatch
+from hdnn_nnet.train.sgd import Sgd
 
 FEAT_DIM, SPLICE = 40, 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Benchmark."""
+
+    networks: str = option("hdnn-h128l10 dnn-h128l10 hdnn-h512l10 dnn-h512l10 dnn-h2048l6", "which, in quotes")
+    pdfs: int = option(3927, "outputs", at_least=1)
+    minibatch_size: int = option(256, "frames", at_least=1)
+    threads: int = option(1, "CPU threads of both", at_least=1)
+    rounds: int = option(3, "turns of each", at_least=1)
+    seconds: float = option(20.0, "rough length of a training turn", above=0)
+    precision: str = option("auto", "of our products", choices=PRECISIONS)
+
+
 def ours(name: str, pdfs: int, frames: int, minibatch: int, precision: str) -> tuple[float, float]:
     """Frames per second of our training loop's steps and of the forward program's computation."""
-    import torch
-
-    from hdnn_nnet.commands.forward import compute
-    from hdnn_nnet.device.precision import choose_dtype
-    from hdnn_nnet.nn.config import NetworkConfig, parse_name
-    from hdnn_nnet.nn.networks import build_network
-    from hdnn_nnet.train.criteria import CrossEntropy
-    from hdnn_nnet.train.frames import FrameShuffler, Minibatch
-    from hdnn_nnet.train.sgd import Sgd
-
     arch, width, depth = parse_name(name)
     network = build_network(NetworkConfig(arch, FEAT_DIM, pdfs, width, depth, SPLICE, SPLICE))
     network.compute_dtype = choose_dtype(precision, torch.device("cpu"))
@@ -148,25 +162,7 @@ class Kaldi(Nnet1):
         return float(found[-1]), self.frames / (time.perf_counter() - started)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser("benchmarks/ce.py", __doc__ or "")
-    parser.add_argument(
-        "--networks", default="hdnn-h128l10 dnn-h128l10 hdnn-h512l10 dnn-h512l10 dnn-h2048l6", help="which"
-    )
-    parser.add_argument("--pdfs", type=int, default=3927, help="outputs")
-    parser.add_argument("--minibatch-size", type=int, default=256, help="frames")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of both")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each")
-    parser.add_argument("--seconds", type=float, default=20.0, help="rough length of a training turn")
-    parser.add_argument("--precision", default="auto", help="of our products")
-    options = parser.parse_args(argv)
-
-    import torch
-
-    from hdnn_nnet.device.precision import choose_dtype
-    from hdnn_nnet.nn.config import NetworkConfig, parse_name
-    from hdnn_nnet.nn.networks import build_network
-
+def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     dtype = choose_dtype(options.precision, torch.device("cpu")) or torch.float32
     print(
@@ -198,8 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 cells += ["-", "-"]
         print("| " + " | ".join(cells) + " |", flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    run(main, "benchmarks/ce.py")
+    script(Options, main, "benchmarks/ce.py", __doc__ or "")

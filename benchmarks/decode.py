@@ -2,35 +2,53 @@
 
     python3 benchmarks/decode.py [options] exp/mono/final.mdl exp/mono/graph/HCLG.fst ark:loglikes.ark
 
-The log-likelihoods are those that `python3 -m hdnn_nnet.commands.forward model data ark:loglikes.ark` writes. They take turns,
-one thread each; times are user plus system seconds of the whole process, so that other work on the machine counts
-little, with the time to start and to read the graph given apart (from a run on one utterance).
+The log-likelihoods are those that `hdnn forward model data ark:loglikes.ark` writes. The decoders take turns, one thread
+each; times are user plus system seconds of the whole process, so that other work on the machine counts little, with the
+time to start and to read the graph given apart (from a run on ten frames).
 """
 
-import logging
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import kaldiio
 import numpy as np
 
+from hdnn_nnet.cli import script
+from hdnn_nnet.decode.options import SearchOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.lattice.best_path import best_paths
 from hdnn_nnet.lattice.table import read_lattices
-from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import argument, option
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Benchmark."""
+
+    model: str = argument("transition model (final.mdl)")
+    graph: str = argument("HCLG.fst")
+    loglikes: str = argument("rspecifier of log-likelihoods")
+    utterances: int = option(40, "number of utterances", at_least=1)
+    rounds: int = option(2, "times that every decoder runs; the fastest counts", at_least=1)
+    beam: float = option(11.0, "search beam", above=0)
+    lattice_beam: float = option(6.0, "lattice beam", above=0)
+    max_active: int = option(2000, "limit of active states", at_least=1)
+    min_active: int = option(SearchOptions.min_active, "states that are alive at least", at_least=0)
+    acoustic_scale: float = option(SearchOptions.acoustic_scale, "of the search", above=0)
+    frames_per_second: float = option(100.0, "frame rate", above=0)
 
 
 def decoders() -> dict[str, list[str]]:
     """Commands of the decoders at hand."""
-    found = {"k2": [sys.executable, "-m", "hdnn_nnet.commands.latgen"]}
+    found = {"k2": [sys.executable, "-m", "hdnn_nnet", "latgen"]}
     root = os.environ.get("KALDI_ROOT", "")
     kaldi = Path(root) / "src/bin/latgen-faster-mapped"
     if root and kaldi.exists():
@@ -49,20 +67,8 @@ def timed(command: Sequence[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(options: Options) -> None:
     """Print one line a decoder, and the ratio of their real-time factors."""
-    parser = OptionParser("decode", (__doc__ or "").splitlines()[0])
-    parser.add_argument("--utterances", type=int, default=40, help="number of utterances")
-    parser.add_argument("--rounds", type=int, default=2, help="times that every decoder runs; the fastest counts")
-    parser.add_argument("--beam", type=float, default=11.0, help="search beam")
-    parser.add_argument("--lattice-beam", type=float, default=6.0, help="lattice beam")
-    parser.add_argument("--max-active", type=int, default=2000, help="limit of active states")
-    parser.add_argument("--acoustic-scale", type=float, default=0.1, help="acoustic scale")
-    parser.add_argument("--frames-per-second", type=float, default=100.0, help="frame rate")
-    parser.add_argument("model", help="transition model (final.mdl)")
-    parser.add_argument("graph", help="HCLG.fst")
-    parser.add_argument("loglikes", help="rspecifier of log-likelihoods")
-    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         part, one = Path(folder) / "part.ark", Path(folder) / "one.ark"
         frames = count = 0
@@ -78,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise HdnnError(f"{options.loglikes} holds no utterance")
         common = [
             f"--beam={options.beam}", f"--lattice-beam={options.lattice_beam}", f"--max-active={options.max_active}",
-            "--min-active=200", f"--acoustic-scale={options.acoustic_scale}", "--allow-partial=true",
+            f"--min-active={options.min_active}", f"--acoustic-scale={options.acoustic_scale}", "--allow-partial=true",
             options.model, options.graph,
         ]  # fmt: skip
         starts: dict[str, list[float]] = {}
@@ -102,7 +108,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, factor in factors.items():
             if name != "k2":
                 print(f"ratio {name} / k2: {factor / factors['k2']:.2f} (above 1: k2 is faster)")
-    return 0
 
 
 def _quality(path: str, scale: float) -> tuple[int, float]:
@@ -115,4 +120,4 @@ def _quality(path: str, scale: float) -> tuple[int, float]:
 
 
 if __name__ == "__main__":
-    run(main, "decode")
+    script(Options, main, "benchmarks/decode.py", __doc__ or "")

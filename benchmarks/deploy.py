@@ -9,21 +9,23 @@ included.
 """
 
 import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from hdnn_nnet.cli import script
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.options import OptionParser, run
-from hdnn_nnet.runtime.load import RUNTIMES, Choices, load_recogniser
+from hdnn_nnet.export.options import FeatureKindOptions
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import argument, group, option
+from hdnn_nnet.runtime.load import load_recogniser
 from hdnn_nnet.runtime.measure import measure
+from hdnn_nnet.runtime.options import RUNTIMES, RecogniserOptions
 
-logger = logging.getLogger(__name__)
 NAMES = {"torch": "PyTorch", "onnx": "ONNX fp32", "onnx-int8": "ONNX int8", "vosk": "Vosk"}
 FILES = {
     "torch": "final.safetensors",
@@ -33,65 +35,66 @@ FILES = {
 }
 
 
-def one(runtime: str, directory: str, data: str, utterances: int, choices: Choices) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Benchmark."""
+
+    data: str = argument("data directory with wav.scp, segments and text")
+    models: tuple[str, ...] = argument("NAME=MODEL-DIR=EXPORT-DIR", nargs="+")
+    utterances: int = option(0, "the first ones; 0: all", at_least=0)
+    runtimes: tuple[str, ...] = option(RUNTIMES, "which, with commas", metavar="WORD,...")
+    graph_dir: str = option("", "of the trained models; default: the one beside them")
+    features: FeatureKindOptions = group(FeatureKindOptions)
+    one: str = option("", "used by the program itself", choices=("", *RUNTIMES))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if unknown := set(self.runtimes) - set(RUNTIMES):
+            raise HdnnError(f"--runtimes {min(unknown)}: known are {', '.join(RUNTIMES)}")
+
+
+def one(directory: str, options: Options) -> None:
     """One cell: print its figures as JSON."""
     torch.set_num_threads(1)
-    found = measure(load_recogniser(directory, choices), data, utterances)
+    recogniser = RecogniserOptions(runtime=options.one)
+    if options.one == "torch":
+        recogniser = RecogniserOptions(graph_dir=options.graph_dir, features=options.features)
+    found = measure(load_recogniser(directory, recogniser), options.data, options.utterances)
     figures = {"wer": found.wer.wer, "words": found.wer.words, "rtf": found.rtf, "peak": found.peak_bytes}
-    print(json.dumps({**figures, "bytes": (Path(directory) / FILES[runtime]).stat().st_size}))
+    print(json.dumps({**figures, "bytes": (Path(directory) / FILES[options.one]).stat().st_size}))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser("deploy", (__doc__ or "").splitlines()[0])
-    parser.add_argument("data", help="data directory with wav.scp, segments and text")
-    parser.add_argument("models", nargs="+", help="NAME=MODEL-DIR=EXPORT-DIR")
-    parser.add_argument("--utterances", type=int, default=0, help="the first ones; 0: all")
-    parser.add_argument("--runtimes", default=",".join(RUNTIMES), help="which, with commas")
-    parser.add_argument("--graph-dir", default="", help="of the trained models; default: the one beside them")
-    parser.add_argument("--feat-type", default="", help="for trained models without feat_opts")
-    parser.add_argument("--feat-config", default="", help="likewise")
-    parser.add_argument("--one", choices=("", *RUNTIMES), default="", help="used by the program itself")
-    args = parser.parse_args(argv)
-    if args.one:
-        own = Choices(runtime=args.one)
-        if args.one == "torch":
-            own = Choices(graph_dir=args.graph_dir, feat_type=args.feat_type, feat_config=args.feat_config)
-        one(args.one, args.models[0], args.data, args.utterances, own)
-        return 0
+def row(runtime: str, directory: str, options: Options) -> list[str]:
+    """Cells of one runtime, measured in a process of its own."""
+    command = [
+        sys.executable, __file__, f"--one={runtime}", f"--utterances={options.utterances}",
+        f"--graph-dir={options.graph_dir}", f"--feat-type={options.features.feat_type}",
+        f"--feat-config={options.features.feat_config}", options.data, directory,
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise HdnnError(f"{directory} in {NAMES[runtime]} failed; see above")
+    f = json.loads(done.stdout.splitlines()[-1])
+    return [NAMES[runtime], str(f["bytes"]), f"{f['wer']:.2f}", f"{f['rtf']:.3f}", f"{f['peak'] / 1e6:.0f}"]
+
+
+def main(options: Options) -> None:
+    if options.one:
+        one(options.models[0], options)
+        return
     print(
         "| model | runtime | bytes of the model | WER % | real-time factor | peak memory, MB |\n|---|---|---|---|---|---|"
     )
-    for item in args.models:
+    for item in options.models:
         try:
             name, model_dir, export_dir = item.split("=")
         except ValueError as error:
             raise HdnnError(f"{item}: expected NAME=MODEL-DIR=EXPORT-DIR") from error
-        for runtime in args.runtimes.split(","):
-            directory = model_dir if runtime == "torch" else export_dir
-            command = [sys.executable, __file__, f"--one={runtime}", f"--utterances={args.utterances}"]
-            command += [
-                f"--graph-dir={args.graph_dir}",
-                f"--feat-type={args.feat_type}",
-                f"--feat-config={args.feat_config}",
-            ]
-            environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-            done = subprocess.run(
-                [*command, args.data, directory], env=environment, stdout=subprocess.PIPE, text=True, check=False
-            )
-            if done.returncode != 0:
-                raise HdnnError(f"{name} in {NAMES[runtime]} failed; see above")
-            f = json.loads(done.stdout.splitlines()[-1])
-            row = [
-                name,
-                NAMES[runtime],
-                str(f["bytes"]),
-                f"{f['wer']:.2f}",
-                f"{f['rtf']:.3f}",
-                f"{f['peak'] / 1e6:.0f}",
-            ]
-            print(f"| {' | '.join(row)} |", flush=True)
-    return 0
+        for runtime in options.runtimes:
+            cells = row(runtime, model_dir if runtime == "torch" else export_dir, options)
+            print(f"| {' | '.join([name, *cells])} |", flush=True)
 
 
 if __name__ == "__main__":
-    run(main, "deploy")
+    script(Options, main, "benchmarks/deploy.py", __doc__ or "")

@@ -10,7 +10,8 @@ teacher run on the fly. With random networks the number of pdfs kept per frame i
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,48 @@ import kaldiio
 import numpy as np
 import torch
 
-from hdnn_nnet.device.precision import PRECISIONS, choose_dtype
+from hdnn_nnet.cli import script
+from hdnn_nnet.device.options import PRECISIONS
+from hdnn_nnet.device.precision import choose_dtype
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter, SparsePosteriors
 from hdnn_nnet.nn.config import NetworkConfig, parse_name
 from hdnn_nnet.nn.model_dir import save_model
 from hdnn_nnet.nn.networks import build_network
-from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import option
 from hdnn_nnet.train.criteria import Criterion, CrossEntropy, KnowledgeDistillation
 from hdnn_nnet.train.frames import FrameShuffler
 from hdnn_nnet.train.sgd import Sgd
 from hdnn_nnet.train.soft_labels import sparsify
-from hdnn_nnet.train.soft_sources import OnTheFly, open_stored
+from hdnn_nnet.train.soft_sources import TeacherSource, open_soft_labels
 from hdnn_nnet.train.teacher import Teachers
 
 FEAT_DIM, SPLICE, LENGTH = 40, 5, 500
 AMI_FRAMES = 28e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Benchmark."""
+
+    student: str = option("hdnn-h128l10", "network")
+    teacher: str = option("dnn-h512l4", "random teacher")
+    pdfs: int = option(3927, "outputs of random networks", at_least=1)
+    entries: int = option(20, "pdfs kept per frame with a random teacher", at_least=1)
+    real_teacher: str = option("", "model directory")
+    data: str = option("", "data directory for --real-teacher")
+    mass: float = option(0.99, "kept of the real teacher's posteriors", above=0, at_most=1)
+    frames: int = option(30000, "frames of an epoch", at_least=LENGTH)
+    rounds: int = option(3, "turns of each", at_least=1)
+    threads: int = option(1, "CPU threads", at_least=1)
+    precision: str = option("auto", "of the matrix products", choices=PRECISIONS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if bool(self.real_teacher) != bool(self.data):
+            raise HdnnError("--real-teacher and --data belong together")
 
 
 def random_data(folder: Path, frames: int, pdfs: int, entries: int, teacher: str) -> tuple[Path, Path]:
@@ -67,20 +94,7 @@ def store_real(folder: Path, teachers: Teachers, mass: float) -> tuple[float, fl
     return entries / frames, (folder / "post.ark").stat().st_size / frames
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser("benchmarks/kd.py", __doc__ or "")
-    parser.add_argument("--student", default="hdnn-h128l10", help="network")
-    parser.add_argument("--teacher", default="dnn-h512l4", help="random teacher")
-    parser.add_argument("--pdfs", type=int, default=3927, help="outputs of random networks")
-    parser.add_argument("--entries", type=int, default=20, help="pdfs kept per frame with a random teacher")
-    parser.add_argument("--real-teacher", default="", help="model directory")
-    parser.add_argument("--data", default="", help="data directory for --real-teacher")
-    parser.add_argument("--mass", type=float, default=0.99, help="kept of the real teacher's posteriors")
-    parser.add_argument("--frames", type=int, default=30000, help="frames of an epoch")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the matrix products")
-    options = parser.parse_args(argv)
+def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
 
     with tempfile.TemporaryDirectory(prefix="bench.") as name:
@@ -104,8 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if sum(lengths.values()) < options.frames:
                 lengths[utt] = frames
         labels = {u: np.random.default_rng(1).integers(pdfs, size=n) for u, n in lengths.items()}
-        stored = open_stored(f"scp:{folder}/post.scp", pdfs, 1.0, 0.99)
-        running = OnTheFly(teachers, 1.0)
+        stored = open_soft_labels(f"scp:{folder}/post.scp", pdfs)
+        running = TeacherSource(teachers, 1.0, options.mass)
         kinds: dict[str, tuple[Criterion, Callable[[str], tuple[Any, ...]]]] = {
             "CE": (CrossEntropy(), lambda u: (labels[u],)),
             "KD, stored": (KnowledgeDistillation(stored.soft), lambda u: (labels[u], *stored.targets(u))),
@@ -139,8 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"stored: {per_frame:.1f} pdfs and {size:.0f} bytes a frame; {AMI_FRAMES / 1e6:.0f} M frames of AMI at this number "
             f"of pdfs a frame: {AMI_FRAMES * size / 1e9:.1f} GB"
         )
-    return 0
 
 
 if __name__ == "__main__":
-    run(main, "benchmarks/kd.py")
+    script(Options, main, "benchmarks/kd.py", __doc__ or "")

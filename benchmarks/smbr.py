@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,19 +27,56 @@ from pathlib import Path
 
 import kaldiio
 import numpy as np
+import torch
 
 from benchmarks.ce import FEAT_DIM, SPLICE, Nnet1
+from hdnn_nnet.cli import script
+from hdnn_nnet.device.options import PRECISIONS
+from hdnn_nnet.device.precision import choose_dtype
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import alignment_files, read_alignments, write_alignments, write_counts
 from hdnn_nnet.kaldi.tables import read_matrices, read_scp
 from hdnn_nnet.kaldi.topology import HmmState, HmmTopology
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.lattice.arcs import lattice_arcs
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
 from hdnn_nnet.lattice.types import COMPACT_ARC, CompactLattice
-from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.nn.config import NetworkConfig, parse_name
+from hdnn_nnet.nn.networks import build_network
+from hdnn_nnet.nn.prior import read_log_prior
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import option
 from hdnn_nnet.ragged import cumulative
+from hdnn_nnet.sequence.batch import make_batch
+from hdnn_nnet.sequence.objectives import sequence_loss
+from hdnn_nnet.sequence.options import SequenceOptions
+from hdnn_nnet.train.sgd import Sgd
 
 STAGES = ("read", "arcs", "forward", "lattice", "backward")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Benchmark."""
+
+    networks: str = option("dnn-h512l4 hdnn-h128l10", "which, in quotes")
+    engines: str = option("torch k2", "lattice engines, in quotes")
+    root: str = option(".", "directory that paths below and in scp files start from")
+    feats: str = option("", "rspecifier of network inputs; empty: all data are made up")
+    ali: str = option("", "alignment directory with final.mdl")
+    denlats: str = option("", "script file of lattices")
+    silence_phones: tuple[int, ...] = option((1,), "phone ids, with colons between", metavar="N:...")
+    utterances: int = option(40, "how many", at_least=1)
+    pdfs: int = option(3927, "outputs, where data are made up", at_least=1)
+    batch: int = option(1, "utterances an update (ours)", at_least=1)
+    threads: int = option(1, "CPU threads of both", at_least=1)
+    rounds: int = option(3, "turns of each", at_least=1)
+    precision: str = option("auto", "of our products", choices=PRECISIONS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.feats and not (self.ali and self.denlats):
+            raise HdnnError("--feats needs --ali and --denlats")
 
 
 @dataclass
@@ -153,17 +190,6 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def ours(problem: Problem, name: str, engine: str, batch_size: int, silence: tuple[int, ...], precision: str) -> dict:
     """Seconds of every stage of an epoch."""
-    import torch
-
-    from hdnn_nnet.device.precision import choose_dtype
-    from hdnn_nnet.lattice.arcs import lattice_arcs
-    from hdnn_nnet.nn.config import NetworkConfig, parse_name
-    from hdnn_nnet.nn.networks import build_network
-    from hdnn_nnet.nn.prior import read_log_prior
-    from hdnn_nnet.sequence.batch import make_batch
-    from hdnn_nnet.sequence.objectives import SequenceOptions, sequence_loss
-    from hdnn_nnet.train.sgd import Sgd
-
     arch, width, depth = parse_name(name)
     network = build_network(NetworkConfig(arch, problem.feat_dim, problem.pdfs, width, depth, SPLICE, SPLICE))
     network.initialise(0)
@@ -171,7 +197,7 @@ def ours(problem: Problem, name: str, engine: str, batch_size: int, silence: tup
     model = TransitionModel.read(problem.model)
     alignments = read_alignments(problem.ali)
     log_prior = torch.from_numpy(read_log_prior(problem.counts, problem.pdfs))
-    options = SequenceOptions("smbr", silence_phones=silence, engine=engine)
+    options = SequenceOptions(criterion="smbr", silence_phones=silence, engine=engine)
     sgd = Sgd(list(network.parameters()))
     seconds: dict[str, float] = defaultdict(float)
     features, lattices = read_matrices(problem.feats), read_lattices(problem.denlats)
@@ -212,30 +238,10 @@ def kaldi_speed(nnet1: Nnet1, problem: Problem, network: Path, silence: tuple[in
     return float(found[-1])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser("benchmarks/smbr.py", __doc__ or "")
-    parser.add_argument("--networks", default="dnn-h512l4 hdnn-h128l10", help="which")
-    parser.add_argument("--engines", default="torch k2", help="lattice engines")
-    parser.add_argument("--root", default=".", help="directory that paths below and in scp files start from")
-    parser.add_argument("--feats", default="", help="rspecifier of network inputs; empty: all data are made up")
-    parser.add_argument("--ali", default="", help="alignment directory with final.mdl")
-    parser.add_argument("--denlats", default="", help="script file of lattices")
-    parser.add_argument("--silence-phones", default="1", help="colon-separated phone ids")
-    parser.add_argument("--utterances", type=int, default=40, help="how many")
-    parser.add_argument("--pdfs", type=int, default=3927, help="outputs, where data are made up")
-    parser.add_argument("--batch", type=int, default=1, help="utterances an update (ours)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of both")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each")
-    parser.add_argument("--precision", default="auto", help="of our products")
-    options = parser.parse_args(argv)
-
-    import torch
-
-    from hdnn_nnet.nn.config import parse_name
-
+def main(options: Options) -> None:
     torch.set_num_threads(options.threads)
     os.chdir(options.root)
-    silence = tuple(int(phone) for phone in options.silence_phones.split(":"))
+    silence = options.silence_phones
     kaldi_root = os.environ.get("KALDI_ROOT")
     with tempfile.TemporaryDirectory(prefix="bench.") as name:
         folder = Path(name)
@@ -276,8 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 )
                 cells += [f"{1e6 * statistics.median(t[s] for t in turns) / problem.frames:.1f}" for s in STAGES]
                 print("| " + " | ".join(cells) + " |", flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    run(main, "benchmarks/smbr.py")
+    script(Options, main, "benchmarks/smbr.py", __doc__ or "")

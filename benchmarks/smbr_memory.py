@@ -13,15 +13,31 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from benchmarks.smbr import one_state_model, sausage
+from hdnn_nnet.cli import script
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.options import OptionParser, run
+from hdnn_nnet.lattice.arcs import lattice_arcs
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import option
+from hdnn_nnet.sequence.batch import make_batch
+from hdnn_nnet.sequence.objectives import evaluate
+from hdnn_nnet.sequence.options import SequenceOptions
 
 PDFS = 3927
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Benchmark."""
+
+    words: str = option("4 16 64 256", "between any two borders, one row for each; in quotes")
+    engines: str = option("torch k2", "lattice engines, in quotes")
+    one: str = option("", "used by the program itself")
 
 
 def peak() -> int:
@@ -31,14 +47,8 @@ def peak() -> int:
 
 def measure(words: int, engine: str) -> dict[str, float]:
     """One pass in this process."""
-    import torch
-
-    from hdnn_nnet.lattice.arcs import lattice_arcs
-    from hdnn_nnet.sequence.batch import make_batch
-    from hdnn_nnet.sequence.objectives import SequenceOptions, evaluate
-
     model = one_state_model(PDFS)
-    options = SequenceOptions("smbr", silence_phones=(1,), engine=engine)
+    options = SequenceOptions(criterion="smbr", silence_phones=(1,), engine=engine)
 
     def update(count: int) -> tuple[int, int, int, float]:
         lattice, alignment = sausage(np.random.default_rng(0), model.num_transition_ids, count)
@@ -52,16 +62,11 @@ def measure(words: int, engine: str) -> dict[str, float]:
     return {"density": entries / frames, "entries": entries, "bytes": grown, "seconds": seconds}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = OptionParser("benchmarks/smbr_memory.py", __doc__ or "")
-    parser.add_argument("--words", default="4 16 64 256", help="between any two borders, one row for each")
-    parser.add_argument("--engines", default="torch k2", help="lattice engines")
-    parser.add_argument("--one", default="", help="used by the program itself")
-    options = parser.parse_args(argv)
+def main(options: Options) -> None:
     if options.one:
         engine, words = options.one.split()
         print(json.dumps(measure(int(words), engine)))
-        return 0
+        return
     print(
         "| density (arcs a frame) | arc-frames | engine | peak, MB | bytes an arc-frame | ms |\n|---|---|---|---|---|---|"
     )
@@ -78,8 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"| {found['density']:.0f} | {found['entries']} | {engine} | {found['bytes'] / 1e6:.1f} | "
                 f"{found['bytes'] / found['entries']:.0f} | {found['seconds'] * 1000:.0f} |"
             )
-    return 0
 
 
 if __name__ == "__main__":
-    run(main, "benchmarks/smbr_memory.py")
+    script(Options, main, "benchmarks/smbr_memory.py", __doc__ or "")

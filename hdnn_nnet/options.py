@@ -23,6 +23,7 @@ from typing import Any, NoReturn, TypeVar
 from hdnn_nnet.errors import HdnnError
 
 _TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
+_QUOTED, _END = r"""(?:"[^"]*"|'[^']*')""", r"\s*(?:#.*)?"  # in lines of configuration files
 _KEY = "hdnn"  # of our entry in a field's metadata
 
 
@@ -350,12 +351,12 @@ def read_config(path: str | os.PathLike[str]) -> list[str]:
     options: list[str] = []
     for number, line in enumerate(lines, 1):
         # The value is the rest of the line, spaces included, as in Kaldi; quotes around it are taken off.
-        match = re.fullmatch(r"(?:--)?([A-Za-z][\w-]*)(?:\s*=\s*|\s+|$)(.*)", line.partition("#")[0].strip())
+        match = re.fullmatch(rf"(?:--)?([A-Za-z][\w-]*)(?:(\s*=\s*|\s+)({_QUOTED}|[^#]*))?{_END}", line.strip())
         if match:
-            name, value = match[1].replace("_", "-"), match[2].strip()
+            name, value = match[1].replace("_", "-"), (match[3] or "").strip()
             if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
                 value = value[1:-1]
-            options.append(f"--{name}={value}" if value else f"--{name}")
-        elif line.partition("#")[0].strip():
+            options.append(f"--{name}={value}" if value or "=" in (match[2] or "") else f"--{name}")
+        elif not re.fullmatch(_END, line.strip()):
             raise HdnnError(f"{path}, line {number}: expected --option=value, found {line.strip()}")
     return options

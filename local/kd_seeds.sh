@@ -16,7 +16,7 @@ cmvn_opts=
 train_opts="--num-threads 1"
 decode_opts="--nj 1"  # options of steps_py/decode.sh
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1
-. seeds.sh
+. "$(dirname "$0")/seeds.sh"
 data=$1 lang=$2 ali=$3 graph=$4 teacher=$5 exp=$6
 
 need_files "$data/train_tr90/feats.scp" "$data/train_cv10/feats.scp" "$ali/ali.1.gz" "$graph/HCLG.fst"

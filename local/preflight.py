@@ -20,6 +20,8 @@ from hdnn_nnet.cli import script
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import option
 
+log = logging.getLogger(__name__)
+
 PROGRAM = "preflight.py"
 
 #: What the Kaldi path calls, by the directory under KALDI_ROOT/src where it is built.
@@ -203,7 +205,7 @@ def main(options: Options) -> int:
         print(f"{PROGRAM}: {'missing' if gap.fatal else 'warning'}: {gap.what}; {gap.remedy}", file=sys.stderr)
     fatal = sum(gap.fatal for gap in gaps)
     if fatal == 0:
-        logging.info("ready (%d warnings)", len(gaps))
+        log.info("ready (%d warnings)", len(gaps))
     return int(fatal > 0)
 
 

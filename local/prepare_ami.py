@@ -21,6 +21,8 @@ from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, option
 from local.ami_annotations import Segment, meeting_agents, read_meeting
 
+log = logging.getLogger(__name__)
+
 SETS = {"train": "train", "dev": "dev", "eval": "test"}  # our name to lhotse's
 SAMPLE_RATE = 16000
 GLM = Path(__file__).resolve().parent / "ami.glm"
@@ -171,7 +173,7 @@ def main(options: Options) -> None:
         if name != "train":
             utterances = without_overlap(utterances, odd)
         if not utterances:
-            logging.warning("set %s is empty: none of its meetings has both audio and annotations", name)
+            log.warning("set %s is empty: none of its meetings has both audio and annotations", name)
             continue
         keys = sorted({(s.meeting, s.channel) for s in segments})
         recordings = [

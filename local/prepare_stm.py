@@ -13,6 +13,8 @@ from hdnn_nnet.kaldi.data_writer import Recording, Utterance, write_data_dir
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, option
 
+log = logging.getLogger(__name__)
+
 
 class StmLine(NamedTuple):
     """One transcribed stretch; times in seconds."""
@@ -100,17 +102,17 @@ def main(options: Options) -> None:
         if not text or end <= start:
             odd["line without words or time after normalisation and cutting"] += 1
         elif utterance.id in utterances:
-            odd["line that stands there twice"] += 1
+            odd["line that occurs twice"] += 1
         else:
             utterances[utterance.id] = utterance
     if not utterances:
         raise HdnnError(f"{options.stm}: no transcribed line")
     write_data_dir(options.data_dir, list(utterances.values()), recordings.values())
     for kind, count in sorted(odd.items()):
-        logging.info("odd: %d x %s", count, kind)
+        log.info("odd: %d x %s", count, kind)
     words = sum(len(u.text.split()) for u in utterances.values())
     speakers = len({u.speaker for u in utterances.values()})
-    logging.info("%s: %d utterances, %d words, %d speakers", options.data_dir, len(utterances), words, speakers)
+    log.info("%s: %d utterances, %d words, %d speakers", options.data_dir, len(utterances), words, speakers)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ train_opts="--num-threads 1"
 smbr_opts=            # further options of steps_py/train_smbr.sh, for example "--batch-utts 4"
 decode_opts="--nj 1"  # options of steps_py/decode.sh
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1
-. seeds.sh
+. "$(dirname "$0")/seeds.sh"
 data=$1 lang=$2 graph=$3
 shift 3
 models=("$@")

@@ -21,7 +21,7 @@ adapt=(adapt ${labels:+"--labels=$labels"} "${program_options[@]}" $adapt_opts)
 best_paths=(lattice labels ${lmwt:+"--lmwt=$lmwt"} ${confidence:+"--confidence=$confidence"})
 check_options "${adapt[@]}" "$data" "$model" "$source" "$dir"
 check_options "${best_paths[@]}" lat.1.gz final.mdl ark:-
-weighting=' --(min-confidence=[0.]*[1-9]|weight-frames=(true|t|1|yes))'
+weighting=' --(min-confidence[= ][0.]*[1-9]|weight-frames[= ](true|t|1|yes))'
 if [ "${confidence:-none}" = none ] && [[ ${adapt[*]} =~ $weighting ]]; then
   fail "--min-confidence and --weight-frames need --confidence pdf, phone or word"
 fi

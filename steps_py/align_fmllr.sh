@@ -9,20 +9,18 @@ cmd=run.py
 max_failed=  # share of utterances that may fail to align; default: that of hdnn collect ali
 program="align fmllr"
 . "$(dirname "$0")/step.sh" || exit 1
+. "$(dirname "$0")/gains.sh"
 data=$1 lang=$2 src=$3 dir=$4
 
 collect=(collect ali ${max_failed:+"--max-failed=$max_failed"} "$data" "$src" "$dir")
 check_options align fmllr "${program_options[@]}" "$data" "$lang" "$src" "$dir"
 check_options "${collect[@]}"
-need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk,spk2utt} "$lang"/{L.fst,words.txt,oov.int,phones/silence.csl} \
+need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk} "$lang"/{L.fst,words.txt,oov.int,phones/silence.csl} \
   "$src"/{final.mdl,tree}
 mkdir -p "$dir/log"
-limit_jobs "$(wc -l < "$data/spk2utt")"
-rm -f "$dir"/trans.*
+limit_jobs "$(cut -d ' ' -f 2 "$data/utt2spk" | sort -u | wc -l)"
+rm -f "$dir"/trans.* "$dir"/log/align.*.log
 $cmd "JOB=1:$nj" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   hdnn align fmllr "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
 $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"
-gains=$(cat "$dir"/log/align.*.log | awk '/fMLLR of [0-9]* speakers: gain/ {for (i = 1; i < NF; i++) {
-  if ($i == "gain") g = $(i + 1); if ($i == "over") {n += $(i + 1); s += g * $(i + 1)} if ($(i + 1) == "with") k += $i}}
-  END {printf "gain of the transforms %.4f a frame, %d speakers with the identity", s / (n ? n : 1), k}')
-echo "$0: $(said_in "$dir/log/collect.log" "$dir: "), $gains"
+echo "$0: $(said_in "$dir/log/collect.log" "$dir: "); transforms gain $(gains "$dir"/log/align.*.log)"

@@ -13,9 +13,9 @@ data=$1 lang=$2 src=$3 dir=$4
 collect=(collect ali ${max_failed:+"--max-failed=$max_failed"} "$data" "$src" "$dir")
 check_options align gmm "${program_options[@]}" "$data" "$lang" "$src" "$dir"
 check_options "${collect[@]}"
-need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk,spk2utt} "$lang"/{L.fst,words.txt,oov.int} "$src"/{final.mdl,tree}
+need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk} "$lang"/{L.fst,words.txt,oov.int} "$src"/{final.mdl,tree}
 mkdir -p "$dir/log"
-limit_jobs "$(wc -l < "$data/spk2utt")" # speakers stay together, as in Kaldi's split data
+limit_jobs "$(cut -d ' ' -f 2 "$data/utt2spk" | sort -u | wc -l)" # speakers stay together, as in Kaldi's split data
 $cmd "JOB=1:$nj" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   hdnn align gmm "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
 $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"

@@ -11,7 +11,7 @@ program="feats fmllr"
 target=$1 data=$2 gmm=$3 logdir=$4 arkdir=$5
 
 check_options feats fmllr "${program_options[@]}" "$data" "$gmm" prefix
-need_files "$data"/{feats.scp,cmvn.scp,utt2spk,spk2utt} "$gmm/cmvn_opts"
+need_files "$data"/{feats.scp,cmvn.scp,utt2spk} "$gmm/cmvn_opts"
 mkdir -p "$logdir" "$arkdir"
 arkdir=$(cd "$arkdir" && pwd) # so that the features are found from any directory
 name=fmllr_$(basename "$(dirname "$(readlink -m "$target")")")_$(basename "$target") prefix=$arkdir/raw_$name

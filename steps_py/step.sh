@@ -20,13 +20,13 @@ usage() {
   hdnn --options $program
 }
 
-# check_arguments <argument>...: end unless there are as many as the usage has in pointed brackets; those in [ ] may be missing.
+# check_arguments <argument>...: end unless there are as many as the usage has in pointed brackets; those in [ ] may be left out.
 check_arguments() {
-  local line all needed
-  line=$(sed -n 's/^# usage: //p' "$0") all=${line//[!<]/}
-  while [[ $line =~ \[[^][]*\] ]]; do line=${line/"${BASH_REMATCH[0]}"/}; done
-  needed=${line//[!<]/}
-  if [ $# -ge ${#needed} ] && { [ $# -le ${#all} ] || [[ $line == *...* ]]; }; then return; fi
+  local line least most
+  line=$(sed -n 's/^# usage: //p' "$0") least=$line most=${line//[!<]/}
+  while [[ $least =~ \[[^][]*\] ]]; do least=${least/"${BASH_REMATCH[0]}"/}; done
+  least=${least//[!<]/}
+  if [ $# -ge ${#least} ] && { [ $# -le ${#most} ] || [[ $line == *...* ]]; }; then return; fi
   usage own >&2
   fail "wrong number of arguments${program:+; --help shows the options of hdnn $program too}"
 }

@@ -122,6 +122,57 @@ def test_refused(script, strict, arguments, said):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nx=3", "unknown option --nx; see --help"),
+        ("--num-beams=3", "unknown option --num-beams; see --help"),
+        ("PATH=/x", "unknown option --PATH; see --help"),
+        ("use_gpu=maybe", "option --use_gpu expects true or false, got 'maybe'"),
+        *(
+            (line, f"expected name=value or --name=value, with quotes around spaces, not '{line}'")
+            for line in (
+                "nj=2 use_gpu=true", "cmd=queue.pl --mem 2G", "export nj=2", "nj=$(touch bad)", 'nj="`touch bad`"', "touch bad",
+                "nj = 2", "nj", "--nj 2", "nj=~/x", "nj=2; touch bad", 'cmd="a', "[section]",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_configuration_is_read_and_not_run(script, tmp_path, strict, line, said):
+    (tmp_path / "x.conf").write_text(f"# some\n\nnj=1\n{line}\n")
+    result = script("--config", "x.conf", strict=strict)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"script.sh: x.conf, line 4: {said}\n"
+    assert not (tmp_path / "bad").exists()
+
+
+def test_configuration_forms(script, tmp_path, strict):
+    """Without a newline at the end, with one of Windows, with comments, and with what a shell would expand in quotes."""
+    lines = [
+        "  nj=2\r",
+        'cmd="queue.pl  --mem 2G" # memory',
+        "--use-gpu=true  # Kaldi's form",
+        "scoring_opts='$HOME # `x` \\'",
+    ]
+    (tmp_path / "x.conf").write_text("\n".join(lines), newline="")
+    result = script("--config", "x.conf", strict=strict)
+    assert result.stdout == "nj=2 use_gpu=true cmd=queue.pl  --mem 2G scoring_opts=$HOME # `x` \\\n"
+    (tmp_path / "x.conf").write_text("--scoring-opts=--min-lmwt=4 --max-lmwt=9 # Kaldi's form\n--cmd='run.pl'\n")
+    result = script("--config", "x.conf", "--cmd", "run.py", strict=strict)
+    assert result.stdout == "nj=4 use_gpu=false cmd=run.py scoring_opts=--min-lmwt=4 --max-lmwt=9\n"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((STEPS.parent / "egs/ami/s5/conf").glob("*_*.conf")), ids=lambda path: path.name
+)
+def test_the_recipe_s_configurations(script, path):
+    names = dict.fromkeys(line.partition("=")[0] for line in path.read_text().splitlines() if line[:1].isalpha())
+    extra = "\n".join(f"{name}=" for name in names) + '\nshow() { for n in "$@"; do echo "$n=\\"${!n}\\""; done; }'
+    result = script("--config", str(path), extra=extra, tail=f"; show {' '.join(names)}; exit")
+    expected = [line for line in path.read_text().splitlines() if line[:1].isalpha()]
+    assert result.stdout.replace('"', "").splitlines() == [line.replace('"', "") for line in expected]
+
+
 def test_refused_even_where_the_script_looks_away(script):
     assert script("--wrong", "1", strict="", tail="|| true").returncode == 1
 

@@ -18,7 +18,6 @@ from hdnn_nnet.kaldi.alignments import read_alignments, read_counts
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.arcs import LatticeArcs, lattice_arcs, skip_reason
-from hdnn_nnet.lattice.ops import to_compact
 from hdnn_nnet.lattice.table import read_lattice, read_lattices
 from hdnn_nnet.lattice.types import LATTICE_ARC, AnyLattice, CompactLattice, Lattice, expand
 from hdnn_nnet.sequence.batch import ArcBatch, make_batch
@@ -28,11 +27,11 @@ from hdnn_nnet.sequence.objectives import (
     SequenceResult,
     arc_scores,
     evaluate,
-    occupancies,
     sequence_loss,
 )
-from tests.support.lattice_cases import MODEL, PDFS, PHONES, all_paths, timed_lattices
+from tests.support.lattice_cases import MODEL, PDFS, PHONES, all_paths, arc_by_arc, timed_lattices
 from tests.support.lattice_cases import Path as LatticePath
+from tests.support.posteriors import occupancies
 
 # Without k2, tests/without_k2.py skips the tests that ask for it.
 ENGINES = ["torch", "k2"]
@@ -103,7 +102,7 @@ def test_occupancies_are_kaldi_s(task: Task, engine: str) -> None:
     for utterance in task.arcs:
         loglikes = torch.from_numpy(task.loglikes[utterance])
         batch = task.batch(utterance)
-        found, log_total = occupancies(batch, loglikes, 0.1, engine=engine)
+        found, log_total = occupancies(batch, loglikes, 0.1, engine)
         np.testing.assert_allclose(found.sum(1).numpy(), 1.0, atol=1e-6)
         np.testing.assert_allclose(found.numpy(), expected[utterance], atol=1e-4)
         assert float(log_total[0]) == pytest.approx(totals[utterance][0], rel=1e-5)
@@ -124,7 +123,7 @@ def test_posteriors_of_decoding_lattices_are_kaldi_s(task: Task, engine: str) ->
     for name in ("lat.1.gz", "lat.noncompact.gz"):
         for key, lattice in read_lattices(task.folder / "exp/decode" / name):
             batch = make_batch([lattice_arcs(lattice, task.model, key)])
-            found, _ = occupancies(batch, acoustic_scale=0.1, engine=engine)
+            found, _ = occupancies(batch, None, 0.1, engine)
             wanted = np.zeros(found.shape)
             for frame, pairs in enumerate(expected[key]):
                 for pdf, value in pairs:
@@ -345,7 +344,7 @@ def forms(lattice: CompactLattice, where: str = "lattice") -> Iterator[LatticeAr
     """The same lattice by three ways."""
     yield lattice_arcs(lattice, MODEL, where)
     yield lattice_arcs(expand(lattice), MODEL, where)
-    yield lattice_arcs(expand(lattice), MODEL, where, merge=False)
+    yield lattice_arcs(arc_by_arc(expand(lattice)), MODEL, where)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -544,22 +543,3 @@ def test_what_is_skipped() -> None:
     assert skip_reason(100, 98, 100) == "the lattice has 98 frames, the features 100"
     assert skip_reason(6001, 6001, 6001) == "6001 frames are more than the limit of 6000"
     assert skip_reason(6001, 6001, 6001, 7000) is None
-
-
-@given(data=st.data())
-@settings(max_examples=40, deadline=None)
-def test_to_k2_and_back(data: st.DataObject) -> None:
-    lattice, paths, _, _ = data.draw(utterances())
-    from hdnn_nnet.lattice.k2_convert import from_k2, to_k2
-
-    batch = make_batch([lattice_arcs(expand(lattice), MODEL, merge=False)] * 2)
-    fsas = to_k2(batch, arc_scores(batch, None))
-    labels = fsas.labels.numpy()
-    ids = fsas.transition_id.numpy()
-    heard = ids > 0
-    np.testing.assert_array_equal(labels[heard], MODEL.tid_to_pdf[ids[heard]] + 1)
-    expected = sorted((p.ids, p.graph + p.acoustic) for p in paths)
-    for again in from_k2(fsas):
-        one_id = lattice_arcs(again, MODEL, merge=False)
-        assert one_id.num_arcs == batch.num_arcs // 2
-        assert sorted((p.ids, p.graph) for p in all_paths(to_compact(again, merge=False))) == expected

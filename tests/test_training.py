@@ -1,5 +1,6 @@
 """The training program: it learns, repeats itself exactly, resumes exactly, and refuses what does not fit."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -123,8 +124,8 @@ def test_stopped_anywhere_and_resumed_gives_identical_weights(
 
 @pytest.mark.slow
 def test_two_processes_give_the_result_of_one(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hdnn_nnet", "torchrun", "--standalone", "--nproc_per_node=2"]
-    command += ["-m", "hdnn_nnet", "train", "ce", *arguments(task, tmp_path / "two", "--device", "cpu")]
+    command = [sys.executable, "-m", "hdnn_nnet", "torchrun", "--nproc_per_node=2"]
+    command += ["train", "ce", *arguments(task, tmp_path / "two", "--device", "cpu")]
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False
     )
@@ -132,6 +133,73 @@ def test_two_processes_give_the_result_of_one(trained: Path, task: tuple[Path, P
     history = [json.loads((d / "history.json").read_text()) for d in (trained, tmp_path / "two")]
     # The frames are drawn in another order, so the runs are alike, not equal.
     assert history[0][-1]["cv_loss"] == pytest.approx(history[1][-1]["cv_loss"], rel=0.1)
+
+
+SLOW = """
+import sys, time
+from hdnn_nnet.train.sgd import Sgd
+step = Sgd.step
+def slow(*a):
+    time.sleep(0.05)
+    return step(*a)
+Sgd.step = slow
+from hdnn_nnet.cli import main
+main(['train', 'ce', *sys.argv[1:]])
+"""
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Processes with `folder` on their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if str(folder).encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
+def listening(process: int) -> list[str]:
+    """Addresses (hexadecimal, as in /proc/net/tcp) on which a process listens."""
+    sockets = set()
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            sockets.add(os.readlink(link))
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    return [row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+
+
+def test_ranks_of_one_machine_are_private_and_end_with_their_agent(
+    task: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW)
+    command = [sys.executable, "-m", "hdnn_nnet", "torchrun", "--nproc_per_node=2", str(script)]
+    command += arguments(task, tmp_path / "two", "--device", "cpu")
+    with subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL) as agent:
+        deadline = time.monotonic() + 90
+        while not (tmp_path / "two/history.json").exists() and time.monotonic() < deadline and agent.poll() is None:
+            time.sleep(0.1)
+        running = processes_of(tmp_path)
+        assert len(running) == 3
+        # 127.0.0.1 in both families; 0 would be everybody.
+        assert {a for p in running for a in listening(p)} <= {"0100007F", "0000000000000000FFFF00000100007F"}
+        agent.kill()
+    while processes_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_of(tmp_path)
+
+
+def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
+    script = tmp_path / "ranks.py"
+    script.write_text(
+        "import os, signal, time\nif os.environ['RANK'] == '1': os.kill(os.getpid(), signal.SIGKILL)\ntime.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "hdnn_nnet", "torchrun", "--nproc_per_node=2", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "hdnn torchrun: error: rank 1 (process " in done.stderr.splitlines()[-1]
+    assert "was killed by SIGKILL" in done.stderr.splitlines()[-1]
 
 
 def test_gradients_are_summed_over_processes(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.basic_io import KaldiReader, KaldiWriter
 from hdnn_nnet.kaldi.symbols import SymbolTable
@@ -21,13 +22,13 @@ MODELS = ("final.mdl", "final.mdl.txt", "trans.mdl", "trans.mdl.txt")
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_show_transitions(kaldi_fixture: Path, name: str) -> None:
+def test_show_transitions(kaldi_fixture: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every line of show-transitions, from a GMM or a bare transition model, in binary or text."""
     model = TransitionModel.read(kaldi_fixture / "exp/tri" / name)
-    names = SymbolTable.read(kaldi_fixture / "lang/phones.txt").names()
     with gzip.open(kaldi_fixture / "exp/tri/transitions.txt.gz", "rt") as handle:
         expected = handle.read()
-    shown = model.describe(names)
+    call("show-transitions", [f"{kaldi_fixture}/lang/phones.txt", f"{kaldi_fixture}/exp/tri/{name}"])
+    shown = capsys.readouterr().out
     if name.endswith(".txt"):  # the text form has lost the last digits of the probabilities
         number = re.compile(r"p = (\S+)")
         probabilities = [[float(p) for p in number.findall(text)] for text in (shown, expected)]
@@ -38,6 +39,12 @@ def test_show_transitions(kaldi_fixture: Path, name: str) -> None:
     assert model.tid_to_pdf[0] == model.tid_to_phone[0] == -1
     assert model.tid_to_pdf.shape == model.tid_to_phone.shape == model.is_self_loop.shape == (757,)
     assert model.tid_to_pdf.dtype == model.tid_to_phone.dtype == np.int32
+
+
+def test_show_transitions_wants_the_model_s_phones(kaldi_fixture: Path, tmp_path: Path) -> None:
+    (tmp_path / "phones.txt").write_text("<eps> 0\nSIL 1\n")
+    with pytest.raises(HdnnError, match=r"phones\.txt has no phone 2 of .*final\.mdl"):
+        call("show-transitions", [f"{tmp_path}/phones.txt", f"{kaldi_fixture}/exp/tri/final.mdl"])
 
 
 @pytest.mark.parametrize(("name", "binary"), [("trans.mdl", True), ("trans.mdl.txt", False)])

@@ -181,7 +181,7 @@ def data_flow() -> None:
     cards = [
         ("Kaldi nnet3", "for Kaldi's decoders and Vosk", "hdnn export nnet3"),
         ("ONNX", "float and 8-bit, streaming too", "hdnn export onnx"),
-        ("words", "from recordings or a microphone", "hdnn transcribe"),
+        ("words", "from files, or as they come in", "hdnn transcribe"),
     ]
     row(axes, 2.3, 7.9, PURPLE, cards, False, *wide)
     passing(axes, [(5, 42), (2.7, 42), (2.7, 13.7)])
@@ -195,8 +195,8 @@ def data_flow() -> None:
 FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
     ([("commands/", "one module per command", GREY), ("cli", "which module is which command", GREY)], False),
     ([("export/", "nnet3, Vosk, ONNX", PURPLE), ("runtime/", "transcribing by torch, Vosk, ONNX", PURPLE)], True),
-    ([("adapt/", "parameters of each speaker", ORANGE)], False),
-    ([("sequence/", "sMBR, MPFE, MMI on lattices", ORANGE), ("score/", "WER, CTM, tables, report", GREEN)], False),
+    ([("adapt/", "parameters of each speaker", ORANGE), ("score/", "WER, CTM, tables, report", GREEN)], True),
+    ([("sequence/", "sMBR, MPFE, MMI on lattices", ORANGE)], False),
     ([("train/", "what trainings share; frame loop", ORANGE), ("decode/", "beam search on k2", GREEN)], False),
     ([("align/", "forced alignment", GREEN), ("gmm/", "Gaussian mixtures, monophones", GREEN)], True),
     ([("nn/", "networks, losses, model dir, prior", ORANGE), ("graph/", "HCLG and its checks", GREEN)], False),
@@ -206,7 +206,7 @@ FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
     (
         [
             ("errors", "one line each", GREY),
-            ("atomic", "whole files", GREY),
+            ("atomic, lock", "whole files", GREY),
             ("ragged", "uneven arrays", GREY),
             ("options", "one statement", GREY),
             ("device", "GPU, memory", GREY),

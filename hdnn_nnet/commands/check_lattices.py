@@ -26,7 +26,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.decode.completeness import require_lattices
     from hdnn_nnet.kaldi.tables import read_scp
     from hdnn_nnet.lattice.best_path import best_paths
-    from hdnn_nnet.score.sweep import read_directory
+    from hdnn_nnet.lattice.directory import read_directory
 
     wanted = read_scp(Path(options.data) / "feats.scp")
     found: set[str] = set()

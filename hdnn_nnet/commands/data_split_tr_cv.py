@@ -32,6 +32,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.kaldi.data_dir import DataDir
     from hdnn_nnet.kaldi.split import choose_speakers
 
+    log = logging.getLogger(__name__)
     data = DataDir(options.data)
     if len(data.spk2utts) < 2:
         raise HdnnError(f"{options.data} has one speaker only; a split by speaker needs two")
@@ -46,4 +47,4 @@ def main(options: Options) -> None:
     data.write_subset(train, options.train)
     data.write_subset(cv, options.cv)
     text = "%d utterances for training in %s, %d for cross-validation in %s"
-    logging.getLogger(__name__).info(text, len(train), options.train, len(cv), options.cv)
+    log.info(text, len(train), options.train, len(cv), options.cv)

@@ -34,10 +34,11 @@ def main(options: Options) -> None:
     from hdnn_nnet.nn.forward import expected_counts, model_features, open_network
     from hdnn_nnet.nn.prior import choose_utterances
 
+    log = logging.getLogger(__name__)
     model_dir = Path(options.model_dir)
     reader = model_features(options.data_dir, model_dir)
     model, _ = open_network(options.forward, model_dir, "posteriors")
     part = options.job.part_of(choose_utterances(reader.utts, options.num_utts, options.seed))
     counts, utterances, frames = expected_counts(model, ((u, reader[u]) for u in part), options.forward.batch_frames)
     write_counts(options.counts, counts)
-    logging.getLogger(__name__).info("Done %d utterances, %d frames", utterances, frames)
+    log.info("Done %d utterances, %d frames", utterances, frames)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hdnn_nnet.feats.affine import apply_transform, compose_transforms
-from hdnn_nnet.gmm.em import Statistics
+from hdnn_nnet.gmm.em import Statistics, block_frames
 from hdnn_nnet.gmm.features import GmmFeatures, compose_speakers
 from hdnn_nnet.gmm.fmllr import (
     MIN_COUNT,
@@ -75,7 +75,7 @@ class AdaptedSet(UtteranceSet):
     ) -> MlltStatistics:
         """Statistics without silence; posteriors are pruned at random as MlltAccumulator says."""
         accumulator = MlltAccumulator(gmms, rand_prune, seed)
-        for block in blocks(self.alignments):
+        for block in blocks(self.alignments, block_frames(gmms.num_pdfs)):
             features = np.concatenate([self.features(utterance) for utterance in block])
             parts = [(self.labels(u, transition_model, silence, 0.0), len(self.alignments[u])) for u in block]
             accumulator.accumulate(features, FrameLabels.joined(parts))
@@ -98,7 +98,7 @@ class AdaptedSet(UtteranceSet):
             names = list(speakers)[begin : begin + SPEAKERS_AT_ONCE]
             statistics = {name: FmllrStatistics.zeros(gmms.dim) for name in names}
             aligned = {u: ids for name in names for u, ids in speakers[name].items()}
-            for block in blocks(aligned):
+            for block in blocks(aligned, block_frames(gmms.num_pdfs)):
                 add_utterances(
                     statistics, gmms,
                     [
@@ -121,7 +121,7 @@ class AdaptedSet(UtteranceSet):
     def accumulate_two(self, transition_model: TransitionModel, gmms: DiagGmms) -> PassResult:
         """Statistics of the speaker-independent features with the posteriors of the adapted ones."""
         statistics = Statistics.zeros(gmms, transition_model)
-        for block in blocks(self.alignments):
+        for block in blocks(self.alignments, block_frames(gmms.num_pdfs)):
             adapted = np.concatenate([self.features(utterance) for utterance in block])
             independent = np.concatenate([self.independent(utterance) for utterance in block])
             ids = np.concatenate([self.alignments[utterance] for utterance in block])

@@ -75,17 +75,6 @@ def read_pdf_alignments(where: str | os.PathLike[str], transition_model: Transit
     }
 
 
-def pdf_counts(where: str | os.PathLike[str], transition_model: TransitionModel) -> np.ndarray:
-    """Frames of each pdf over all alignments of `where`; int64, shape (num_pdfs,).
-
-    These are plain frame counts; Kaldi's analyze-counts adds 0.5 to each pdf in what it writes.
-    """
-    counts = np.zeros(transition_model.num_pdfs, dtype=np.int64)
-    for pdfs in read_pdf_alignments(where, transition_model).values():
-        counts += np.bincount(pdfs, minlength=transition_model.num_pdfs)
-    return counts
-
-
 def write_alignments(
     path: str | os.PathLike[str], alignments: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]
 ) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.ops import connect, to_compact
+from hdnn_nnet.lattice.times import end_time, state_times
 from hdnn_nnet.lattice.types import AnyLattice, CompactLattice, Lattice, topological_order
 from hdnn_nnet.ragged import ranges
 
@@ -59,19 +60,14 @@ class LatticeArcs:
         return len(self.source)
 
 
-def lattice_arcs(
-    lattice: AnyLattice, model: TransitionModel, where: str = "lattice", merge: bool = True
-) -> LatticeArcs:
+def lattice_arcs(lattice: AnyLattice, model: TransitionModel, where: str = "lattice") -> LatticeArcs:
     """Arrange a lattice in time; states on no complete path are left out.
-
-    Args:
-        merge: join the chains of a state-level lattice; otherwise every arc of it covers at most one frame.
 
     Raises:
         HdnnError: empty lattice, no path to a final state, a cycle, paths to one state or to the end that differ in
             length, or a transition-id that the model does not have.
     """
-    compact = to_compact(lattice, merge) if isinstance(lattice, Lattice) else lattice
+    compact = to_compact(lattice) if isinstance(lattice, Lattice) else lattice
     if compact.start < 0 or not compact.is_final().any():
         raise HdnnError(f"{where}: the lattice is empty or has no final state; decode this utterance again")
     level = topological_order(compact, where)
@@ -81,20 +77,18 @@ def lattice_arcs(
             raise HdnnError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
         level = topological_order(compact, where)
     source, target = compact.sources().astype(np.int64), compact.arcs["nextstate"].astype(np.int64)
-    time = state_times(compact, level, source, target, where)
+    time = state_times(compact, level, where)
+    num_frames = end_time(compact, time, where)
     ending = np.flatnonzero(compact.is_final())
     final_length = np.diff(compact.final_string_offsets)[ending]
-    ends = time[ending] + final_length
-    if ends.min() != ends.max():
-        raise HdnnError(f"{where}: paths of the lattice have {ends.min()} to {ends.max()} frames; make it again")
-    if ends[0] == 0:
+    if num_frames == 0:
         raise HdnnError(f"{where}: the lattice has no frames; decode this utterance again")
 
     number = np.empty(compact.num_states, np.int64)
     by_time = np.lexsort((level, time))
     number[by_time] = np.arange(compact.num_states)
     end = compact.num_states
-    # Final weights become arcs behind the others.
+    # Final weights become arcs after the others.
     source = np.concatenate([number[source], number[ending]])
     target = np.concatenate([number[target], np.full(len(ending), end)])
     order = np.argsort(source, kind="stable")
@@ -108,10 +102,10 @@ def lattice_arcs(
             f"{where}: transition-ids {ids.min()} to {ids.max()}, but the model has 1 to {model.num_transition_ids}; "
             "take the final.mdl that the lattice was made with"
         )
-    state_time = np.append(time[by_time], ends[0])
+    state_time = np.append(time[by_time], num_frames)
     return LatticeArcs(
         where=where,
-        num_frames=int(ends[0]),
+        num_frames=num_frames,
         num_pdfs=model.num_pdfs,
         state_time=state_time,
         state_level=np.append(level[by_time], level.max() + 1),
@@ -134,25 +128,6 @@ def _has_loose_ends(compact: CompactLattice) -> bool:
     arcs_in = np.bincount(compact.arcs["nextstate"], minlength=compact.num_states)
     arcs_in[compact.start] = 1
     return bool((arcs_in == 0).any() or ((np.diff(compact.offsets) == 0) & ~compact.is_final()).any())
-
-
-def state_times(
-    compact: CompactLattice, level: np.ndarray, source: np.ndarray, target: np.ndarray, where: str
-) -> np.ndarray:
-    """(states,) frames from the start; every state is on a path."""
-    length = np.diff(compact.string_offsets)
-    time = np.zeros(compact.num_states, np.int64)
-    order = np.argsort(level[source], kind="stable")
-    for arcs in np.split(order, np.flatnonzero(np.diff(level[source][order])) + 1):
-        time[target[arcs]] = time[source[arcs]] + length[arcs]
-    wrong = np.flatnonzero(time[target] != time[source] + length)
-    if len(wrong):
-        arc = wrong[0]
-        raise HdnnError(
-            f"{where}: paths of {time[target[arc]]} and of {time[source[arc]] + length[arc]} frames meet in one state "
-            "of the lattice; make it again"
-        )
-    return time
 
 
 def skip_reason(num_frames: int, lattice_frames: int, alignment_frames: int, max_frames: int = 6000) -> str | None:

@@ -6,7 +6,9 @@ from itertools import pairwise
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.lattice.types import AnyLattice, CompactLattice, topological_order
+from hdnn_nnet.lattice.ops import to_compact
+from hdnn_nnet.lattice.types import AnyLattice, CompactLattice, Lattice, topological_order
+from hdnn_nnet.ragged import cumulative, ranges
 
 
 @dataclass
@@ -102,3 +104,21 @@ def path_alignment(lattice: AnyLattice, path: BestPath) -> np.ndarray:
         return np.concatenate(pieces).astype(np.int32)
     ids = lattice.arcs["ilabel"][path.arcs]
     return ids[ids != 0].astype(np.int32)
+
+
+def path_lattice(lattice: AnyLattice, path: BestPath) -> CompactLattice:
+    """The path alone, as a linear lattice with the costs and transition-ids of its arcs."""
+    count = len(path.arcs)
+    arcs = lattice.arcs[path.arcs].copy()
+    arcs["nextstate"] = np.arange(1, count + 1)
+    offsets = np.append(np.arange(count + 1), count)
+    final = np.full((count + 1, 2), np.inf, np.float32)
+    final[-1] = lattice.final[path.final_state]
+    if isinstance(lattice, Lattice):
+        return to_compact(Lattice(0, offsets, arcs, final))
+    lengths = np.diff(lattice.string_offsets)[path.arcs]
+    strings = lattice.strings[ranges(lattice.string_offsets[:-1][path.arcs], lengths)]
+    ending = lattice.final_string(path.final_state)
+    final_offsets = np.zeros(count + 2, np.int64)
+    final_offsets[-1] = len(ending)
+    return CompactLattice(0, offsets, arcs, final, cumulative(lengths), strings, final_offsets, ending)

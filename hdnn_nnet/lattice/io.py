@@ -16,11 +16,11 @@ _PROPERTIES = 0x3  # expanded, mutable; OpenFst works out the rest
 
 
 class TruncatedError(Exception):
-    """The lattice goes on behind the end of the data."""
+    """The lattice goes on past the end of the data."""
 
 
 def parse_binary(data: bytes, position: int, where: str) -> tuple[AnyLattice, int]:
-    """Parse the binary lattice at `data[position]`; return it and the position behind it.
+    """Parse the binary lattice at `data[position]`; return it and the position after it.
 
     Raises:
         TruncatedError: the data end too early.

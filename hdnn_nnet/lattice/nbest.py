@@ -1,7 +1,6 @@
-"""The n best paths of a lattice."""
+"""The n best word sequences of a lattice."""
 
 import heapq
-import itertools
 
 import numpy as np
 
@@ -10,55 +9,55 @@ from hdnn_nnet.lattice.best_path import BestPath
 from hdnn_nnet.lattice.ops import cheapest, path_costs
 from hdnn_nnet.lattice.types import AnyLattice
 
-_MOST_STEPS = 10_000_000
+_MOST_ENTRIES = 10_000_000  # of the heap, over all time: about 3 GB
 
 
 def n_best(
-    lattice: AnyLattice,
-    n: int,
-    acoustic_scale: float = 1.0,
-    lm_scale: float = 1.0,
-    distinct_words: bool = True,
-    where: str = "lattice",
+    lattice: AnyLattice, n: int, acoustic_scale: float = 1.0, lm_scale: float = 1.0, where: str = "lattice"
 ) -> list[BestPath]:
-    """The n cheapest paths by scaled costs, best first; fewer if the lattice has fewer (Kaldi's lattice-to-nbest).
+    """The cheapest path, by scaled costs, of each of the n cheapest word sequences, best first; fewer if there are fewer.
 
-    A* search with the exact cost to the end: nothing but prefixes of results is visited, so work grows with n times
-    the length of a path. With `distinct_words`, of the paths with the same words only the best is given; a lattice
-    that is not determinised may then need many steps.
+    As Kaldi's lattice-to-nbest, but sequences differ also where the lattice is not determinised. A* search with the exact cost
+    to the end: prefixes of paths come out by the cost of their best completion, and of those that end in one state with the same
+    words only the first goes on. Work grows with n times the length of a path.
 
     Raises:
-        HdnnError: no path reaches a final state, a cycle, or too many paths with the same words.
+        HdnnError: no path reaches a final state, a cycle, or a search that takes too much memory.
     """
     cost, ending = path_costs(lattice, lm_scale, acoustic_scale)
     _, to_end = cheapest(lattice, cost, ending, where)
     if lattice.start < 0 or not np.isfinite(to_end[lattice.start]):
         raise HdnnError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
-    targets, offsets = lattice.arcs["nextstate"].tolist(), lattice.offsets.tolist()
+    targets, offsets, words = lattice.arcs["nextstate"].tolist(), lattice.offsets.tolist(), lattice.words.tolist()
     costs, rest, last = cost.tolist(), to_end.tolist(), ending.tolist()
-    order = itertools.count()
-    # An entry: cost of the best completion, tie break, cost so far, state (-1: ended), its trace (arc, trace before).
-    heap: list[tuple] = [(rest[lattice.start], next(order), 0.0, lattice.start, None)]
+    # Word sequences by number: 0 is the empty one, spelled[s, w] is s followed by w.
+    spelled: dict[tuple[int, int], int] = {}
+    # An entry: cost of the best completion, tie break, cost so far, state (-1: ended), word sequence, its trace
+    # (arc, trace before).
+    heap: list[tuple] = [(rest[lattice.start], 0, 0.0, lattice.start, 0, None)]
+    pushed = 1
+    seen: set[tuple[int, int]] = set()
     found: list[BestPath] = []
-    seen: set[tuple[int, ...]] = set()
-    for _ in range(_MOST_STEPS):
-        if not heap or len(found) == n:
-            return found
-        _, _, spent, state, trace = heapq.heappop(heap)
-        if state < 0:
-            path = _path(lattice, trace)
-            spelled = tuple(path.words.tolist())
-            if not distinct_words or spelled not in seen:
-                found.append(path)
-            seen.add(spelled)
+    while heap and len(found) < n:
+        _, _, spent, state, sequence, trace = heapq.heappop(heap)
+        if (state, sequence) in seen:
             continue
-        if np.isfinite(last[state]):
-            heapq.heappush(heap, (spent + last[state], next(order), spent, -1, (state, trace)))
+        seen.add((state, sequence))
+        if state < 0:
+            found.append(_path(lattice, trace))
+            continue
+        if last[state] < np.inf:
+            heapq.heappush(heap, (spent + last[state], pushed, spent, -1, sequence, (state, trace)))
+            pushed += 1
         for arc in range(offsets[state], offsets[state + 1]):
-            ahead = spent + costs[arc]
-            if rest[targets[arc]] < np.inf:
-                heapq.heappush(heap, (ahead + rest[targets[arc]], next(order), ahead, targets[arc], (arc, trace)))
-    raise HdnnError(f"{where}: the lattice has too many paths with the same words; determinise it first")
+            ahead, target, word = spent + costs[arc], targets[arc], words[arc]
+            if rest[target] < np.inf:
+                longer = spelled.setdefault((sequence, word), len(spelled) + 1) if word else sequence
+                heapq.heappush(heap, (ahead + rest[target], pushed, ahead, target, longer, (arc, trace)))
+                pushed += 1
+        if pushed > _MOST_ENTRIES:
+            raise HdnnError(f"{where}: the lattice is too large for {n} paths; prune it first (hdnn lattice prune)")
+    return found
 
 
 def _path(lattice: AnyLattice, trace: tuple) -> BestPath:

@@ -1,4 +1,4 @@
-"""Operations on whole lattices: parts of one, scaling, pruning, depth, and the compact form of a state-level lattice."""
+"""Operations on whole lattices: parts of one, order of states, scaling, pruning, and the compact form."""
 
 from dataclasses import replace
 from typing import TypeVar
@@ -6,15 +6,8 @@ from typing import TypeVar
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.lattice.types import (
-    COMPACT_ARC,
-    AnyLattice,
-    CompactLattice,
-    Lattice,
-    cumulative,
-    ranges,
-    topological_order,
-)
+from hdnn_nnet.lattice.types import COMPACT_ARC, AnyLattice, CompactLattice, Lattice, topological_order
+from hdnn_nnet.ragged import cumulative, ranges
 
 L = TypeVar("L", Lattice, CompactLattice, AnyLattice)
 
@@ -39,6 +32,22 @@ def connect(lattice: L) -> L:
     )
 
 
+def reorder(lattice: L, order: np.ndarray) -> L:
+    """The lattice with state `order[i]` as state i; the arcs of a state keep their order."""
+    number = np.argsort(order)
+    counts = np.diff(lattice.offsets)[order]
+    chosen = ranges(lattice.offsets[:-1][order], counts)
+    arcs = lattice.arcs[chosen].copy()
+    arcs["nextstate"] = number[arcs["nextstate"]]
+    start = int(number[lattice.start]) if lattice.start >= 0 else -1
+    offsets, final = cumulative(counts), lattice.final[order]
+    if isinstance(lattice, Lattice):
+        return Lattice(start, offsets, arcs, final)
+    string_offsets, strings = _pick(lattice.string_offsets, lattice.strings, chosen)
+    final_offsets, final_strings = _pick(lattice.final_string_offsets, lattice.final_strings, order)
+    return CompactLattice(start, offsets, arcs, final, string_offsets, strings, final_offsets, final_strings)
+
+
 def _pick(offsets: np.ndarray, strings: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.diff(offsets)[keep]
     return cumulative(lengths), strings[ranges(offsets[:-1][keep], lengths)]
@@ -59,18 +68,17 @@ def _spread(num_states: int, seeds: np.ndarray, source: np.ndarray, target: np.n
     return seen
 
 
-def to_compact(lattice: Lattice, merge: bool = True) -> CompactLattice:
+def to_compact(lattice: Lattice) -> CompactLattice:
     """The same lattice in compact form, not determinised (Kaldi's ConvertLattice).
 
-    Args:
-        merge: join arcs that follow each other without a branch between them into one; the word of such a chain stands
-            on its first arc, so a further word begins a new chain. Otherwise arcs and states are kept as they are.
+    Arcs that follow each other without a branch between them become one; the word of such a chain is on its first arc, so a
+    further word begins a new chain.
     """
     source, target = lattice.sources().astype(np.int64), lattice.arcs["nextstate"].astype(np.int64)
     arcs_in = np.bincount(target, minlength=lattice.num_states)
     passing = np.zeros(lattice.num_states, bool)
     first_out = np.minimum(lattice.offsets[:-1], max(lattice.num_arcs - 1, 0))
-    if merge and lattice.num_arcs:
+    if lattice.num_arcs:
         passing = (arcs_in == 1) & (np.diff(lattice.offsets) == 1) & ~lattice.is_final()
         passing &= lattice.words[first_out] == 0
         passing[lattice.start] = False
@@ -109,20 +117,13 @@ def to_compact(lattice: Lattice, merge: bool = True) -> CompactLattice:
     )
 
 
-def scale(
-    lattice: L,
-    lm_scale: float = 1.0,
-    acoustic_scale: float = 1.0,
-    acoustic2lm_scale: float = 0.0,
-    lm2acoustic_scale: float = 0.0,
-) -> L:
-    """Costs multiplied by the scales, as Kaldi's lattice-scale does; the last two mix one kind into the other."""
+def scale(lattice: L, lm_scale: float = 1.0, acoustic_scale: float = 1.0) -> L:
+    """Costs multiplied by the scales, as Kaldi's lattice-scale does."""
     arcs, final = lattice.arcs.copy(), lattice.final.copy()
     ending = lattice.is_final()
-    for graph, acoustic, where in ((arcs["graph"], arcs["acoustic"], slice(None)), (final[:, 0], final[:, 1], ending)):
-        old_graph, old_acoustic = graph[where].astype(np.float64), acoustic[where].astype(np.float64)
-        graph[where] = lm_scale * old_graph + acoustic2lm_scale * old_acoustic
-        acoustic[where] = lm2acoustic_scale * old_graph + acoustic_scale * old_acoustic
+    for name, column, factor in (("graph", 0, lm_scale), ("acoustic", 1, acoustic_scale)):
+        arcs[name] = factor * arcs[name].astype(np.float64)
+        final[ending, column] = factor * final[ending, column].astype(np.float64)
     return replace(lattice, arcs=arcs, final=final)
 
 
@@ -189,33 +190,3 @@ def prune(lattice: L, beam: float, acoustic_scale: float = 1.0, lm_scale: float 
     return connect(replace(
         lattice, offsets=offsets, arcs=lattice.arcs[keep], final=final, string_offsets=string_offsets, strings=strings
     ))  # fmt: skip
-
-
-def depth(lattice: AnyLattice, num_frames: int) -> float:
-    """Arcs that cross a frame, on average (Kaldi's lattice-depth); 1 when there are no frames."""
-    if num_frames <= 0:
-        return 1.0
-    if isinstance(lattice, Lattice):
-        return int((lattice.arcs["ilabel"] != 0).sum()) / num_frames
-    return (len(lattice.strings) + len(lattice.final_strings)) / num_frames
-
-
-def limit_depth(
-    lattice: L,
-    num_frames: int,
-    max_depth: float,
-    beam: float = 10.0,
-    acoustic_scale: float = 0.1,
-    where: str = "lattice",
-) -> L:
-    """The lattice, pruned if needed so that at most `max_depth` arcs cross a frame; bounds the memory of training.
-
-    The beam shrinks from `beam` by quarters until the depth fits. The best path always stays, even alone beyond the limit.
-
-    Raises:
-        HdnnError: as `prune`.
-    """
-    while depth(lattice, num_frames) > max_depth and beam > 1e-3:
-        lattice = prune(lattice, beam, acoustic_scale, where=where)
-        beam *= 0.75
-    return lattice

@@ -82,7 +82,7 @@ def oracle(
 
 
 def _step(errors: np.ndarray, word: int, wanted: np.ndarray) -> np.ndarray:
-    """Errors behind an arc, deletions left out."""
+    """Errors after an arc, deletions left out."""
     if word == 0:
         return errors
     ahead = errors + 1  # an insertion

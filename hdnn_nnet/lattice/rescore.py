@@ -6,8 +6,8 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.lattice.arcs import state_times
 from hdnn_nnet.lattice.ops import to_compact
+from hdnn_nnet.lattice.times import end_time, state_times
 from hdnn_nnet.lattice.types import AnyLattice, CompactLattice, Lattice, topological_order
 from hdnn_nnet.ragged import ranges
 
@@ -25,19 +25,19 @@ def rescore(
         HdnnError: a lattice of another number of frames, with transition-ids that the model lacks, or a cycle.
     """
     compact = to_compact(lattice) if isinstance(lattice, Lattice) else lattice
-    level = topological_order(compact, where)
-    source, target = compact.sources().astype(np.int64), compact.arcs["nextstate"].astype(np.int64)
-    times = state_times(compact, level, source, target, where)
+    if not compact.is_final().any():
+        raise HdnnError(f"{where}: the lattice has no final state; decode this utterance again")
+    times = state_times(compact, topological_order(compact, where), where)
     _check_ids(np.concatenate([compact.strings, compact.final_strings]), model, where)
     lengths, final_lengths = np.diff(compact.string_offsets), np.diff(compact.final_string_offsets)
-    ends = (times + final_lengths)[compact.is_final()]
-    if len(ends) == 0 or ends.min() != ends.max() or ends[0] != len(log_likelihoods):
+    frames = end_time(compact, times, where)
+    if frames != len(log_likelihoods):
         raise HdnnError(
-            f"{where}: the lattice has {ends.max(initial=0)} frames, the features {len(log_likelihoods)}; "
+            f"{where}: the lattice has {frames} frames, the features {len(log_likelihoods)}; "
             "take lattices of the same data"
         )
     arcs = compact.arcs.copy()
-    arcs["acoustic"] = _costs(log_likelihoods, model, times[source], lengths, compact.strings)
+    arcs["acoustic"] = _costs(log_likelihoods, model, times[compact.sources()], lengths, compact.strings)
     final = compact.final.copy()
     ending = compact.is_final()
     final[ending, 1] = _costs(log_likelihoods, model, times, final_lengths, compact.final_strings)[ending]

@@ -11,9 +11,10 @@ from hdnn_nnet.kaldi.symbols import SymbolTable
 from hdnn_nnet.kaldi.tables import read_scp
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.best_path import best_paths, path_alignment
+from hdnn_nnet.lattice.directory import read_directory
 from hdnn_nnet.score.ctm import phone_segments, read_word_boundary, spread, word_segments
 from hdnn_nnet.score.options import CtmOptions
-from hdnn_nnet.score.sweep import combinations, read_directory
+from hdnn_nnet.score.sweep import combinations
 
 log = logging.getLogger(__name__)
 

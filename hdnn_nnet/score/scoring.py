@@ -7,9 +7,10 @@ from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.symbols import SymbolTable
 from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.lattice.directory import read_directory
 from hdnn_nnet.score.best import WerFile, best, read_wer_files
 from hdnn_nnet.score.options import ScoreOptions
-from hdnn_nnet.score.sweep import Combination, combinations, read_directory, sweep
+from hdnn_nnet.score.sweep import Combination, combinations, sweep
 from hdnn_nnet.score.text import WordFilter, read_text, write_hypotheses
 from hdnn_nnet.score.wer import align, compute_wer, operations_table, per_speaker, per_utterance
 

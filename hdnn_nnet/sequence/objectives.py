@@ -149,26 +149,6 @@ def evaluate(loglikes: Tensor, batch: ArcBatch, options: SequenceOptions) -> Seq
     )
 
 
-def occupancies(
-    batch: ArcBatch,
-    loglikes: Tensor | None = None,
-    acoustic_scale: float = 0.1,
-    lm_scale: float = 1.0,
-    old_acoustic_scale: float = 0.0,
-    engine: str = "auto",
-) -> tuple[Tensor, Tensor]:
-    """Posterior of every pdf in every frame, (frames, pdfs) float64, rows sum to 1; and (utterances,) log_total.
-
-    Args:
-        loglikes: as for `evaluate`; without them the lattice's own acoustic costs are taken (Kaldi's lattice-to-post).
-    """
-    own = 1.0 if loglikes is None else old_acoustic_scale
-    found = get_engine(engine)(batch, arc_scores(batch, loglikes, acoustic_scale, lm_scale, own), None)
-    result = found.occupancy.new_zeros((batch.num_frames, batch.num_pdfs))
-    result[batch.cell_row, batch.cell_pdf] = batch.cell_sum(found.occupancy)
-    return result, found.log_total
-
-
 class _SequenceLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loglikes: Tensor, result: SequenceResult) -> Tensor:

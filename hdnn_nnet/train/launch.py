@@ -10,13 +10,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Sequence
 
 from torch.distributed.elastic.multiprocessing.api import Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as run_agent
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.train.distributed import RENDEZVOUS
 from hdnn_nnet.train.hosts import Allocation, address_of, free_port, rank_of_host
 
 log = logging.getLogger(__name__)
@@ -36,8 +40,40 @@ def _agent(arguments: Sequence[str]) -> int:
     for word in arguments:
         name, _, value = word.partition("=")
         words.append(f"--node_rank={rank_of_host(value, os.environ)}" if name == "--node_rank" else word)
-    run_agent(words)
+    try:
+        run_agent(words)
+    except ChildFailedError as error:
+        raise HdnnError(_died(error)) from None
     return 0
+
+
+def _died(error: ChildFailedError) -> str:
+    """One line after torchrun's many: which rank died first, and of what."""
+    rank, failure = error.get_first_failure()
+    code = failure.exitcode
+    if code >= 0:
+        return f"rank {rank} ended with status {code}; its own last lines say why"
+    name = signal.Signals(-code).name
+    more = "; if nobody stopped it, the machine was out of memory (dmesg tells)" if name == "SIGKILL" else ""
+    return f"rank {rank} (process {failure.pid}) was killed by {name}{more}"
+
+
+def _alone(own: Sequence[str], program: Sequence[str]) -> int:
+    """An agent for this machine only. Nothing listens on the network: the processes meet in files of a private directory.
+
+    torchrun's --standalone opens a port for everybody, and unpickles what is sent there; in torch 1.13 it is one and the same
+    for all trainings of a machine, so that a second one dies with the first.
+    """
+    with tempfile.TemporaryDirectory(prefix="hdnn-torchrun-") as folder:  # readable by its owner only
+        os.environ[RENDEZVOUS] = f"{folder}/ranks"
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        meeting = [
+            "--nnodes=1",
+            "--rdzv_backend=c10d",
+            f"--rdzv_endpoint={folder}/agent",
+            "--rdzv_conf=store_type=file",
+        ]
+        return _agent([*meeting, f"--rdzv_id={uuid.uuid4().hex}", *own, *program])
 
 
 def _everywhere(allocation: Allocation, arguments: Sequence[str]) -> int:
@@ -82,4 +118,4 @@ def launch(arguments: Sequence[str]) -> int:
     allocation = Allocation.read(os.environ)
     if len(allocation.hosts) > 1:
         return _everywhere(allocation, arguments)
-    return _agent(["--standalone", *own, *program])
+    return _alone(own, program)

@@ -29,7 +29,7 @@ from .plan import plan_corpus
 from .tokens import Token
 from .voices import Speaker, cast_speakers
 
-LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 README = """\
 A synthetic corpus in the layout of the AMI Meeting Corpus. Not AMI data.
@@ -56,7 +56,7 @@ def make_corpus(config: Config, corpus: Path, nj: int = 1) -> dict:
     plans = [(set_name, meeting) for set_name in SETS for meeting in config.meetings(set_name)]
     todo = [(set_name, meeting) for set_name, meeting in plans if not done_file(corpus, meeting).is_file()]
     if len(todo) < len(plans):
-        LOG.info("%d of %d meetings are there already", len(plans) - len(todo), len(plans))
+        log.info("%d of %d meetings are there already", len(plans) - len(todo), len(plans))
     make_meetings(config, todo, cast, corpus, nj)
     shutil.rmtree(corpus / ".partial", ignore_errors=True)
     records = write_resources(corpus, plans, cast)
@@ -94,7 +94,7 @@ def make_meetings(
         for count, job in enumerate(progress, 1):
             record = job.result()
             if not terminal:
-                LOG.info("%s: %.1f min of speech (%d of %d)", jobs[job], record["speech_s"] / 60, count, len(jobs))
+                log.info("%s: %.1f min of speech (%d of %d)", jobs[job], record["speech_s"] / 60, count, len(jobs))
     except BrokenProcessPool as error:
         raise HdnnError(
             f"{corpus}: a process that made a meeting was killed (memory?); run again with less --nj"
@@ -168,7 +168,7 @@ def main(options: Options) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # the processes are the parallelism
     summary = make_corpus(Config(hours_train=options.hours_train, seed=options.seed), options.corpus, options.nj)
     for set_name, counts in summary["sets"].items():
-        LOG.info(
+        log.info(
             "%s: %d meetings, %d speakers, %d segments, %d words (%d different), %.1f min of speech, OOV %.1f %%",
             *(set_name, counts["meetings"], counts["speakers"], counts["segments"], counts["words"]),
             *(counts["vocabulary"], counts["hours_speech"] * 60, counts["oov_percent"]),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from hdnn_nnet.lattice.types import COMPACT_ARC, CompactLattice
+from hdnn_nnet.lattice.types import COMPACT_ARC, CompactLattice, Lattice
 from hdnn_nnet.ragged import cumulative
 from tests.support.hmm import one_state_model
 
@@ -104,6 +104,17 @@ def untimed_lattices(draw: st.DrawFn) -> CompactLattice:
         np.array([i for s in strings for i in s], np.int32),
         cumulative(np.array([len(s) for s in final_strings], np.int64)),
         np.array([i for s in final_strings for i in s], np.int32),
+    )
+
+
+def arc_by_arc(lattice: Lattice) -> CompactLattice:
+    """A state-level lattice in compact form, with the same states and arcs."""
+    ids = lattice.arcs["ilabel"]
+    names = ["olabel", "graph", "acoustic", "nextstate"]
+    arcs = np.array([tuple(row) for row in lattice.arcs[names].tolist()], COMPACT_ARC)
+    none = np.zeros(lattice.num_states + 1, np.int64)
+    return CompactLattice(
+        lattice.start, lattice.offsets, arcs, lattice.final, cumulative(ids != 0), ids[ids != 0], none, none[:0]
     )
 
 

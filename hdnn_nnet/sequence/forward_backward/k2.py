@@ -15,21 +15,20 @@ from hdnn_nnet.sequence.batch import ArcBatch
 from hdnn_nnet.sequence.forward_backward.result import Posteriors
 
 
-def make_fsas(batch: ArcBatch, scores: Tensor, labels: Tensor | None = None) -> k2.Fsa:
-    """One FSA an utterance, arcs in the order of the batch.
+def make_fsas(batch: ArcBatch, scores: Tensor) -> k2.Fsa:
+    """One FSA an utterance, arcs in the order of the batch; their labels are their numbers.
 
     Args:
         scores: (arcs,) log scores.
-        labels: (arcs,) int labels above 0 (0: epsilon); the number of the arc by default. k2 wants -1 on final arcs.
     """
     local = batch.state_offsets[:-1][batch.arc_utterance.cpu().numpy()]
     shift = torch.from_numpy(local)
     table = torch.zeros((batch.num_arcs, 4), dtype=torch.int32)
     table[:, 0] = batch.source.cpu() - shift
     table[:, 1] = batch.target.cpu() - shift
-    table[:, 2] = torch.arange(1, batch.num_arcs + 1) if labels is None else labels.cpu()
+    table[:, 2] = torch.arange(1, batch.num_arcs + 1)
     last = torch.from_numpy(batch.state_offsets[1:] - 1)[batch.arc_utterance.cpu()]
-    table[batch.target.cpu() == last, 2] = -1
+    table[batch.target.cpu() == last, 2] = -1  # k2 wants it on final arcs
     table[:, 3] = scores.detach().cpu().float().view(torch.int32)
     bounds = batch.arc_offsets.tolist()
     fsas = [k2.Fsa(table[begin:end].contiguous()) for begin, end in pairwise(bounds)]
