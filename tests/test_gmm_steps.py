@@ -109,6 +109,19 @@ def test_decode_in_two_passes(recipe: Path, fmllr_fixture: Path, rescore: str) -
             assert best_words(lattice) == best_words(kaldis[key])
 
 
+@pytest.mark.kaldi
+def test_decode_with_kaldis_decoder(recipe: Path, kaldi_root: Path, fmllr_fixture: Path) -> None:
+    program = fixture_recipe.kaldi_program(kaldi_root, "latgen-faster-mapped")
+    options = ["--nj", "1", "--decoder", "kaldi", "--skip-scoring", "true", "--fmllr-min-count", "100"]
+    words = [*options, "graph", "data/test", "exp/sat/decode_kaldi"]
+    done = fixture_recipe.step(recipe, "decode_fmllr.sh", *words, programs=str(program.parent))
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 utterances have lattices" in done.stdout
+    transforms = read_transforms(recipe / "exp/sat/decode_kaldi/trans.1")
+    for speaker, matrix in read_transforms(fmllr_fixture / "decode/trans.1").items():
+        assert np.abs(transforms[speaker] - matrix).max() < 0.05 * np.abs(matrix).max()
+
+
 def best_words(lattice: object) -> list[int]:
     from hdnn_nnet.lattice.best_path import best_paths
 
