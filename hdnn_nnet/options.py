@@ -256,7 +256,7 @@ class OptionParser(argparse.ArgumentParser):
         elif isinstance(field.type, types.UnionType) and kind is not str:
             more["type"] = _or_none(kind)
         elif _is_tuple(field):
-            more["type"] = lambda text: tuple(kind(word) for word in re.split("[,:]", text) if word)
+            more["type"] = lambda text: tuple(kind(word) for word in re.split(r"[,:\s]", text) if word)
         else:
             more["type"] = kind
         place.add_argument(*names, **more)

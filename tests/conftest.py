@@ -27,6 +27,24 @@ def kaldi_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def gmm_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trees, questions, statistics and models of real Kaldi, made from `kaldi_fixture` (tests/data/README.md)."""
+    folder = tmp_path_factory.mktemp("gmm")
+    with tarfile.open(REPOSITORY / "tests/data/gmm_fixture.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "gmm_fixture"
+
+
+@pytest.fixture(scope="session")
+def fmllr_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LDA, MLLT and fMLLR by real Kaldi from the data of `kaldi_fixture` (tests/data/README.md)."""
+    folder = tmp_path_factory.mktemp("fmllr")
+    with tarfile.open(REPOSITORY / "tests/data/fmllr_fixture.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "fmllr_fixture"
+
+
+@pytest.fixture(scope="session")
 def kaldi_root() -> Path:
     """A built Kaldi: KALDI_ROOT, else /opt/kaldi."""
     path = Path(os.environ.get("KALDI_ROOT", "/opt/kaldi"))

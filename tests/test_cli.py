@@ -365,7 +365,7 @@ def test_the_table_of_commands() -> None:
     assert listed.returncode == 0
     assert all(f"  {name} " in listed.stdout for name in COMMANDS)
     assert hdnn().returncode == 1
-    assert hdnn("collect", "--help").stdout.count("\n  collect ") == 6
+    assert hdnn("collect", "--help").stdout.count("\n  collect ") == 7
     assert hdnn("--version").stdout.startswith("hdnn_nnet ")
     for words, said in ((("forwrd",), "did you mean forward"), (("train", "cf"), "train ce"), (("nothing",), "--help")):
         done = hdnn(*words)

@@ -13,10 +13,12 @@ from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm import train
-from hdnn_nnet.gmm.directory import DEFAULT_CMVN, DEFAULT_DELTAS, gmm_reader
 from hdnn_nnet.gmm.em import Statistics, split_gmms, split_targets, update_gmms, update_transitions
+from hdnn_nnet.gmm.features import open_features
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods, read_gmm_model, write_gmm_model
-from hdnn_nnet.gmm.train import MonoOptions, deal, flat_start
+from hdnn_nnet.gmm.options import DEFAULT_CMVN, DEFAULT_DELTAS, MonoOptions
+from hdnn_nnet.gmm.team import deal
+from hdnn_nnet.gmm.train import flat_start
 from hdnn_nnet.graph.hmm_gmm import hmm_gmm_transitions
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.script_table import read_scp
@@ -48,7 +50,7 @@ def system(kaldi_fixture: Path) -> tuple[TransitionModel, DiagGmms, ContextDepen
 
 @pytest.fixture(scope="module")
 def reader(kaldi_fixture: Path) -> FeatureReader:
-    return gmm_reader(kaldi_fixture / "data/train", kaldi_fixture / "exp/tri", kaldi_fixture)
+    return open_features(kaldi_fixture / "data/train", kaldi_fixture / "exp/tri", kaldi_fixture)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +132,7 @@ def test_alignments_are_kaldis(kaldi_fixture: Path, system) -> None:
     log_likelihoods = LogLikelihoods(gmms)
     for name, directory in (("train", "ali"), ("test", "ali_test")):
         data = kaldi_fixture / "data" / name
-        reader = gmm_reader(data, kaldi_fixture / "exp/tri", kaldi_fixture)
+        reader = open_features(data, kaldi_fixture / "exp/tri", kaldi_fixture)
         expected = read_alignments(kaldi_fixture / "exp" / directory)
         aligner = Aligner(model, tree, AlignOptions())
         for utterance, text in read_scp(data / "text").items():
@@ -208,7 +210,7 @@ def test_dealing() -> None:
 
 
 def test_flat_start(lang: Path, kaldi_fixture: Path) -> None:
-    reader = gmm_reader(kaldi_fixture / "data/train", kaldi_fixture / "exp/tri", kaldi_fixture)
+    reader = open_features(kaldi_fixture / "data/train", kaldi_fixture / "exp/tri", kaldi_fixture)
     model, tree, gmms = flat_start(reader, lang, 3)
     frames = np.concatenate([reader[utterance] for utterance in reader.utts[:3]])
     np.testing.assert_allclose(gmms.means, np.tile(frames.mean(axis=0), (gmms.num_pdfs, 1)), atol=1e-3)
@@ -330,10 +332,10 @@ def test_align_directory(mono: Path, lang: Path, kaldi_fixture: Path, tmp_path: 
         call("collect ali", [root, data, str(mono), str(target)])
 
 
-def test_lda_needs_kaldi(kaldi_fixture: Path, tmp_path: Path) -> None:
+def test_a_damaged_matrix_is_named(kaldi_fixture: Path, tmp_path: Path) -> None:
     (tmp_path / "final.mat").write_text("")
-    with pytest.raises(HdnnError, match="LDA"):
-        gmm_reader(kaldi_fixture / "data/train", tmp_path)
+    with pytest.raises(HdnnError, match=r"final\.mat"):
+        open_features(kaldi_fixture / "data/train", tmp_path)
 
 
 @pytest.mark.kaldi

@@ -32,7 +32,8 @@ def arguments_of(name: str) -> list[str]:
     usage = re.search(r"^# usage: \S+ (.*)", text, re.MULTILINE)
     assert usage
     required = re.sub(r"\[[^\[\]]*\]", "", re.sub(r"\[[^\[\]]*\]", "", usage[1]))
-    return [f"a{i}" for i in range(required.count("<"))]
+    names = re.findall("<([^<>]*)>", required)
+    return ["9" if name in ("leaves", "gaussians") else f"a{i}" for i, name in enumerate(names)]
 
 
 def complaint(done: subprocess.CompletedProcess[str], name: str) -> str:
@@ -125,7 +126,17 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["--num-jobs", "3"], "unknown option --num-jobs; the number of jobs is --nj"),
         (["--nj", "0"], "option --nj expects a number, got '0'"),
     ],
-    "align_mono": [(["--boost-silence", "0"], "--boost-silence must be above 0"), (["--max-failed", "x"], "--max-failed")],
+    "train_lda_mllt": [(["--dim", "0"], "--dim must be at least 1"), (["--splice", "3"], "unknown option --splice")],
+    "train_sat": [(["--silence-weight", "-1"], "--silence-weight must be at least 0"), (["--stage", "x"], "--stage")],
+    "align_fmllr": [(["--beam", "0"], "--beam must be above 0"), (["--max-failed", "x"], "--max-failed")],
+    "make_fmllr_feats": [(["--compress", "x"], "argument --compress: expected true or false, got 'x'")],
+    "decode_fmllr": [
+        (["--silence-weight", "-1"], "--silence-weight must be at least 0"),
+        (["--rescore", "x"], "option --rescore expects true or false"),
+        (["--first-beam", "0"], "--beam must be above 0"),
+    ],
+    "train_deltas": [(["--cluster-thresh", "x"], "argument --cluster-thresh: invalid float value")],
+    "align_si": [(["--boost-silence", "0"], "--boost-silence must be above 0"), (["--max-failed", "x"], "--max-failed")],
     "adapt": [
         (["--rate", "0"], "--rate must be above 0"),
         (["--lmwt", "0"], "--lmwt must be above 0"),
@@ -202,7 +213,7 @@ OLD: dict[str, dict[str, str]] = {
         "--nj": "2", "--cmd": "run.pl", "--beam": "12", "--retry-beam": "50", "--max-missing": "0.1",
         "--scale-opts": "--transition-scale=1.0 --acoustic-scale=0.1 --self-loop-scale=0.1", "--forward-opts": "--device cuda",
     },
-    "align_mono": {
+    "align_si": {
         "--nj": "2", "--cmd": "run.pl", "--beam": "12", "--retry-beam": "50", "--boost-silence": "1.5", "--max-failed": "0.1",
     },
     "adapt": {

@@ -57,9 +57,13 @@ class Aligner:
     def __init__(self, transition_model: TransitionModel, tree: ContextDependency, options: AlignOptions) -> None:
         self.options = options
         self._pdfs = transition_model.tid_to_pdf[1:]
-        self._wheel = hmm_gmm_transitions(transition_model, tree)
+        self.wheel = hmm_gmm_transitions(transition_model, tree)
         self._config = kaldi_hmm_gmm.AlignConfig(beam=options.beam, retry_beam=options.retry_beam, careful=False)
         self.retried = 0
+
+    def __call__(self, utterance: str, graph: Any, matrix: np.ndarray) -> np.ndarray | None:
+        """Align by what this kind of aligner takes: log-likelihoods here, features where a model computes them."""
+        return self.align(utterance, graph, matrix)
 
     def align(self, utterance: str, graph: Any, log_likelihoods: np.ndarray) -> np.ndarray | None:
         """Transition-ids of the best path, int32, shape (T,); None if none reaches the end even in the wider beam.
@@ -70,20 +74,22 @@ class Aligner:
         """
         if not np.isfinite(log_likelihoods).all():
             raise HdnnError(f"utterance {utterance}: NaN or infinity in the log-likelihoods")
+        # DecodableCtc looks up column label - 1, so with a column for each transition-id it serves any model.
+        scaled = np.ascontiguousarray(log_likelihoods, dtype=np.float32) * np.float32(self.options.acoustic_scale)
+        return self.search(utterance, graph, kaldi_hmm_gmm.DecodableCtc(np.take(scaled, self._pdfs, axis=1)))
+
+    def search(self, utterance: str, graph: Any, decodable: Any) -> np.ndarray | None:
+        """Like `align`, with a kaldi_hmm_gmm decodable that gives scaled log-likelihoods by transition-id."""
         weighted = kaldifst.StdVectorFst(graph)  # copied when it is written to
         options = self.options
         # Works in place; what it returns is None.
         kaldi_hmm_gmm.add_transition_probs(
-            trans_model=self._wheel,
+            trans_model=self.wheel,
             disambig_syms=[],
             transition_scale=options.transition_scale,
             self_loop_scale=options.self_loop_scale,
             fst=weighted,
         )
-        # DecodableCtc looks up column label - 1, so with a column for each transition-id it serves any model.
-        scaled = np.ascontiguousarray(log_likelihoods, dtype=np.float32) * np.float32(options.acoustic_scale)
-        scores = np.take(scaled, self._pdfs, axis=1)
-        decodable = kaldi_hmm_gmm.DecodableCtc(scores)
         done, _, retried, _, _, alignment, _ = kaldi_hmm_gmm.align_utterance_wrapper(
             self._config, utterance, options.acoustic_scale, weighted, decodable, 0, 0, 0, 0.0, 0
         )

@@ -19,28 +19,28 @@ log = logging.getLogger(__name__)
 
 def align_job(
     options: AlignJobOptions,
+    aligner: Aligner,
     transition_model: TransitionModel,
     tree: ContextDependency,
     lang: Path,
     texts: Mapping[str, str],
-    scores: Iterable[tuple[str, np.ndarray]],
+    matrices: Iterable[tuple[str, np.ndarray]],
     target: Path,
 ) -> None:
     """Write `target`/ali.JOB.gz, and in unaligned.JOB the utterances that failed or have no transcript.
 
     Args:
         texts: utterance -> words.
-        scores: utterances with log-likelihoods, float32 (T, num_pdfs), not scaled.
+        matrices: utterances with what the aligner takes: log-likelihoods, float32 (T, num_pdfs), not scaled, or features.
     """
     transcripts = Transcripts(lang)
     compiler = GraphCompiler(transition_model, tree, lang)
-    aligner = Aligner(transition_model, tree, options.search)
     failed: list[str] = []
 
     def alignments() -> Iterator[tuple[str, np.ndarray]]:
-        for utterance, log_likelihoods in scores:
+        for utterance, matrix in matrices:
             graph = compiler.compile(transcripts.numbers(texts[utterance])) if utterance in texts else None
-            path = None if graph is None else aligner.align(utterance, graph, log_likelihoods)
+            path = None if graph is None else aligner(utterance, graph, matrix)
             if path is None:
                 failed.append(utterance)
             else:

@@ -1,4 +1,4 @@
-"""One job of forced alignment by a GMM system on delta features: writes ALI-DIR/ali.JOB.gz."""
+"""One job of forced alignment by a GMM system on its speaker-independent features: writes ALI-DIR/ali.JOB.gz."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Options(Base):
 
     data_dir: str = argument("data directory with features and text")
     lang_dir: str = argument("lang directory")
-    src_dir: str = argument("with final.mdl, tree, cmvn_opts and delta_opts")
+    src_dir: str = argument("with final.mdl, tree and what its features need: final.mat, option files")
     ali_dir: str = argument("alignment directory to write")
     boost_silence: float = option(1.0, "factor on silence likelihoods", above=0)
     align: AlignJobOptions = group(AlignJobOptions, "Job")
@@ -26,20 +26,24 @@ def main(options: Options) -> None:
     from pathlib import Path
 
     from hdnn_nnet.align.job import align_job
-    from hdnn_nnet.gmm.directory import gmm_reader
-    from hdnn_nnet.gmm.model import LogLikelihoods, read_gmm_model
-    from hdnn_nnet.gmm.train import silence_pdfs
+    from hdnn_nnet.gmm.aligner import GmmAligner
+    from hdnn_nnet.gmm.features import open_features
+    from hdnn_nnet.gmm.model import read_gmm_model
+    from hdnn_nnet.gmm.passes import silence_pdfs
+    from hdnn_nnet.kaldi.data_dir import DataDir
+    from hdnn_nnet.kaldi.split import job_speakers
     from hdnn_nnet.kaldi.tree import ContextDependency
     from hdnn_nnet.lang.transcripts import read_transcripts
 
     data, lang, source = Path(options.data_dir), Path(options.lang_dir), Path(options.src_dir)
     transition_model, gmms = read_gmm_model(source / "final.mdl")
     tree = ContextDependency.read(source / "tree")
-    reader = gmm_reader(data, source, Path(options.align.root) if options.align.root else None)
+    reader = open_features(data, source, options.align.root)
     if options.boost_silence != 1.0:
         gmms = gmms.boosted(silence_pdfs(transition_model, lang), options.boost_silence)
-    log_likelihoods = LogLikelihoods(gmms)
-    part = options.align.job.part_of(reader.utts)
-    scores = ((utterance, log_likelihoods(reader[utterance])) for utterance in part)
+    aligner = GmmAligner(transition_model, tree, gmms, options.align.search)
+    speakers = job_speakers(DataDir(data).spk2utts, options.align.job, data)
+    part = [utterance for utterances in speakers.values() for utterance in utterances if utterance in reader]
+    features = ((utterance, reader[utterance]) for utterance in part)
     target = Path(options.ali_dir)
-    align_job(options.align, transition_model, tree, lang, read_transcripts(data), scores, target)
+    align_job(options.align, aligner, transition_model, tree, lang, read_transcripts(data), features, target)

@@ -26,6 +26,7 @@ EXAMPLE = "hdnn align nnet --num-jobs 4 --job 1 data/train data/lang exp/hdnn ex
 def main(options: Options) -> None:
     from pathlib import Path
 
+    from hdnn_nnet.align.aligner import Aligner
     from hdnn_nnet.align.job import align_job
     from hdnn_nnet.errors import HdnnError
     from hdnn_nnet.kaldi.symbols import check_phones
@@ -48,4 +49,5 @@ def main(options: Options) -> None:
     features = ((utterance, reader[utterance]) for utterance in options.align.job.part_of(reader.utts))
     scores = forward_all(model, features, "loglikes", log_prior, options.forward.batch_frames)
     target = Path(options.ali_dir)
-    align_job(options.align, transition_model, tree, lang, read_transcripts(data), scores, target)
+    aligner = Aligner(transition_model, tree, options.align.search)
+    align_job(options.align, aligner, transition_model, tree, lang, read_transcripts(data), scores, target)

@@ -58,6 +58,7 @@ def main(options: Options) -> None:
             )
     report_failures(target, failed, len(reader), options.max_failed)
     copy_files(Path(options.lang_dir or source), target, ["phones.txt"])
-    copy_files(source, target, ["tree", "cmvn_opts", "delta_opts", "final.occs", "final.mdl"])
+    copy_files(source, target, ["cmvn_opts", "delta_opts", "splice_opts", "final.mat", "full.mat", "final.alimdl"])
+    copy_files(source, target, ["tree", "final.occs", "final.mdl"])
     frames = sum(len(path) for path in alignments.values())
     log.info("%s: %d of %d utterances aligned, %d frames", target, len(alignments), len(reader), frames)

@@ -30,11 +30,11 @@ def main(options: Options) -> None:
     from pathlib import Path
 
     from hdnn_nnet.feats.reader import FeatureReader
-    from hdnn_nnet.gmm.directory import write_mono
+    from hdnn_nnet.gmm.directory import write_system
     from hdnn_nnet.gmm.train import train_mono
     from hdnn_nnet.lang.transcripts import read_transcripts
 
     data, lang = Path(options.data_dir), Path(options.lang_dir)
     reader = FeatureReader(data, options.cmvn_opts, options.delta_opts, root=options.root)
     result = train_mono(reader, read_transcripts(data), lang, options.training, options.nj)
-    write_mono(Path(options.exp_dir), lang, result, options.cmvn_opts, options.delta_opts, options.max_failed)
+    write_system(Path(options.exp_dir), lang, result, options.cmvn_opts, options.delta_opts, options.max_failed)

@@ -1,4 +1,4 @@
-"""Mean and variance normalisation and delta features, as Kaldi's apply-cmvn and add-deltas do them."""
+"""Normalisation, deltas and splicing, as Kaldi's apply-cmvn, add-deltas and splice-feats do them."""
 
 import shlex
 from dataclasses import dataclass
@@ -134,3 +134,34 @@ class Deltas:
                 if tap != 0.0:
                     block += np.float32(tap) * padded[first + shift : first + shift + frames]
         return output
+
+
+@dataclass(frozen=True)
+class Splice:
+    """Neighbouring frames put side by side (Kaldi's splice-feats).
+
+    Attributes:
+        left_context, right_context: frames on either side.
+    """
+
+    left_context: int = 4
+    right_context: int = 4
+
+    @classmethod
+    def parse(cls, options: str) -> "Splice":
+        """From a `splice_opts` string such as `--left-context=3 --right-context=3`; what is not said is 4, as in Kaldi."""
+        splice = cls(**_parse(options, "splice_opts", {"left-context": int, "right-context": int}))
+        if splice.left_context < 0 or splice.right_context < 0:
+            _bad(options, "splice_opts", "the contexts must be 0 or more")
+        return splice
+
+    @property
+    def width(self) -> int:
+        """Frames side by side."""
+        return self.left_context + 1 + self.right_context
+
+    def apply(self, features: np.ndarray) -> np.ndarray:
+        """(T, D) to (T, width * D), from the leftmost frame on; beyond the ends the first or last frame is repeated."""
+        padded = np.pad(features, ((self.left_context, self.right_context), (0, 0)), mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.width, axis=0)  # (T, D, width)
+        return np.ascontiguousarray(windows.transpose(0, 2, 1)).reshape(len(features), -1)

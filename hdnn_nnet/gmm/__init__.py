@@ -1,1 +1,1 @@
-"""Monophone GMM that supplies alignments where Kaldi is absent."""
+"""GMM systems where Kaldi is absent: monophones, trees, triphones, and transforms of their features."""

@@ -7,35 +7,22 @@ import numpy as np
 
 from hdnn_nnet.align.directory import clean_jobs, report_failures
 from hdnn_nnet.atomic import copy_files, write_text
-from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm.model import write_gmm_model
-from hdnn_nnet.gmm.options import DEFAULT_CMVN, DEFAULT_DELTAS
-from hdnn_nnet.gmm.train import MonoResult
+from hdnn_nnet.gmm.passes import TrainResult
 from hdnn_nnet.kaldi.alignments import write_alignments
 from hdnn_nnet.kaldi.basic_io import KaldiWriter
+from hdnn_nnet.kaldi.questions import compile_questions, write_phone_sets, write_questions
 
 log = logging.getLogger(__name__)
 
 
-def read_option_file(path: Path, default: str) -> str:
-    """Content of `cmvn_opts` or `delta_opts`; empty or missing, what Kaldi's delta-feature scripts take."""
-    return (path.read_text().strip() if path.exists() else "") or default
-
-
-def gmm_reader(data_dir: Path, model_dir: Path, root: Path | None = None) -> FeatureReader:
-    """The features that the GMM in `model_dir` expects: normalised, with deltas."""
-    if (model_dir / "final.mat").exists():
-        raise HdnnError(f"{model_dir}/final.mat: LDA or MLLT features need Kaldi; set KALDI_ROOT and use its scripts")
-    cmvn = read_option_file(model_dir / "cmvn_opts", DEFAULT_CMVN)
-    deltas = read_option_file(model_dir / "delta_opts", DEFAULT_DELTAS)
-    return FeatureReader(data_dir, cmvn, deltas, root=root)
-
-
-def write_option_files(model_dir: Path, cmvn_opts: str, delta_opts: str) -> None:
-    """Write `cmvn_opts` and `delta_opts`."""
+def write_option_files(model_dir: Path, cmvn_opts: str, delta_opts: str | None) -> None:
+    """Write `cmvn_opts` and, unless it is None (spliced features), `delta_opts`."""
     write_text(model_dir / "cmvn_opts", cmvn_opts + "\n")
-    write_text(model_dir / "delta_opts", delta_opts + "\n")
+    if delta_opts is None:
+        (model_dir / "delta_opts").unlink(missing_ok=True)
+    else:
+        write_text(model_dir / "delta_opts", delta_opts + "\n")
 
 
 def as_counts(occupancies: np.ndarray) -> np.ndarray:
@@ -43,10 +30,10 @@ def as_counts(occupancies: np.ndarray) -> np.ndarray:
     return np.asarray(occupancies, dtype=np.float32)
 
 
-def write_mono(
-    directory: Path, lang: Path, result: MonoResult, cmvn_opts: str, delta_opts: str, max_failed: float
+def write_system(
+    directory: Path, lang: Path, result: TrainResult, cmvn_opts: str, delta_opts: str | None, max_failed: float
 ) -> None:
-    """Write what Kaldi's steps/train_mono.sh leaves: model, tree, alignments, options.
+    """Write what Kaldi's training scripts leave: model, tree, alignments, options.
 
     Raises:
         HdnnError: more than the share `max_failed` of the utterances could not be aligned.
@@ -57,6 +44,10 @@ def write_mono(
     clean_jobs(directory, len(result.alignments))
     write_text(directory / "num_jobs", f"{len(result.alignments)}\n")
     result.tree.write(directory / "tree")
+    if result.questions:
+        write_phone_sets(directory / "questions.int", result.questions)
+        compiled = compile_questions(result.questions, result.transition_model.topology, result.tree.context_width)
+        write_questions(directory / "questions.qst", compiled)
     copy_files(lang, directory, ["phones.txt"])
     write_option_files(directory, cmvn_opts, delta_opts)
     occupancies = KaldiWriter(binary=True)

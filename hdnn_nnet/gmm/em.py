@@ -8,7 +8,12 @@ import numpy as np
 from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.kaldi.transitions import TransitionModel
 
-BLOCK_FRAMES = 20000  # frames accumulated at a time: bounds the memory
+BLOCK_FRAMES = 20000  # frames accumulated at a time, at least; bounds the memory
+
+
+def block_frames(num_pdfs: int) -> int:
+    """Frames to be accumulated at a time: so many that a pdf's share is worth a matrix product."""
+    return min(max(BLOCK_FRAMES, 130 * num_pdfs), 10 * BLOCK_FRAMES)
 
 
 @dataclass

@@ -147,32 +147,57 @@ class LogLikelihoods:
     """
 
     def __init__(self, gmms: DiagGmms) -> None:
-        counts = np.diff(gmms.offsets)
-        pdfs = np.argsort(-counts, kind="stable")
-        self._blocks = [int((counts > rank).sum()) for rank in range(int(counts.max()))]
-        order = np.concatenate([gmms.offsets[pdfs[:size]] + rank for rank, size in enumerate(self._blocks)])
-        matrix, constants = gmms.projection()
-        self._matrix, self._constants = matrix[order], constants[order, None]
-        self._columns = np.argsort(pdfs)
+        self._offsets = gmms.offsets
+        self._matrix, self._constants = gmms.projection()
         self.dim = gmms.dim
+        self.num_pdfs = gmms.num_pdfs
+        self._all = self._arrange(np.arange(gmms.num_pdfs))
+        order, *_ = self._all
+        self._ordered = self._matrix[order], self._constants[order, None]
 
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Log-likelihoods of all pdfs, float32: (T, D) to (T, num_pdfs)."""
+    def _arrange(self, pdfs: np.ndarray) -> tuple[np.ndarray, list[int], np.ndarray]:
+        """The order of the Gaussians of `pdfs`, the sizes of its blocks, and the place of every pdf in a block."""
+        counts = self._offsets[pdfs + 1] - self._offsets[pdfs]
+        falling = np.argsort(-counts, kind="stable")
+        sizes = [int((counts > rank).sum()) for rank in range(int(counts.max()))]
+        begins = self._offsets[pdfs[falling]]
+        order = np.concatenate([begins[:size] + rank for rank, size in enumerate(sizes)])
+        return order, sizes, np.argsort(falling)
+
+    def __call__(self, features: np.ndarray, pdfs: np.ndarray | None = None) -> np.ndarray:
+        """Log-likelihoods, float32: (T, D) to (T, num_pdfs).
+
+        Args:
+            pdfs: only these are computed, the other columns are 0. A training graph has but a few of them.
+        """
         if features.shape[1] != self.dim:
             raise HdnnError(f"features of {features.shape[1]} dimensions for a GMM of {self.dim}; check delta_opts")
-        scores = self._matrix @ np.concatenate([features, features * features], axis=1).T
-        scores += self._constants
-        bounds = np.cumsum([0, *self._blocks]).tolist()
-        blocks = [scores[first:last] for first, last in itertools.pairwise(bounds)]
-        highest = blocks[0].copy()
-        for block in blocks[1:]:
-            np.maximum(highest[: len(block)], block, out=highest[: len(block)])
-        for block in blocks:
-            block -= highest[: len(block)]
-        np.exp(scores, out=scores)
-        total = blocks[0]
-        for block in blocks[1:]:
-            total[: len(block)] += block
-        np.log(total, out=total)
-        total += highest
-        return np.ascontiguousarray(total[self._columns].T)
+        if pdfs is None:
+            (_, sizes, columns), (matrix, constants) = self._all, self._ordered
+            return np.ascontiguousarray(_mixtures(features, matrix, constants, sizes)[columns].T)
+        output = np.zeros((len(features), self.num_pdfs), np.float32)
+        if len(pdfs):
+            order, sizes, columns = self._arrange(pdfs)
+            found = _mixtures(features, self._matrix[order], self._constants[order, None], sizes)
+            output[:, pdfs] = found[columns].T
+        return output
+
+
+def _mixtures(features: np.ndarray, matrix: np.ndarray, constants: np.ndarray, sizes: list[int]) -> np.ndarray:
+    """(pdfs, T) log-likelihoods; Gaussians in blocks of `sizes`, those of a pdf at the same place of each block."""
+    scores = matrix @ np.concatenate([features, features * features], axis=1).T
+    scores += constants
+    bounds = np.cumsum([0, *sizes]).tolist()
+    blocks = [scores[first:last] for first, last in itertools.pairwise(bounds)]
+    highest = blocks[0].copy()
+    for block in blocks[1:]:
+        np.maximum(highest[: len(block)], block, out=highest[: len(block)])
+    for block in blocks:
+        block -= highest[: len(block)]
+    np.exp(scores, out=scores)
+    total = blocks[0]
+    for block in blocks[1:]:
+        total[: len(block)] += block
+    np.log(total, out=total)
+    total += highest
+    return total

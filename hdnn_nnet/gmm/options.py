@@ -1,8 +1,9 @@
-"""Options of GMM training, with the defaults of Kaldi's steps/train_mono.sh."""
+"""Options of GMM training, with the defaults of Kaldi's steps/train_mono.sh, train_deltas.sh, train_lda_mllt.sh, train_sat.sh."""
 
 from dataclasses import dataclass
 
 from hdnn_nnet.align.options import AlignOptions
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.options import Options, group, option
 
 #: what Kaldi's scripts do with delta features when the options are empty or missing
@@ -25,3 +26,52 @@ class MonoOptions(Options):
     align: AlignOptions = group(AlignOptions, "Alignment")
     seed: int = option(0, "of the perturbation when Gaussians are split", at_least=0)
     cache_bytes: int = option(2 << 30, "features are kept in memory up to this size over all workers", at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriphoneOptions(Options):
+    """Training."""
+
+    num_iters: int = option(35, "training passes", at_least=1)
+    max_iter_inc: int = option(25, "last pass that adds Gaussians", at_least=1)
+    realign_iters: tuple[int, ...] = option((10, 20, 30), "passes that align anew", metavar="N,N,...")
+    power: float = option(0.25, "exponent of the occupancy when Gaussians are dealt out", at_least=0)
+    boost_silence: float = option(1.0, "factor on silence likelihoods in alignment", above=0)
+    align: AlignOptions = group(AlignOptions, "Alignment")
+    cluster_thresh: float = option(
+        -1.0, "leaves are merged that lose less log-likelihood; 0: none are; negative: what the weakest split gains"
+    )
+    context_width: int = option(3, "phones in the window that a state depends on", at_least=1)
+    central_position: int = option(1, "place of the state's own phone in the window, from 0", at_least=0)
+    seed: int = option(0, "of the perturbation when Gaussians are split", at_least=0)
+    cache_bytes: int = option(2 << 30, "features are kept in memory up to this size over all workers", at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.central_position >= self.context_width:
+            raise HdnnError(
+                f"--central-position {self.central_position} is outside the window of --context-width {self.context_width}"
+            )
+
+
+#: what the recipes of Kaldi give to train_lda_mllt.sh; without options, splice-feats takes 4 frames on either side
+DEFAULT_SPLICE = "--left-context=3 --right-context=3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LdaMlltOptions(TriphoneOptions):
+    """Training."""
+
+    dim: int = option(40, "dimensions that LDA leaves", at_least=1)
+    mllt_iters: tuple[int, ...] = option((2, 4, 6, 12), "passes that estimate MLLT", metavar="N,N,...")
+    randprune: float = option(4.0, "random pruning of the posteriors for MLLT; 0: all count", at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SatOptions(TriphoneOptions):
+    """Training."""
+
+    power: float = option(0.2, "exponent of the occupancy when Gaussians are dealt out", at_least=0)
+    fmllr_iters: tuple[int, ...] = option((2, 4, 6, 12), "passes that estimate speaker transforms", metavar="N,N,...")
+    silence_weight: float = option(0.0, "weight of silence in their estimation", at_least=0)
+    fmllr_min_count: float = option(500.0, "speakers with fewer frames keep the identity", at_least=0)

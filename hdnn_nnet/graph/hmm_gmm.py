@@ -1,5 +1,6 @@
 """Our trees and transition models as objects of the wheel kaldi-hmm-gmm, which cannot read Kaldi's files itself."""
 
+import itertools
 from typing import Any
 
 import kaldi_hmm_gmm
@@ -43,3 +44,21 @@ def hmm_gmm_transitions(transition_model: TransitionModel, tree: ContextDependen
     copy = kaldi_hmm_gmm.TransitionModel.__new__(kaldi_hmm_gmm.TransitionModel)
     copy.__setstate__(tuple(state))
     return copy
+
+
+def hmm_gmm_mixtures(offsets: np.ndarray, weights: np.ndarray, means: np.ndarray, variances: np.ndarray) -> Any:
+    """Mixtures with diagonal covariances as a kaldi_hmm_gmm.AmDiagGmm.
+
+    Args:
+        offsets: shape (num_pdfs + 1,): the Gaussians of pdf p are rows offsets[p] to offsets[p + 1].
+        weights, means, variances: shapes (G,), (G, D), (G, D).
+    """
+    wheel = kaldi_hmm_gmm.AmDiagGmm()
+    inverse, centres, shares = (np.asarray(a, dtype=np.float32) for a in (1.0 / variances, means, weights))
+    for begin, end in itertools.pairwise(offsets.tolist()):
+        one = kaldi_hmm_gmm.DiagGmm(end - begin, means.shape[1])
+        one.set_weights(shares[begin:end])
+        one.set_invvars_and_means(inverse[begin:end], centres[begin:end])
+        one.compute_gconsts()
+        wheel.add_pdf(one)
+    return wheel

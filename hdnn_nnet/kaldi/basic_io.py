@@ -144,6 +144,14 @@ class KaldiReader:
             raise self.fail("a number expected")
         return struct.unpack("<f" if size == b"\4" else "<d", self.take(size[0]))[0]
 
+    def flag(self) -> bool:
+        """`T` or `F`."""
+        word = self.take(1) if self.binary else self._word()
+        if word not in (b"T", b"F"):
+            self.position -= len(word)
+            raise self.fail("T or F expected")
+        return word == b"T"
+
     def int32_items(self, count: int) -> np.ndarray:
         """`count` successive integers, each with its own size byte; shape (count,), int32."""
         if not self.binary:
@@ -220,8 +228,14 @@ class KaldiWriter:
     def uint32(self, value: int) -> None:
         self.parts.append(struct.pack("<bI", -4, value) if self.binary else b"%d " % value)
 
+    def double(self, value: float) -> None:
+        self.parts.append(struct.pack("<bd", 8, value) if self.binary else format_float(value).encode() + b" ")
+
     def float(self, value: float) -> None:
         self.parts.append(struct.pack("<bf", 4, value) if self.binary else format_float(value).encode() + b" ")
+
+    def flag(self, value: bool) -> None:
+        self.parts.append((b"T" if value else b"F") + (b"" if self.binary else b" "))
 
     def int32_vector(self, values: Sequence[int] | np.ndarray) -> None:
         if self.binary:
@@ -236,12 +250,12 @@ class KaldiWriter:
         else:
             self.parts.append(f" [ {''.join(format_float(v) + ' ' for v in values)}]\n".encode())
 
-    def matrix(self, values: np.ndarray) -> None:
-        """A single-precision matrix, shape (rows, columns)."""
+    def matrix(self, values: np.ndarray, double: bool = False) -> None:
+        """A matrix of single or double precision, shape (rows, columns)."""
         if self.binary:
             rows, columns = values.shape
-            self.parts.append(b"FM " + struct.pack("<bibi", 4, rows, 4, columns))
-            self.parts.append(np.ascontiguousarray(values, dtype="<f4").tobytes())
+            self.parts.append((b"DM " if double else b"FM ") + struct.pack("<bibi", 4, rows, 4, columns))
+            self.parts.append(np.ascontiguousarray(values, dtype="<f8" if double else "<f4").tobytes())
         else:
             lines = ("\n  " + "".join(format_float(v) + " " for v in row) for row in values)
             self.parts.append(f" [{''.join(lines)}]\n".encode())

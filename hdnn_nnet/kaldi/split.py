@@ -1,28 +1,58 @@
 """Splitting data directories: into jobs, and into training and cross-validation parts."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import DataDir
+from hdnn_nnet.options import JobOptions
 
 
 def split_speakers(spk2utts: dict[str, list[str]], jobs: int) -> list[list[str]]:
-    """Contiguous groups of speakers with about equally many utterances, none empty."""
-    total = sum(map(len, spk2utts.values()))
-    groups: list[list[str]] = [[]]
-    done = 0
-    left = len(spk2utts)
-    for speaker, utterances in spk2utts.items():
-        # A new group starts where the share is full, and in time for the groups that still need a speaker.
-        share_is_full = done + len(utterances) / 2 > total * len(groups) / jobs
-        if groups[-1] and len(groups) < jobs and (share_is_full or left <= jobs - len(groups)):
-            groups.append([])
-        groups[-1].append(speaker)
-        done += len(utterances)
-        left -= 1
+    """Contiguous groups of speakers with about equally many utterances, none empty, by the rule of Kaldi's split_scp.pl.
+
+    First about equally many speakers each; then the speaker at a border moves to the neighbour while that makes the two more
+    equal. With the very groups of Kaldi, `ali.JOB.gz` and `trans.JOB` of ours go with its `splitN/JOB`.
+    """
+    counts = {speaker: len(utterances) for speaker, utterances in spk2utts.items()}
+    groups: list[list[str]] = [[] for _ in range(jobs)]
+    for place, speaker in enumerate(counts):
+        groups[place * jobs // len(counts)].append(speaker)
+    sizes = [sum(counts[speaker] for speaker in group) for group in groups]
+
+    def moves(group: int, neighbour: int) -> bool:
+        """Move a border speaker of `group` to `neighbour` if that helps."""
+        if not 0 <= neighbour < jobs or not groups[group]:
+            return False
+        forward = neighbour > group
+        speaker = groups[group][-1 if forward else 0]
+        difference = sizes[neighbour] - sizes[group]
+        if abs(difference + 2 * counts[speaker]) >= abs(difference):
+            return False
+        groups[group].remove(speaker)
+        groups[neighbour].insert(0 if forward else len(groups[neighbour]), speaker)
+        sizes[group] -= counts[speaker]
+        sizes[neighbour] += counts[speaker]
+        return True
+
+    changed = True
+    while changed:
+        # All borders in turn, both ways.
+        changed = sum(moves(group, group + step) for group in range(jobs) for step in (1, -1)) > 0
     return groups
+
+
+def job_speakers(spk2utts: dict[str, list[str]], job: JobOptions, what: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """The speakers of one job with their utterances; `what` names the data directory in errors.
+
+    Raises:
+        HdnnError: more jobs than speakers.
+    """
+    if job.num_jobs > len(spk2utts):
+        raise HdnnError(f"{what}: {len(spk2utts)} speakers cannot be dealt to {job.num_jobs} jobs; lower --num-jobs")
+    return {speaker: spk2utts[speaker] for speaker in split_speakers(spk2utts, job.num_jobs)[job.job - 1]}
 
 
 def split_data(data: Path, jobs: int) -> Path:

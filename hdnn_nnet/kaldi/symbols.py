@@ -126,6 +126,18 @@ def read_integers(path: str | os.PathLike[str]) -> list[int]:
     return [number for row in read_integer_lines(path) for number in row]
 
 
+def read_phone_list(text: str) -> list[int]:
+    """Phones given as `1:2:3` (Kaldi's silence lists on command lines), or as a file of integers.
+
+    Raises:
+        HdnnError: neither.
+    """
+    words = text.replace(":", " ").split()
+    if all(word.isdigit() for word in words):
+        return [int(word) for word in words]
+    return read_integers(text)
+
+
 def write_integers(path: str | os.PathLike[str], numbers: Iterable[int]) -> None:
     """Write one integer a line."""
     write_text(path, "".join(f"{number}\n" for number in numbers))

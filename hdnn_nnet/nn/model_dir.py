@@ -91,7 +91,7 @@ def copy_kaldi_files(source: str | os.PathLike[str], directory: str | os.PathLik
     source, directory = Path(source), Path(directory)
     if not (source / "final.mdl").is_file():
         raise HdnnError(
-            f"{source}/final.mdl does not exist; give an alignment directory that Kaldi or align_mono.sh made"
+            f"{source}/final.mdl does not exist; give an alignment directory that Kaldi or align_si.sh made"
         )
     for name in ("final.mdl", "tree", "phones.txt", "num_jobs"):
         if (source / name).is_file():

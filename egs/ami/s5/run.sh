@@ -202,7 +202,7 @@ else
       local/kaldi_gmm.sh --config "conf/gmm_$corpus.conf" --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp"
     else
       steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
-      steps_py/align_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
+      steps_py/align_si.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
     fi
   fi
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Forced alignment of a data directory by a GMM on delta features (argument order of Kaldi's steps/align_si.sh); no Kaldi needed.
-# usage: align_mono.sh [options] <data-dir> <lang-dir> <src-dir> <ali-dir>
-# e.g.:  align_mono.sh --nj 4 --cmd run.py data/ihm/train data/lang exp/ihm/mono exp/ihm/mono_ali
+# Forced alignment of a data directory by a GMM on its speaker-independent features, deltas or LDA; no Kaldi needed.
+# usage: align_si.sh [options] <data-dir> <lang-dir> <src-dir> <ali-dir>
+# e.g.:  align_si.sh --nj 4 --cmd run.py data/ihm/train data/lang exp/ihm/mono exp/ihm/mono_ali
 
 nj=4
 cmd=run.py
@@ -15,7 +15,7 @@ check_options align gmm "${program_options[@]}" "$data" "$lang" "$src" "$dir"
 check_options "${collect[@]}"
 need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk} "$lang"/{L.fst,words.txt,oov.int} "$src"/{final.mdl,tree}
 mkdir -p "$dir/log"
-limit_jobs "$(wc -l < "$data/feats.scp")"
+limit_jobs "$(cut -d ' ' -f 2 "$data/utt2spk" | sort -u | wc -l)" # speakers stay together, as in Kaldi's split data
 $cmd "JOB=1:$nj" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   hdnn align gmm "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
 $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"

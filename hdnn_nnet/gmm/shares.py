@@ -1,0 +1,36 @@
+"""Utterances dealt out to workers with all of a speaker in one share, as utils/split_data.sh deals them to jobs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.gmm.train import fits_cache
+from hdnn_nnet.kaldi.split import split_speakers
+
+
+def speaker_shares(
+    features: FeatureReader,
+    words: Mapping[str, Sequence[int]],
+    lang: Path,
+    alignments: Mapping[str, np.ndarray],
+    workers: int,
+    cache_bytes: int,
+    dim: int | None = None,
+) -> list[tuple[Any, ...]]:
+    """Arguments of the UtteranceSet of every worker.
+
+    Args:
+        words: utterance -> word numbers; others are left out.
+        cache_bytes: features are kept in memory if they take no more.
+        dim: dimensions of the features that would be kept; those of `features` by default.
+    """
+    spk2utts: dict[str, list[str]] = {}
+    for utterance in features.utts:  # all of them: with fewer, the shares would not be those of Kaldi's split
+        spk2utts.setdefault(features.utt2spk[utterance], []).append(utterance)
+    cache = fits_cache(features, list(words), cache_bytes, dim)
+    groups = split_speakers(spk2utts, min(workers, len(spk2utts)))
+    shares = [{u: words[u] for speaker in group for u in spk2utts[speaker] if u in words} for group in groups]
+    return [(features, share, lang, cache, alignments) for share in shares]

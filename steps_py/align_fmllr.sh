@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Forced alignment in two passes with speaker transforms (argument order of Kaldi's steps/align_fmllr.sh); no Kaldi needed.
+# Writes ali.JOB.gz and trans.JOB. The first pass takes final.alimdl if <src-dir> has one.
+# usage: align_fmllr.sh [options] <data-dir> <lang-dir> <src-dir> <ali-dir>
+# e.g.:  align_fmllr.sh --nj 4 --cmd run.py data/ihm/train data/lang exp/ihm/tri4a exp/ihm/tri4a_ali
+
+nj=4
+cmd=run.py
+max_failed=  # share of utterances that may fail to align; default: that of hdnn collect ali
+program="align fmllr"
+. "$(dirname "$0")/step.sh" || exit 1
+. "$(dirname "$0")/gains.sh"
+data=$1 lang=$2 src=$3 dir=$4
+
+collect=(collect ali ${max_failed:+"--max-failed=$max_failed"} "$data" "$src" "$dir")
+check_options align fmllr "${program_options[@]}" "$data" "$lang" "$src" "$dir"
+check_options "${collect[@]}"
+need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk} "$lang"/{L.fst,words.txt,oov.int,phones/silence.csl} \
+  "$src"/{final.mdl,tree}
+mkdir -p "$dir/log"
+limit_jobs "$(cut -d ' ' -f 2 "$data/utt2spk" | sort -u | wc -l)"
+rm -f "$dir"/trans.* "$dir"/log/align.*.log
+$cmd "JOB=1:$nj" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+  hdnn align fmllr "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
+$cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"
+echo "$0: $(said_in "$dir/log/collect.log" "$dir: "); transforms gain $(gains "$dir"/log/align.*.log)"

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Decode with a GMM system in two passes with speaker transforms (arguments of Kaldi's steps/decode_fmllr.sh); no Kaldi needed.
+# 1. lattices by final.alimdl (<decode-dir>.si), 2. transforms from them, 3. lattices by final.mdl, 4. transforms again, composed,
+# 5. a last search on the final features. Leaves lat.JOB.gz and trans.JOB. Where Kaldi gives the state-level lattices of 3 new
+# acoustic scores and then determinises, this searches once more, and takes the narrow beam of 1 in 3. With --rescore true the
+# word lattices of 3, by the wide beam, get the scores, and each path keeps its alignment: faster by a search, a little worse.
+# Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own decoder on k2.
+# usage: decode_fmllr.sh [options] <graph-dir> <data-dir> <decode-dir>
+# e.g.:  decode_fmllr.sh --nj 8 --cmd run.py exp/ihm/tri4a/graph data/ihm/dev exp/ihm/tri4a/decode_dev
+
+nj=4
+cmd=run.py
+stage=0               # 1 takes the first lattices as they are, 2 the transforms too, 3 the second lattices, 4 the composed
+                      # transforms, 5 only scores
+srcdir=               # model directory; default: the one above <decode-dir>
+alignment_model=      # of the first pass; default: final.alimdl of the model directory, else final.mdl
+adapt_model=          # transforms are for it, and it makes the lattices; default: final.mdl
+final_model=          # gives the final scores; default: final.mdl
+si_dir=               # lattices of a first pass that has been; its number of jobs must be the same
+first_beam=10.0       # of the searches whose lattices are for transforms only
+first_max_active=2000
+beam=13.0
+rescore=false
+lattice_beam=6.0
+acwt=0.083333         # acoustic scale
+min_active=200
+max_active=7000
+max_mem=50000000      # of Kaldi's determinisation, in bytes
+silence_weight=0.01   # of silence in the estimation of transforms
+fmllr_min_count=      # speakers with fewer frames keep the identity; default: that of hdnn gmm fmllr
+num_threads=1         # more than 1: latgen-faster-mapped-parallel; only with Kaldi's decoder
+decoder=auto          # kaldi, k2, or auto: kaldi where it is on PATH
+latgen_opts=          # more options for the decoder, as one word
+max_missing=0         # share of utterances that may fail to decode
+skip_scoring=false
+scoring_opts="--min-lmwt 4 --max-lmwt 20" # for local/score.sh
+. "$(dirname "$0")/step.sh" || exit 1
+. "$(dirname "$0")/decoder_jobs.sh"
+. "$(dirname "$0")/gains.sh"
+graphdir=$1 data=$2 dir=${3%/}
+srcdir=${srcdir:-$(dirname "$dir")} scorer="gmm likes" forward_opts=
+if [ -z "$alignment_model" ]; then
+  alignment_model=$srcdir/final.alimdl
+  if [ ! -f "$alignment_model" ]; then alignment_model=$srcdir/final.mdl; fi
+fi
+adapt_model=${adapt_model:-$srcdir/final.mdl} final_model=${final_model:-$srcdir/final.mdl}
+
+# search <log> <lattices> <model> <beam> <max-active> <options of hdnn gmm likes>...: lattices of all jobs.
+search() {
+  local beam=$4 max_active=$5 forward_opts="--model=$3 ${*:6}" died=false
+  choose_decoder --allow-partial=true "--word-symbol-table=$graphdir/words.txt"
+  decode_jobs "$1" "$srcdir" "$sdata" "$3" "$graphdir/HCLG.fst" "$2" || died=true
+  if $died; then fail "a decoding job died; see $1"; fi
+}
+
+# transforms <log> <lattices> <table> <options>...: transforms of all speakers from the lattices of all jobs.
+transforms() {
+  $cmd "JOB=1:$nj" "$1" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+    hdnn gmm fmllr "${fmllr[@]}" "${@:4}" "$sdata/JOB" "$srcdir" "$2" "$3"
+}
+
+fmllr=("--model=$adapt_model" "--acoustic-scale=$acwt" "--silence-phones=$graphdir/phones/silence.csl"
+  "--silence-weight=$silence_weight" ${fmllr_min_count:+"--fmllr-min-count=$fmllr_min_count"})
+check_options latgen "--beam=$first_beam" "--max-active=$first_max_active" model graph ark:- ark:-
+choose_decoder
+check_options check lattices --max-missing "$max_missing" "$data" "$dir"
+check_options gmm fmllr "${fmllr[@]}" "$data" "$srcdir" lattices transforms
+need_files "$graphdir"/{HCLG.fst,words.txt,phones/silence.csl} "$data"/{feats.scp,cmvn.scp,utt2spk} \
+  "$alignment_model" "$adapt_model" "$final_model"
+nj=$(hdnn data split "$data" "$nj")
+sdata=$data/split$nj
+mkdir -p "$dir/log"
+if [ -z "$si_dir" ]; then
+  si_dir=$dir.si
+  if [ "$stage" -le 0 ]; then
+    mkdir -p "$si_dir/log"
+    rm -rf "$si_dir"/lat.*.gz "$si_dir"/wer_* "$si_dir"/scoring_kaldi
+    echo "$nj" > "$si_dir/num_jobs"
+    search "$si_dir/log/decode.JOB.log" "ark:|gzip -c > $si_dir/lat.JOB.gz" "$alignment_model" \
+      "$first_beam" "$first_max_active"
+    hdnn check lattices --max-missing "$max_missing" "$data" "$si_dir" > /dev/null
+    # shellcheck disable=SC2086
+    if ! $skip_scoring; then local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$si_dir"; fi
+  fi
+fi
+if [ "$(cat "$si_dir/num_jobs")" != "$nj" ]; then fail "$si_dir/num_jobs is not $nj; take the same --nj"; fi
+if [ "$stage" -le 1 ]; then
+  transforms "$dir/log/fmllr_pass1.JOB.log" "$si_dir/lat.JOB.gz" "$dir/pre_trans.JOB" "--posterior-model=$alignment_model"
+fi
+if [ "$stage" -le 2 ]; then
+  rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi "$dir"/trans.*
+  echo "$nj" > "$dir/num_jobs"
+  if $rescore; then widths=("$beam" "$max_active"); else widths=("$first_beam" "$first_max_active"); fi
+  search "$dir/log/decode_pass2.JOB.log" "ark:|gzip -c > $dir/lat.tmp.JOB.gz" "$adapt_model" "${widths[@]}" \
+    "--transforms=$dir/pre_trans.JOB"
+fi
+if [ "$stage" -le 3 ]; then
+  transforms "$dir/log/fmllr_pass2.JOB.log" "$dir/lat.tmp.JOB.gz" "$dir/trans.JOB" "--transforms=$dir/pre_trans.JOB"
+fi
+if [ "$stage" -le 4 ]; then
+  if $rescore; then
+    $cmd "JOB=1:$nj" "$dir/log/acoustic_rescore.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+      hdnn gmm rescore "--model=$final_model" "--transforms=$dir/trans.JOB" "--acoustic-scale=$acwt" \
+      "--lattice-beam=$lattice_beam" "$sdata/JOB" "$srcdir" "$dir/lat.tmp.JOB.gz" "ark:|gzip -c > $dir/lat.JOB.gz"
+  else
+    search "$dir/log/decode.JOB.log" "ark:|gzip -c > $dir/lat.JOB.gz" "$final_model" "$beam" "$max_active" \
+      "--transforms=$dir/trans.JOB"
+  fi
+  rm -f "$dir"/lat.tmp.*.gz "$dir"/pre_trans.*
+  counts=$(hdnn check lattices --max-missing "$max_missing" "$data" "$dir")
+  echo "$0: $counts ($decoder decoder, $nj jobs); transforms gain" \
+    "$(gains "$dir"/log/fmllr_pass1.*.log), then $(gains "$dir"/log/fmllr_pass2.*.log)"
+fi
+if $skip_scoring; then exit 0; fi
+if [ "$max_missing" != 0 ]; then scoring_opts="$scoring_opts --allow-missing true"; fi
+# shellcheck disable=SC2086
+local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$dir"

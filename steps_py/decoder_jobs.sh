@@ -1,0 +1,35 @@
+# shellcheck shell=bash disable=SC2154
+# The decoder as functions, and the pipe that feeds it, for decoder.sh and decode_fmllr.sh. Sourced behind the options, not run.
+# `scorer` is the command of hdnn that makes the log-likelihoods; default: forward.
+
+# choose_decoder <more options of either decoder>...: set `decoder` to kaldi (latgen-faster-mapped) or k2 (our own, with the same
+# arguments), `forward` and `latgen` to the commands, and `decoder_threads` to what the launcher should be told.
+choose_decoder() {
+  local search=("--min-active=$min_active" "--max-active=$max_active" "--max-mem=$max_mem" "--beam=$beam"
+    "--lattice-beam=$lattice_beam" "--acoustic-scale=$acwt" "$@")
+  if [ "$decoder" = auto ]; then if command -v latgen-faster-mapped > /dev/null; then decoder=kaldi; else decoder=k2; fi; fi
+  forward=(hdnn ${scorer:-forward} $forward_opts) latgen=(hdnn latgen "${search[@]}") decoder_threads=()
+  check_options "${forward[@]:1}" model data ark:-
+  check_options "${latgen[@]:1}" model graph ark:- ark:-
+  case $decoder in
+    k2) ;;
+    kaldi)
+      latgen=(latgen-faster-mapped "${search[@]}")
+      if [ "$num_threads" -gt 1 ]; then
+        latgen=(latgen-faster-mapped-parallel "--num-threads=$num_threads" "${search[@]}")
+        decoder_threads=(--num-threads "$((num_threads + 1))")
+      fi
+      ;;
+    *) fail "--decoder must be auto, kaldi or k2, not $decoder" ;;
+  esac
+  latgen+=($latgen_opts)
+  if [ "$decoder" = k2 ]; then check_options "${latgen[@]:1}" model graph ark:- ark:-; fi
+}
+
+# decode_jobs <log> <model-dir> <split-dir> <transition model> <graph> <lattices>: lattices of all jobs. JOB in the log's name and
+# in the wspecifier of lattices is the job's number.
+decode_jobs() {
+  # The launchers set no pipefail. Without it a forward pass that ends early would pass for one with few utterances.
+  $cmd "${decoder_threads[@]}" "JOB=1:$nj" "$1" set -o pipefail \; "${forward[@]}" "$2" "$3/JOB" ark:- \| \
+    "${latgen[@]}" "$4" "$5" ark:- "$6" \|\| exit 1 # for queue.pl, which never ends where a command was killed (137)
+}
