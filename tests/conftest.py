@@ -30,8 +30,7 @@ def kaldi_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gmm_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trees, questions, statistics and models of real Kaldi, made from `kaldi_fixture` (tests/data/README.md)."""
     folder = tmp_path_factory.mktemp("gmm")
-    with tarfile.open(REPOSITORY / "tests/data/gmm_fixture.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(REPOSITORY / "tests/data/gmm_fixture.tar.xz", folder)
     return folder / "gmm_fixture"
 
 
@@ -39,8 +38,7 @@ def gmm_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fmllr_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LDA, MLLT and fMLLR by real Kaldi from the data of `kaldi_fixture` (tests/data/README.md)."""
     folder = tmp_path_factory.mktemp("fmllr")
-    with tarfile.open(REPOSITORY / "tests/data/fmllr_fixture.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(REPOSITORY / "tests/data/fmllr_fixture.tar.xz", folder)
     return folder / "fmllr_fixture"
 
 

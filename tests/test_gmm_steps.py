@@ -12,6 +12,7 @@ from hdnn_nnet.gmm.features import open_features, read_speaker_transforms
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.lattice.table import read_lattices
+from hdnn_nnet.lattice.types import AnyLattice
 from tests.support import fixture_recipe
 
 
@@ -122,7 +123,7 @@ def test_decode_with_kaldis_decoder(recipe: Path, kaldi_root: Path, fmllr_fixtur
         assert np.abs(transforms[speaker] - matrix).max() < 0.05 * np.abs(matrix).max()
 
 
-def best_words(lattice: object) -> list[int]:
+def best_words(lattice: AnyLattice) -> list[int]:
     from hdnn_nnet.lattice.best_path import best_paths
 
     return best_paths(lattice, np.array([0.083333]), np.zeros(1), "lattice")[0].words.tolist()

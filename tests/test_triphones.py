@@ -21,7 +21,7 @@ from hdnn_nnet.gmm.model import read_gmm_model
 from hdnn_nnet.gmm.options import DEFAULT_CMVN, DEFAULT_DELTAS, TriphoneOptions
 from hdnn_nnet.gmm.triphones import read_source
 from hdnn_nnet.kaldi.alignments import read_alignments, write_alignments
-from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.lang.transcripts import Transcripts
 

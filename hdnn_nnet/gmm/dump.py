@@ -13,7 +13,7 @@ from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm.features import GmmFeatures
 from hdnn_nnet.kaldi.data_dir import FEAT_OPTS, DataDir
 from hdnn_nnet.kaldi.matrix_writer import write_matrices
-from hdnn_nnet.kaldi.tables import read_scp
+from hdnn_nnet.kaldi.script_table import read_scp
 
 log = logging.getLogger(__name__)
 
