@@ -198,7 +198,7 @@ FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
     ([("adapt/", "parameters of each speaker", ORANGE), ("score/", "WER, CTM, tables, report", GREEN)], True),
     ([("sequence/", "sMBR, MPFE, MMI on lattices", ORANGE)], False),
     ([("train/", "what trainings share; frame loop", ORANGE), ("decode/", "beam search on k2", GREEN)], False),
-    ([("align/", "forced alignment", GREEN), ("gmm/", "Gaussian mixtures, monophones", GREEN)], True),
+    ([("align/", "forced alignment", GREEN), ("gmm/", "Gaussian mixtures, trees, transforms", GREEN)], True),
     ([("nn/", "networks, losses, model dir, prior", ORANGE), ("graph/", "HCLG and its checks", GREEN)], False),
     ([("lang/", "lexicon, n-grams, lang dir", BLUE), ("feats/", "extraction, reading, CMVN", BLUE)], False),
     ([("lattice/", "reading and writing, best path, n-best, oracle, determinization", BLUE)], False),
