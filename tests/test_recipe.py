@@ -116,6 +116,26 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_adapted_features_without_kaldi(folder: Path) -> None:
+    """GMMs to SAT and fMLLR features by our own steps."""
+    pytest.importorskip("k2")
+    options = ["--gmm", "tri4a", "--feat-type", "fmllr", "--online-networks", "", "--smbr", "", "--max-active", "500"]
+    done = recipe(folder, *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    exp = folder / "exp/mini_tri4a"
+    lines = (exp / "wer.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in lines[:5]]
+    assert [row[0] for row in rows[2:]] == ["DNN-H64L2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_adapt"]
+    wers = [float(cell) for row in rows[2:] for cell in row[-2:]]
+    wers += [float(line.split()[1]) for line in lines[5:] if line.startswith("%WER")]
+    assert len(wers) == 8  # three networks and the GMM on dev and eval
+    assert all(0 < wer < 85 for wer in wers)
+    again = recipe(folder, *options, "--stage", "4", "--stop-stage", "4")
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "exp/mini_tri4a/tri4a_ali is up to date" in again.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.kaldi
 def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> None:
     """GMMs to SAT, fMLLR features, lattices and scores by real Kaldi."""
@@ -145,6 +165,24 @@ def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> Non
     assert again.returncode == 0, again.stderr[-3000:]
     assert "exp/mini_kaldi/tri4a_ali is up to date" in again.stderr
     assert (exp / "tri4a/final.mdl").stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--gmm", "tri5"], "--gmm must be mono or tri4a, not tri5"),
+        (["--feat-type", "fmllr"], "--feat-type fmllr needs --gmm tri4a"),
+        (
+            ["--gmm", "tri4a", "--feat-type", "fmllr"],
+            "--online-networks needs --toolkit python and fbank or mfcc features",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together(folder: Path, options: list[str], line: str) -> None:
+    done = recipe(folder, *options)
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert not (folder / "corpus").exists()
 
 
 def test_kaldi_without_kaldi_root_is_refused(folder: Path) -> None:

@@ -49,7 +49,7 @@ def test_there_are_steps_with_and_without_a_program() -> None:
     assert {"train_ce", "train_kd", "train_smbr", "train_mono", "adapt", "align", "make_feats", "score"} <= set(
         PROGRAMS
     )
-    assert not {"decode", "make_denlats", "mkgraph", "kaldi_gmm"} & set(PROGRAMS)
+    assert not {"decode", "make_denlats", "mkgraph", "gmm"} & set(PROGRAMS)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

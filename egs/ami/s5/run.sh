@@ -8,7 +8,7 @@
 #
 # Every stage can be repeated; --stage N starts at stage N, --stop-stage N ends after it:
 #   0 preflight, corpus   1 data directories   2 dictionary, lang, language model   3 features
-#   4 GMM and alignment   5 decoding graph, fMLLR features (Kaldi)   6 teacher and students by cross-entropy
+#   4 GMM and alignment   5 decoding graph, fMLLR features   6 teacher and students by cross-entropy
 #   7 sMBR of the teacher (--teacher-smbr true), its soft labels   8 students by distillation
 #   9 alignments and denominator lattices   10 sequence training (sMBR)   11 adaptation to the speakers of dev and eval
 #   12 decoding   13 table, figures and report
@@ -19,6 +19,7 @@ corpus=mini            # mini or ami
 stage=0
 stop_stage=14
 toolkit=auto           # python, kaldi (GMMs to tri4a and fMLLR features by Kaldi), or auto: kaldi where KALDI_ROOT is set
+gmm=                   # alignments come from it: mono, or tri4a (speaker-adapted triphones); default: mono (python), tri4a (kaldi)
 kaldi_s5_dir=          # a Kaldi AMI s5 directory that has been run: its data, lang, graph and tri4a are taken as they are
 kaldi_lm=              # its language model; default: what its data/local/lm/final_lm says, or the only graph there is
 preflight=true         # look for gaps (programs, disk, GPU, queue, corpus) before the first stage
@@ -44,7 +45,7 @@ adapt=chain            # models to adapt to speakers: names as for smbr (with _s
 adapt_labels=hard      # hard: hypotheses of a first pass (CE); soft: the teacher (KD)
 adapt_update=gates     # groups that move, or all
 train_jobs=            # networks trained at a time; default: 2 (mini), 1 (ami)
-feat_type=             # features of the networks: fbank (40 log-mel), mfcc, or fmllr (Kaldi only; the default there)
+feat_type=             # features of the networks: fbank (40 log-mel), mfcc, or fmllr (of tri4a; the default with Kaldi)
 cmvn_opts=auto         # normalisation of these; auto: means and variances of a speaker, none for fmllr
 seed=                  # of trainings and adaptations; default: theirs
 device=                # of trainings; default: a GPU if there is one
@@ -89,18 +90,21 @@ if [ "$toolkit" = auto ]; then toolkit=python; if [ -n "${KALDI_ROOT:-}" ]; then
 tag=$corpus               # of the directories: what the toolkits make never mixes
 case $toolkit in
   python)
-    feat_type=${feat_type:-fbank}; gmm=mono
-    if [ "$feat_type" = fmllr ]; then echo "$0: --feat-type fmllr needs --toolkit kaldi" >&2; exit 1; fi
+    feat_type=${feat_type:-fbank}; gmm=${gmm:-mono}; gmm_steps=steps_py
+    if [ "$gmm" != mono ]; then tag=${corpus}_$gmm; fi
+    if [ "$feat_type" = fmllr ] && [ "$gmm" = mono ]; then echo "$0: --feat-type fmllr needs --gmm tri4a" >&2; exit 1; fi
     ;;
   kaldi)
     ln -sfn "${KALDI_ROOT:?--toolkit kaldi needs KALDI_ROOT}/egs/wsj/s5/steps" steps
     ln -sfn "$KALDI_ROOT/egs/wsj/s5/utils" utils
-    feat_type=${feat_type:-fmllr}; gmm=tri4a; tag=${corpus}_kaldi
+    feat_type=${feat_type:-fmllr}; gmm=${gmm:-tri4a}; gmm_steps=steps; tag=${corpus}_kaldi
+    if [ "$gmm" = mono ]; then echo "$0: --gmm mono needs --toolkit python" >&2; exit 1; fi
     ;;
   *) echo "$0: --toolkit must be auto, python or kaldi, not $toolkit" >&2; exit 1 ;;
 esac
-if [ $toolkit = kaldi ] && [ -n "$online_networks" ]; then
-  echo "$0: --online-networks needs --toolkit python: Kaldi's path has no plain features of which an export knows the options" >&2
+case $gmm in mono | tri4a) ;; *) echo "$0: --gmm must be mono or tri4a, not $gmm" >&2; exit 1 ;; esac
+if [ -n "$online_networks" ] && { [ $toolkit = kaldi ] || [ "$feat_type" = fmllr ]; }; then
+  echo "$0: --online-networks needs --toolkit python and fbank or mfcc features: of others an export does not know the options" >&2
   exit 1
 fi
 if [ -n "$kaldi_s5_dir" ]; then
@@ -198,8 +202,9 @@ else
   fi
 
   if run_stage 4 "GMM and alignment"; then
-    if [ $toolkit = kaldi ]; then
-      local/kaldi_gmm.sh --config "conf/gmm_$corpus.conf" --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp"
+    if [ "$gmm" = tri4a ]; then
+      local/gmm.sh --steps "$gmm_steps" --config "conf/gmm_$corpus.conf" --nj "$nj" --cmd "$train_cmd" \
+        "$data/mfcc/train" "$lang" "$exp"
     else
       steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
       steps_py/align_si.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
@@ -214,8 +219,8 @@ if run_stage 5 "decoding graph, features of the networks"; then
     steps_py/mkgraph.sh --cmd "$decode_cmd" --use-kaldi $use_kaldi "$lang_test" "$exp/$gmm" "$graph"
   fi
   if [ "$feat_type" = fmllr ]; then
-    local/kaldi_fmllr.sh --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" "$data/mfcc" "$exp/$gmm" "$ali" "$graph" \
-      "$netdata"
+    local/fmllr.sh --steps "$gmm_steps" --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" \
+      "$data/mfcc" "$exp/$gmm" "$ali" "$graph" "$netdata"
   fi
   hdnn data split-tr-cv "$netdata/train" "$netdata/train_tr90" "$netdata/train_cv10"
 fi

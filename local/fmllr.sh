@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Speaker-adapted features (fMLLR of a SAT GMM) of train, dev and eval, written to disk so that networks train on them:
 # dev and eval are decoded by the GMM for their speakers' transforms, train has them from its alignment.
-# <src-data> and <data> hold the directories train, dev and eval. Needs KALDI_ROOT.
-# usage: kaldi_fmllr.sh [options] <src-data> <gmm-dir> <ali-dir> <graph-dir> <data>
-# e.g.:  kaldi_fmllr.sh --nj 8 data/mfcc exp/tri4a exp/tri4a_ali exp/tri4a/graph data/fmllr
+# <src-data> and <data> hold the directories train, dev and eval. By our steps or Kaldi's own.
+# usage: fmllr.sh [options] <src-data> <gmm-dir> <ali-dir> <graph-dir> <data>
+# e.g.:  fmllr.sh --nj 8 data/mfcc exp/tri4a exp/tri4a_ali exp/tri4a/graph data/fmllr
 
 nj=30
 cmd=run.py
+steps=steps_py       # or steps, a link to Kaldi's; utils must then be there too
 decode_cmd=          # of decoding; default: --cmd
 decode_config=conf/decode_gmm.conf
 sets="dev eval"      # what is decoded
@@ -14,6 +15,8 @@ sets="dev eval"      # what is decoded
 source=$1 gmm=$2 ali=$3 graph=$4 data=$5
 
 decode_cmd=${decode_cmd:-$cmd}
+make_feats=$steps/make_fmllr_feats.sh
+if [ "$steps" != steps_py ]; then make_feats=$steps/nnet/make_fmllr_feats.sh; fi
 need_files "$source/train/feats.scp" "$gmm/final.mdl" "$gmm/final.mat" "$ali/trans.1" "$graph/HCLG.fst"
 
 for part in $sets; do
@@ -27,7 +30,7 @@ for part in $sets; do
     echo "$0: transforms of $part as they are in $(readlink "$dir")" >&2
   else
     rm -rf "$dir" "$dir.si"
-    steps/decode_fmllr.sh --nj "$jobs" --cmd "$decode_cmd" --config "$decode_config" "$graph" "$source/$part" "$dir"
+    "$steps"/decode_fmllr.sh --nj "$jobs" --cmd "$decode_cmd" --config "$decode_config" "$graph" "$source/$part" "$dir"
     hdnn check lattices "$source/$part" "$dir"
     touch "$dir/.decoded"
   fi
@@ -38,9 +41,9 @@ for part in train $sets; do
   if [ "$part" = train ]; then transforms=$ali; fi
   speakers=$(wc -l < "$source/$part/spk2utt")
   rm -rf "$dir"/split*
-  steps/nnet/make_fmllr_feats.sh --nj $((nj < speakers ? nj : speakers)) --cmd "$cmd" --transform-dir "$transforms" \
+  "$make_feats" --nj $((nj < speakers ? nj : speakers)) --cmd "$cmd" --transform-dir "$transforms" \
     "$dir" "$source/$part" "$gmm" "$dir/log" "$dir/data"
   # A speaker without a transform is left out by transform-feats with a warning only.
   hdnn check utterances "$source/$part/feats.scp" "$dir/feats.scp"
-  utils/fix_data_dir.sh "$dir"
+  if [ "$steps" != steps_py ]; then utils/fix_data_dir.sh "$dir"; fi
 done
