@@ -417,7 +417,7 @@ if run_stage 13 "table, figures and report"; then
   hdnn plot wer --title "$corpus" "$exp/wer.png" "${model_dirs[@]}"
   hdnn report --title "$corpus" --note "$note" "$exp/report.html" "${model_dirs[@]}"
   hdnn wer-table "${model_dirs[@]}" | tee "$exp/wer.md"
-  if [ $gmm = tri4a ] && [ -d "$exp/$gmm/decode_dev/scoring_kaldi" ]; then # of its own decodings, for comparison
+  if [ "$gmm" = tri4a ] && [ -d "$exp/$gmm/decode_dev/scoring_kaldi" ]; then # of its own decodings, for comparison
     hdnn best-wer --dev "$exp/$gmm/decode_dev" --eval "$exp/$gmm/decode_eval" | tee -a "$exp/wer.md"
   fi
 fi
