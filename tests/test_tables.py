@@ -203,6 +203,20 @@ def test_text_as_kaldi_writes_it(tmp_path: Path) -> None:
         list(read_posteriors(tmp_path / "p"))
 
 
+def test_process_substitution(tmp_path: Path) -> None:
+    """A name that is a pipe, as bash's <(command) makes it, and standard input from a file that was read in part."""
+    (tmp_path / "some.ark").write_bytes(b"utt0 1 2\nutt1 3\n")
+    program = (
+        "import sys; from hdnn_nnet.kaldi.tables import read_int_vectors as r; print([k for k, _ in r(sys.argv[1])])"
+    )
+    for words, expected in (
+        (f"{sys.executable} -c '{program}' ark:<(cat {tmp_path}/some.ark)", "['utt0', 'utt1']"),
+        (f"(read -r line; {sys.executable} -c '{program}' ark:-) < {tmp_path}/some.ark", "['utt1']"),
+    ):
+        done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
+
+
 def test_scripts_and_script_files_from_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some.ark").write_bytes(b"utt1 " + VALUES["matrices"])
     (tmp_path / "some.scp").write_text(f"utt1 {tmp_path}/some.ark:5\n" * 2)

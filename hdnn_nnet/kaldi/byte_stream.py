@@ -1,5 +1,6 @@
 """Entries of a table as a stream of bytes: a look ahead, and reading that gives all that was asked for or fails."""
 
+import gzip
 import io
 import os
 import re
@@ -11,7 +12,8 @@ import numpy as np
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.rxfile import READ_ERRORS, read_error
 
-AHEAD = 1 << 14  # bytes that are read at a time
+_AHEAD = 1 << 14  # bytes that are read at a time
+_AHEAD_GZIP = 1 << 17  # Python unpacks in small steps, each of which costs
 _GROWTH = 64  # times that, at least, where a value turns out to be longer
 _SMALL = 1 << 12  # reads up to this size go through the look ahead
 _MOST = 1 << 26  # a damaged header may ask for terabytes: no more than this is set aside before it is there
@@ -22,30 +24,11 @@ T = TypeVar("T")
 
 
 class Readable(Protocol):
-    """What is needed of a file: those of `open_input`, io.BytesIO and `FileAt` have it."""
+    """What is needed of a file: those of `open_input` and io.BytesIO have it."""
 
     def read1(self, count: int, /) -> bytes: ...
 
     def readinto(self, buffer: memoryview, /) -> int | None: ...
-
-
-class FileAt:
-    """A file from an offset on, read by pread, which leaves no position behind."""
-
-    __slots__ = ("handle", "offset")
-
-    def __init__(self, handle: int, offset: int) -> None:
-        self.handle, self.offset = handle, offset
-
-    def read1(self, count: int) -> bytes:
-        piece = os.pread(self.handle, count, self.offset)
-        self.offset += len(piece)
-        return piece
-
-    def readinto(self, buffer: memoryview) -> int:
-        count = os.preadv(self.handle, [buffer], self.offset)
-        self.offset += count
-        return count
 
 
 class Truncated(Exception):  # a signal between a parser and `ByteStream.parse`, never an error that is shown
@@ -67,7 +50,7 @@ class ByteStream:
 
     __slots__ = ("ahead", "at", "buffer", "key", "stream", "where")
 
-    def __init__(self, stream: Readable, where: str, key: str = "", ahead: int = AHEAD) -> None:
+    def __init__(self, stream: Readable, where: str, key: str = "", ahead: int = _AHEAD) -> None:
         self.stream, self.where, self.key, self.ahead = stream, where, key, ahead
         self.buffer, self.at = b"", 0
 
@@ -98,6 +81,7 @@ class ByteStream:
         return missing <= 0
 
     def _some(self, count: int) -> bytes:
+        """At most `count` bytes that come next; none at the end."""
         try:
             return self.stream.read1(min(count, _MOST))
         except READ_ERRORS as error:
@@ -114,33 +98,37 @@ class ByteStream:
         Raises:
             HdnnError: the stream ends before.
         """
-        begin, end = self.at, self.at + count
-        if begin <= end <= len(self.buffer):
-            self.at = end
-            return self.buffer[begin:end]
-        if count < 0:
-            raise self.fail(f"damaged archive ({count} bytes announced); regenerate it")
-        if count <= _SMALL and self.need(count):
-            return self.read(count)
+        if count <= _SMALL:
+            piece = self.buffer[self.at : self.at + count]
+            if len(piece) == count:
+                self.at += count
+                return piece
+            if count < 0:
+                raise self.fail(f"damaged archive ({count} bytes announced); regenerate it")
+            if self.need(count):
+                return self.read(count)
         if count > _MOST:
             parts = [self.read(min(_MOST, count - begin)) for begin in range(0, count, _MOST)]
             return b"".join(parts)
         return self._read_large(count)
 
-    def _read_large(self, count: int) -> memoryview:
+    def _read_large(self, count: int) -> bytes | memoryview:
         whole = np.empty(count, np.uint8).data
-        filled = len(self.buffer) - self.at
-        whole[:filled] = self.buffer[self.at :]
-        self.buffer, self.at = b"", 0
+        filled = min(len(self.buffer) - self.at, count)
+        whole[:filled] = self.buffer[self.at : self.at + filled]
+        self.at += filled
         while filled < count:
             try:
                 taken = self.stream.readinto(whole[filled:])
             except READ_ERRORS as error:
                 raise read_error(self.name, error) from error
             if not taken:
-                raise self.fail(f"truncated archive, {count - filled} bytes are missing; regenerate it")
+                raise self._truncated(count - filled)
             filled += taken
         return whole
+
+    def _truncated(self, missing: int) -> HdnnError:
+        return self.fail(f"truncated archive, {missing} bytes are missing; regenerate it")
 
     def grow(self) -> bool:
         """Read on until there is twice as much; False at the end of the stream."""
@@ -191,3 +179,43 @@ class ByteStream:
         self.key = match.group(1).decode("utf-8", "replace")
         self.at = match.end()
         return True
+
+
+class FileStream(ByteStream):
+    """A stream of a file from an offset on.
+
+    It is read by pread, which leaves no position behind: threads and forked processes can share the file.
+    """
+
+    __slots__ = ("handle", "offset")
+
+    def __init__(self, handle: int, offset: int, where: str, key: str, ahead: int) -> None:
+        self.handle, self.offset = handle, offset
+        self.where, self.key, self.ahead = where, key, ahead
+        self.buffer, self.at = b"", 0
+
+    def _some(self, count: int) -> bytes:
+        try:
+            piece = os.pread(self.handle, min(count, _MOST), self.offset)
+        except OSError as error:
+            raise read_error(self.name, error) from error
+        self.offset += len(piece)
+        return piece
+
+    def _read_large(self, count: int) -> bytes | memoryview:
+        # Once more from where the look ahead began is faster than putting two pieces together.
+        self.offset -= len(self.buffer) - self.at
+        self.buffer, self.at = b"", 0
+        whole = self._some(count)
+        if len(whole) < count:
+            raise self._truncated(count - len(whole))
+        return whole
+
+
+def open_stream(source: io.BufferedIOBase, where: str) -> ByteStream:
+    """The fastest stream of a file of `open_input`, from where it is; the file itself may stay there."""
+    if isinstance(source, gzip.GzipFile):
+        return ByteStream(source, where, ahead=_AHEAD_GZIP)
+    if isinstance(source, io.BufferedReader) and source.seekable():
+        return FileStream(source.fileno(), source.tell(), where, "", _AHEAD)
+    return ByteStream(source, where)

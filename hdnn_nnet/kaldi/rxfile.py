@@ -100,7 +100,8 @@ def open_input(rxfilename: str | os.PathLike[str]) -> Iterator[BufferedIOBase]:
         else:
             path, offset = split_offset(name)
             with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as stream:
-                stream.seek(offset)
+                if offset:  # named pipes and <(command) cannot seek
+                    stream.seek(offset)
                 yield stream
     except READ_ERRORS as error:
         raise read_error(name, error) from error

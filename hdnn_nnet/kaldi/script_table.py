@@ -2,13 +2,14 @@
 
 import logging
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.byte_stream import ByteStream, FileAt
+from hdnn_nnet.kaldi.byte_stream import ByteStream, FileStream
 from hdnn_nnet.kaldi.matrix_range import MatrixRange, split_range
 from hdnn_nnet.kaldi.rxfile import read_bytes, split_offset, without_gunzip
 
@@ -48,8 +49,8 @@ def read_scp(path: str | os.PathLike[str]) -> dict[str, str]:
 class ArchiveFiles:
     """Open archive files, read at offsets by pread.
 
-    pread leaves no file position behind, so that threads and forked data loaders can share the handles. Pickling (for
-    spawned workers) leaves the handles out. The least recently used file is closed when there are too many.
+    Threads and forked data loaders can share them (see FileStream). Pickling (for spawned workers) leaves the descriptors
+    out. The least recently used file is closed when there are too many.
 
     Args:
         root: where to look for relative paths that do not exist from the current directory.
@@ -75,8 +76,8 @@ class ArchiveFiles:
             raise HdnnError(f"{places} does not exist; scp paths are relative to the directory where they were made")
         return path
 
-    def at(self, name: str, offset: int) -> FileAt:
-        """A file from an offset on."""
+    def handle(self, name: str) -> int:
+        """The descriptor of an open file."""
         handle = self._handles.get(name)
         if handle is None:
             handle = self._handles[name] = os.open(self.find(name), os.O_RDONLY)
@@ -84,7 +85,7 @@ class ArchiveFiles:
                 os.close(self._handles.popitem(last=False)[1])
         else:
             self._handles.move_to_end(name)
-        return FileAt(handle, offset)
+        return handle
 
 
 class ScriptTable(ABC, Generic[T]):
@@ -102,6 +103,7 @@ class ScriptTable(ABC, Generic[T]):
         self.path = Path(path)
         self.lines = read_scp(path)
         self.files = ArchiveFiles(root)
+        self._places: dict[str, tuple[str, int, MatrixRange | None]] = {}
         self._clipped: set[str] = set()
 
     @abstractmethod
@@ -117,20 +119,26 @@ class ScriptTable(ABC, Generic[T]):
         Raises:
             HdnnError: no such key, or a file that cannot be opened.
         """
-        if key not in self.lines:
-            raise HdnnError(f"{self.path}: key {key} is missing")
         try:
-            name, part = split_range(self.lines[key].strip())
-            if name.endswith("|"):
-                name = without_gunzip(name)
-            path, offset = split_offset(name)
+            place = self._places.get(key)
+            if place is None:
+                place = self._places[key] = self._place(key)
+            path, offset, part = place
             if path.endswith("|"):
                 return ByteStream.of(read_bytes(path), path, key), part
             if path.endswith(".gz"):
                 return ByteStream.of(read_bytes(f"{self.files.find(path)}:{offset}"), path, key), part
-            return ByteStream(self.files.at(path, offset), path, key, ahead), part
+            return FileStream(self.files.handle(path), offset, path, key, ahead), part
+        except KeyError as error:
+            raise HdnnError(f"{self.path}: key {key} is missing") from error
         except (OSError, HdnnError) as error:
             raise HdnnError(f"{self.path}, key {key}: {error}") from error
+
+    def _place(self, key: str) -> tuple[str, int, MatrixRange | None]:
+        """File (or command), offset and range of a line."""
+        name, part = split_range(self.lines[key].strip())
+        path, offset = split_offset(without_gunzip(name) if name.endswith("|") else name)
+        return sys.intern(path), offset, part
 
     def slices(self, stream: ByteStream, part: MatrixRange, rows: int, columns: int) -> tuple[slice, slice]:
         """What to take of a value of `rows` and `columns`; a range that ends too late by little is noted once a key."""

@@ -1,6 +1,5 @@
 """Kaldi tables (archives and script files) as streams, in bounded memory; those of matrices and of integer vectors."""
 
-import gzip
 import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -8,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.byte_stream import AHEAD, ByteStream
+from hdnn_nnet.kaldi.byte_stream import ByteStream, open_stream
 from hdnn_nnet.kaldi.int_vectors import IntVectorTable, read_int_vector
 from hdnn_nnet.kaldi.matrix import read_matrix
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
@@ -29,9 +28,7 @@ def read_archive(archive: str, read_value: Callable[[ByteStream], T]) -> Iterato
         HdnnError: an archive that cannot be read, something that is no key, or what `read_value` raises.
     """
     with open_input(archive) as source:
-        name = "standard input" if archive.strip() == "-" else archive
-        # Python unpacks gzip files in small steps, each of which costs: the more at a time the better.
-        stream = ByteStream(source, name, ahead=8 * AHEAD if isinstance(source, gzip.GzipFile) else AHEAD)
+        stream = ByteStream(source, "standard input") if archive.strip() == "-" else open_stream(source, archive)
         while stream.next_key():
             yield stream.key, read_value(stream)
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.byte_stream import ByteStream
+from hdnn_nnet.kaldi.byte_stream import ByteStream, open_stream
 from hdnn_nnet.kaldi.marks import FST, TEXT, kind_of
 from hdnn_nnet.kaldi.rxfile import open_input, parse_specifier
 from hdnn_nnet.kaldi.script_table import read_scp
@@ -42,7 +42,7 @@ def read_lattice(rxfilename: str | os.PathLike[str]) -> AnyLattice:
         HdnnError: missing, damaged or truncated file.
     """
     with open_input(rxfilename) as source:
-        return _read_value(ByteStream(source, str(rxfilename)))
+        return _read_value(open_stream(source, str(rxfilename)))
 
 
 def read_lattices(rspecifier: str | os.PathLike[str]) -> Iterator[tuple[str, AnyLattice]]:
