@@ -207,8 +207,11 @@ class FileStream(ByteStream):
         self.offset -= len(self.buffer) - self.at
         self.buffer, self.at = b"", 0
         whole = self._some(count)
-        if len(whole) < count:
-            raise self._truncated(count - len(whole))
+        while len(whole) < count:  # file systems on a network may give less than there is
+            piece = self._some(count - len(whole))
+            if not piece:
+                raise self._truncated(count - len(whole))
+            whole += piece
         return whole
 
 
