@@ -89,7 +89,7 @@ def espeak() -> Callable[[list[str]], Guesses]:
 
 def g2p_en() -> Callable[[list[str]], Guesses]:
     """The network alone: the package looks words up in CMUdict first, from nltk's data, which must be downloaded."""
-    import g2p_en.g2p  # type: ignore[import-not-found]
+    import g2p_en.g2p  # type: ignore[import-not-found]  # only where it is installed
 
     g2p_en.g2p.cmudict = SimpleNamespace(dict=dict)
     network = g2p_en.g2p.G2p()
@@ -98,7 +98,7 @@ def g2p_en() -> Callable[[list[str]], Guesses]:
 
 def phonetisaurus(known: Known) -> Callable[[list[str]], Guesses]:
     """Joint n-grams up to 8, by the wheel's programs."""
-    from phonetisaurus import predict, train  # type: ignore[import-not-found]
+    from phonetisaurus import predict, train  # type: ignore[import-not-found]  # only where it is installed
 
     folder = TemporaryDirectory()
     model = Path(folder.name) / "model.fst"

@@ -91,4 +91,4 @@ def test_every_name_is_there_and_imported_when_used() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert done.stdout == "False False\n"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        hdnn_nnet.nothing  # noqa: B018
+        hdnn_nnet.nothing  # noqa: B018  # the access is what is tested
