@@ -6,27 +6,16 @@ those of the training begin; without any they are estimated first.
 
 from dataclasses import dataclass
 
-from hdnn_nnet.gmm.options import SatOptions
-from hdnn_nnet.options import Options as Base
-from hdnn_nnet.options import argument, group, option
+from hdnn_nnet.gmm.options import SatOptions, TriphoneCommand
+from hdnn_nnet.options import argument, group
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Base):
+class Options(TriphoneCommand):
     """Triphone training."""
 
-    num_leaves: int = argument("leaves of the tree before they are clustered, at most")
-    tot_gauss: int = argument("Gaussians in the end, about")
-    data_dir: str = argument("data directory with features, CMVN statistics and text")
-    lang_dir: str = argument("lang directory")
     ali_dir: str = argument("alignment directory of the same data, with final.mat if the features are LDA")
-    exp_dir: str = argument("model directory to write")
-    nj: int = option(
-        0, "processes, and parts of the alignments; 0: as many parts as those in the alignment directory", at_least=0
-    )
     training: SatOptions = group(SatOptions)
-    max_failed: float = option(0.05, "share of utterances that may fail to align", at_least=0, at_most=1)
-    root: str | None = option(None, "where to look for features with relative paths that do not exist from here")
 
 
 EXAMPLE = "hdnn train sat 2500 15000 data/train data/lang exp/tri3a_ali exp/tri4a"

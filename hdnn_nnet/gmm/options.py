@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hdnn_nnet.align.options import AlignOptions
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.options import Options, group, option
+from hdnn_nnet.options import Options, argument, group, option
 
 #: what Kaldi's scripts do with delta features when the options are empty or missing
 DEFAULT_CMVN = "--norm-means=true --norm-vars=false"
@@ -75,3 +75,20 @@ class SatOptions(TriphoneOptions):
     fmllr_iters: tuple[int, ...] = option((2, 4, 6, 12), "passes that estimate speaker transforms", metavar="N,N,...")
     silence_weight: float = option(0.0, "weight of silence in their estimation", at_least=0)
     fmllr_min_count: float = option(500.0, "speakers with fewer frames keep the identity", at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriphoneCommand(Options):
+    """Triphone training."""
+
+    num_leaves: int = argument("leaves of the tree before they are clustered, at most")
+    tot_gauss: int = argument("Gaussians in the end, about")
+    data_dir: str = argument("data directory with features, CMVN statistics and text")
+    lang_dir: str = argument("lang directory")
+    ali_dir: str = argument("alignment directory of the same data")
+    exp_dir: str = argument("model directory to write")
+    nj: int = option(
+        0, "processes, and parts of the alignments; 0: as many parts as those in the alignment directory", at_least=0
+    )
+    max_failed: float = option(0.05, "share of utterances that may fail to align", at_least=0, at_most=1)
+    root: str | None = option(None, "where to look for features with relative paths that do not exist from here")
