@@ -1,9 +1,9 @@
 """Speaker adaptation: labels x what moves x iterations, as a table and a figure (the paper's table 5, in a recipe directory).
 
     cd egs/ami/s5 && . ./path.sh
-    python3 ../../../benchmarks/adapt.py --teacher exp/mini/hdnn-h256l10 \\
+    python3 ../../../benchmarks/adapt.py --teacher exp/mini_mono/hdnn-h256l10 \\
       --decode-opts "--beam 11.0 --lattice-beam 6.0 --max-active 2000" \\
-      data/mini/fbank exp/mini/mono/graph exp/mini/adapt exp/mini/hdnn-h128l10 exp/mini/hdnn-h128l10_kd
+      data/mini_mono/fbank exp/mini_mono/mono/graph exp/mini_mono/adapt exp/mini_mono/hdnn-h128l10 exp/mini_mono/hdnn-h128l10_kd
 
 Networks must have been decoded (decode_dev, decode_eval; --parts). Those whose names differ in `_s<seed>` at the end share a
 row: mean ± standard deviation. Runs that are there are not repeated. --iters adds a figure of the first row's dev WER (mean over

@@ -12,6 +12,7 @@ decode_cmd=          # of decoding; default: --cmd
 decode_config=conf/decode_gmm.conf
 sets="dev eval"      # what is decoded
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1
+. "$(dirname "$0")/took.sh"
 source=$1 gmm=$2 ali=$3 graph=$4 data=$5
 
 decode_cmd=${decode_cmd:-$cmd}
@@ -30,9 +31,11 @@ for part in $sets; do
     echo "$0: transforms of $part as they are in $(readlink "$dir")" >&2
   else
     rm -rf "$dir" "$dir.si"
+    begin_part
     "$steps"/decode_fmllr.sh --nj "$jobs" --cmd "$decode_cmd" --config "$decode_config" "$graph" "$source/$part" "$dir"
     hdnn check lattices "$source/$part" "$dir"
     touch "$dir/.decoded"
+    took "$dir" "WER $(cut -d ' ' -f 2 "$dir/scoring_kaldi/best_wer") %"
   fi
 done
 for part in train $sets; do

@@ -17,11 +17,17 @@ tri4a="5000 80000"
 splice_opts="--left-context=3 --right-context=3" # of LDA
 max_missing=0.05     # share of training utterances that may have no alignment in the end
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1
+. "$(dirname "$0")/took.sh"
 data=$1 lang=$2 exp=$3
 
 need_files "$data/feats.scp" "$data/cmvn.scp" "$data/text" "$lang/L.fst" "$lang/phones/roots.int" "$steps/train_sat.sh"
 if [ "$steps" != steps_py ]; then need_files "${KALDI_ROOT:?set KALDI_ROOT, or take --steps steps_py}/src/gmmbin/gmm-est-fmllr"; fi
 limit_jobs "$(wc -l < "$data/spk2utt")"
+
+# figure <directory>: what its training or alignment came to, from our own logs; nothing from Kaldi's.
+figure() {
+  grep -ho 'log-likelihood -\{0,1\}[0-9.]* a frame' "$1"/log/{train,align.1}.log 2> /dev/null | tail -n 1 || true
+}
 
 # make <directory> <file it is made from> <script> <arguments>...
 make() {
@@ -32,8 +38,10 @@ make() {
     return
   fi
   rm -f "$dir/.made_by"
+  begin_part
   "$script" --cmd "$cmd" "$@"
   echo "$script $*" > "$dir/.made_by"
+  took "$dir" "$(figure "$dir")"
 }
 # shellcheck disable=SC2086  # the sizes are two words
 {

@@ -3,7 +3,7 @@
 # <data-dir> has train_tr90, train_cv10 and the sets to decode. Prints the table, means and standard deviations over the seeds.
 # Models that are finished are not trained again, so that seeds can be added.
 # usage: kd_seeds.sh [options] <data-dir> <lang-dir> <ali-dir> <graph-dir> <teacher> <exp-dir>
-# e.g.:  kd_seeds.sh data/mini/fbank data/mini/lang exp/mini/mono_ali exp/mini/mono/graph exp/mini/hdnn-h256l10/soft exp/kd
+# e.g.:  kd_seeds.sh data/mini/fmllr data/mini/lang exp/mini/tri4a_ali exp/mini/tri4a/graph exp/mini/soft exp/kd
 
 network=hdnn-h128l10
 seeds="777 1 2"

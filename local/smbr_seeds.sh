@@ -4,7 +4,7 @@
 # cross-entropy. Alignments and denominator lattices are those of each model itself. Prints the table with the models as they
 # were; names that end in _s<seed> are grouped: means and standard deviations. What is finished is not done again.
 # usage: smbr_seeds.sh [options] <data-dir> <lang-dir> <graph-dir> <model-dir>...
-# e.g.:  smbr_seeds.sh --teacher exp/mini/soft data/mini/fbank data/mini/lang exp/mini/mono/graph exp/kd/hdnn-h128l10_ce_s777
+# e.g.:  smbr_seeds.sh --teacher exp/mini/soft data/mini/fmllr data/mini/lang exp/mini/tri4a/graph exp/kd/hdnn-h128l10_ce_s777
 
 smooth_ce="0 0.2"     # p for models by cross-entropy
 smooth_kd="0.2 0.5"   # p for distilled ones

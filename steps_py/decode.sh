@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Decode a data directory with a network of ours: lattices lat.N.gz, and their word error rates.
+# Decode a data directory with a network of ours, or a GMM on its speaker-independent features: lattices lat.N.gz, and their
+# word error rates. A model directory without model.json is a GMM system (decode_fmllr.sh: with speaker transforms).
 # Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own decoder on k2; both write Kaldi lattices.
 # usage: decode.sh [options] <graph-dir> <data-dir> <decode-dir>
 # e.g.:  decode.sh --nj 8 --cmd run.py exp/ihm/tri4a/graph data/ihm/dev exp/ihm/hdnn_h128l10/decode_dev
@@ -18,12 +19,17 @@ scoring_opts="--min-lmwt 4 --max-lmwt 15" # for local/score.sh
 graphdir=$1 data=$2 dir=$3
 srcdir=${srcdir:-$(dirname "$dir")} model=${model:-$srcdir/final.mdl}
 
+needed=("$srcdir/model.json")
+if [ ! -f "$srcdir/model.json" ] && [ -f "$srcdir/final.occs" ]; then
+  if [ -n "$adapt_dir" ]; then fail "$srcdir is a GMM; --adapt-dir is for networks, decode_fmllr.sh for GMMs"; fi
+  scorer="gmm likes" needed=("$data/cmvn.scp")
+fi
 forward_opts="${adapt_dir:+--adapt-dir=$adapt_dir} $forward_opts"
 choose_decoder --allow-partial=true "--word-symbol-table=$graphdir/words.txt"
 check=(check lattices --max-missing "$max_missing" "$data" "$dir")
 check_options "${check[@]}"
 if [ "$stage" -le 0 ]; then
-  need_files "$graphdir"/{HCLG.fst,words.txt} "$data"/{feats.scp,utt2spk} "$model" "$srcdir/model.json"
+  need_files "$graphdir"/{HCLG.fst,words.txt} "$data"/{feats.scp,utt2spk} "$model" "${needed[@]}"
   if [ -n "$adapt_dir" ] && [ ! -f "$adapt_dir/index.json" ]; then
     fail "$adapt_dir/index.json does not exist; adapt with steps_py/adapt.sh"
   fi

@@ -25,6 +25,7 @@ from hdnn_nnet.export import manifest
 from hdnn_nnet.export.source import overlay
 from hdnn_nnet.feats.audio import read_audio, read_segments
 from hdnn_nnet.kaldi.fst import read_fst, write_fst
+from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.model_dir import load_model
 from hdnn_nnet.runtime.audio import file_chunks, stdin_chunks
 from hdnn_nnet.runtime.load import find_graph, load_recogniser
@@ -420,3 +421,11 @@ def test_which_graph(task: Path, tmp_path: Path) -> None:
             assert find_graph(tmp_path / "exp/net") == tmp_path / "exp/mono/graph"
     with pytest.raises(HdnnError, match="2 graphs"):
         find_graph(tmp_path / "exp/net")
+    # The transition-ids tell which is meant, whatever their probabilities are.
+    model = TransitionModel.read(task / "model/final.mdl")
+    model.write(tmp_path / "exp/net/final.mdl")
+    TransitionModel(model.topology, model.tuples, model.log_probs - 1).write(tmp_path / "exp/tri/final.mdl")
+    other = model.tuples.copy()
+    other[:, 2:] = model.num_pdfs - 1 - other[:, 2:]
+    TransitionModel(model.topology, other).write(tmp_path / "exp/mono/final.mdl")
+    assert find_graph(tmp_path / "exp/net") == tmp_path / "exp/tri/graph"

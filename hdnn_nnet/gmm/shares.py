@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.gmm.train import fits_cache
+from hdnn_nnet.gmm.team import deal
 from hdnn_nnet.kaldi.split import split_speakers
+
+
+def fits_cache(reader: FeatureReader, utterances: list[str], limit: int, dim: int | None = None) -> bool:
+    """Whether the features of `utterances`, of `dim` dimensions (default: the reader's), take at most `limit` bytes."""
+    frames = sum(reader.num_frames[utterance] for utterance in utterances)
+    return frames * (reader.dim if dim is None else dim) * 4 <= limit
 
 
 def speaker_shares(
@@ -34,3 +40,17 @@ def speaker_shares(
     groups = split_speakers(spk2utts, min(workers, len(spk2utts)))
     shares = [{u: words[u] for speaker in group for u in spk2utts[speaker] if u in words} for group in groups]
     return [(features, share, lang, cache, alignments) for share in shares]
+
+
+def independent_shares(
+    features: FeatureReader, words: Mapping[str, Sequence[int]], lang: Path, workers: int, cache_bytes: int
+) -> list[tuple[Any, ...]]:
+    """Arguments of the UtteranceSet of every worker where nothing depends on speakers and there is no alignment yet.
+
+    By speaker as in `speaker_shares`, so that `ali.JOB.gz` goes with Kaldi's split; where there are more workers than
+    speakers, which Kaldi's scripts refuse, in contiguous parts.
+    """
+    if len(set(features.utt2spk.values())) >= workers:
+        return speaker_shares(features, words, lang, {}, workers, cache_bytes)
+    cache = fits_cache(features, list(words), cache_bytes)
+    return [(features, {u: words[u] for u in part}, lang, cache) for part in deal(list(words), workers)]

@@ -13,7 +13,8 @@ from hdnn_nnet.gmm.em import update_gmms, update_transitions
 from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.gmm.options import MonoOptions
 from hdnn_nnet.gmm.passes import GmmSystem, Schedule, TrainResult, realign_with, run_passes, silence_pdfs
-from hdnn_nnet.gmm.team import Workers, deal, failures, total
+from hdnn_nnet.gmm.shares import independent_shares
+from hdnn_nnet.gmm.team import Workers, failures, total
 from hdnn_nnet.kaldi.symbols import read_integer_lines
 from hdnn_nnet.kaldi.topology import HmmTopology
 from hdnn_nnet.kaldi.transitions import TransitionModel
@@ -39,12 +40,6 @@ def flat_start(
     return transition_model, tree, DiagGmms.single(tree.num_pdfs, frames.mean(axis=0), variance)
 
 
-def fits_cache(reader: FeatureReader, utterances: list[str], limit: int, dim: int | None = None) -> bool:
-    """Whether the features of `utterances`, of `dim` dimensions (default: the reader's), take at most `limit` bytes."""
-    frames = sum(reader.num_frames[utterance] for utterance in utterances)
-    return frames * (reader.dim if dim is None else dim) * 4 <= limit
-
-
 def word_numbers(reader: FeatureReader, texts: Mapping[str, str], lang: Path) -> dict[str, list[int]]:
     """The words of all utterances that have features and a transcript.
 
@@ -65,9 +60,7 @@ def train_mono(
     """Train monophones on all utterances of `reader` that have a transcript in `texts`."""
     words = word_numbers(reader, texts, lang)
     transition_model, tree, gmms = flat_start(reader, lang)
-    cache = fits_cache(reader, list(words), options.cache_bytes)
-    parts = deal(list(words), workers)
-    with Workers([(reader, {u: words[u] for u in part}, lang, cache) for part in parts]) as team:
+    with Workers(independent_shares(reader, words, lang, workers, options.cache_bytes)) as team:
         team.call("compile_graphs", transition_model, tree)
         failed = failures(team.call("align_equally"))
         statistics = total(team.call("accumulate", transition_model, gmms))

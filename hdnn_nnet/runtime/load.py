@@ -172,15 +172,28 @@ def _preparation(cmvn: Cmvn | None, deltas: Deltas | None, where: str) -> Callab
 def find_graph(model_dir: Path) -> Path:
     """The graph of a trained model: `graph` in its directory, or the only one in a directory beside it.
 
+    Where there are several beside it, those are meant whose GMM has the model's transition-ids (one tree, one topology).
+
     Raises:
         HdnnError: none, or several.
     """
     if (model_dir / "graph/HCLG.fst").is_file():
         return model_dir / "graph"
     found = sorted(path.parent for path in model_dir.resolve().parent.glob("*/graph*/HCLG.fst"))
+    if len(found) > 1:
+        found = _of_same_states(model_dir / "final.mdl", found) or found
     if len(found) != 1:
         what = (
             f"{len(found)} graphs ({', '.join(p.parent.name + '/' + p.name for p in found)})" if found else "no graph"
         )
         raise HdnnError(f"{what} beside {model_dir}; say which by --graph-dir")
     return found[0]
+
+
+def _of_same_states(model: Path, graphs: list[Path]) -> list[Path]:
+    """The graphs in directories with a `final.mdl` of the same transition-ids."""
+    if not model.is_file():
+        return []
+    tuples = TransitionModel.read(model).tuples
+    beside = [graph for graph in graphs if (graph.parent / "final.mdl").is_file()]
+    return [g for g in beside if np.array_equal(TransitionModel.read(g.parent / "final.mdl").tuples, tuples)]

@@ -12,14 +12,15 @@
 #   7 sMBR of the teacher (--teacher-smbr true), its soft labels   8 students by distillation
 #   9 alignments and denominator lattices   10 sequence training (sMBR)   11 adaptation to the speakers of dev and eval
 #   12 decoding   13 table, figures and report
-#   14 students for on-line use, exported for Vosk and ONNX (where --online-networks names any)
+#   14 students for on-line use, exported for Vosk and ONNX (--online-networks; they are trained in stage 8, without teacher in 6)
 
 # Begin configuration.
 corpus=mini            # mini or ami
 stage=0
 stop_stage=14
-toolkit=auto           # python, kaldi (GMMs to tri4a and fMLLR features by Kaldi), or auto: kaldi where KALDI_ROOT is set
-gmm=                   # alignments come from it: mono, or tri4a (speaker-adapted triphones); default: mono (python), tri4a (kaldi)
+toolkit=auto           # GMMs, graphs and decoders: python (ours), kaldi (Kaldi's), or auto: kaldi where KALDI_ROOT is set
+gmm=tri4a              # alignments come from it: tri4a (speaker-adapted triphones), or mono (the quick way; python only)
+gmm_wer=               # GMMs to decode besides tri4a, for the table: all, or names of mono tri1 tri2a tri3a; default: none
 kaldi_s5_dir=          # a Kaldi AMI s5 directory that has been run: its data, lang, graph and tri4a are taken as they are
 kaldi_lm=              # its language model; default: what its data/local/lm/final_lm says, or the only graph there is
 preflight=true         # look for gaps (programs, disk, GPU, queue, corpus) before the first stage
@@ -28,6 +29,7 @@ amicorpus=             # ami: directory with <meeting>/audio/<meeting>.Headset-N
 annotations=           # ami: the manual annotations, release 1.6.2
 fisher=                # ami: a file named text of the Fisher transcripts for the language model; default: AMI's text alone
 hours_train=0.75       # mini: training speech to synthesise
+corpus_seed=1          # mini: another seed is another corpus, with directories of its own
 units=phones           # phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
 networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
 teacher=               # network of the teacher, or several in quotes, which are averaged; default: "hdnn-h256l10 hdnn-h128l10" (mini:
@@ -37,7 +39,8 @@ kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
 smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; none; default: none (mini), all (ami)
-online_networks=       # students without normalisation by speaker, distilled, decoded and exported; default: none
+online_networks=       # students on log-mel features of no known speaker, distilled, decoded and exported for devices; none;
+                       # default: "hdnn-h128l10" (mini by python), none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
 smbr_learn_rate=       # default: that of sMBR
 adapt=chain            # models to adapt to speakers: names as for smbr (with _smbr where that is meant), chain (the distilled
@@ -45,7 +48,7 @@ adapt=chain            # models to adapt to speakers: names as for smbr (with _s
 adapt_labels=hard      # hard: hypotheses of a first pass (CE); soft: the teacher (KD)
 adapt_update=gates     # groups that move, or all
 train_jobs=            # networks trained at a time; default: 2 (mini), 1 (ami)
-feat_type=             # features of the networks: fbank (40 log-mel), mfcc, or fmllr (of tri4a; the default with Kaldi)
+feat_type=             # features of the networks: fmllr (of tri4a), fbank (40 log-mel) or mfcc; default: fmllr (tri4a), fbank (mono)
 cmvn_opts=auto         # normalisation of these; auto: means and variances of a speaker, none for fmllr
 seed=                  # of trainings and adaptations; default: theirs
 device=                # of trainings; default: a GPU if there is one
@@ -87,24 +90,33 @@ if [ $# -ne 0 ]; then
 fi
 
 if [ "$toolkit" = auto ]; then toolkit=python; if [ -n "${KALDI_ROOT:-}" ]; then toolkit=kaldi; fi; fi
-tag=$corpus               # of the directories: what the toolkits make never mixes
+case $gmm in
+  tri4a) default_type=fmllr ;;
+  mono) default_type=fbank ;;
+  *) echo "$0: --gmm must be mono or tri4a, not $gmm" >&2; exit 1 ;;
+esac
+feat_type=${feat_type:-$default_type}
+if [ "$feat_type" = fmllr ] && [ "$gmm" = mono ]; then echo "$0: --feat-type fmllr needs --gmm tri4a" >&2; exit 1; fi
+tag=$corpus               # of the directories: what toolkits, GMMs and corpora make never mixes
+if [ "$corpus_seed" != 1 ]; then tag=${tag}_c$corpus_seed; fi
 case $toolkit in
   python)
-    feat_type=${feat_type:-fbank}; gmm=${gmm:-mono}; gmm_steps=steps_py
-    if [ "$gmm" != mono ]; then tag=${corpus}_$gmm; fi
-    if [ "$feat_type" = fmllr ] && [ "$gmm" = mono ]; then echo "$0: --feat-type fmllr needs --gmm tri4a" >&2; exit 1; fi
+    gmm_steps=steps_py
+    if [ "$gmm" = mono ]; then tag=${tag}_mono; fi
     ;;
   kaldi)
     ln -sfn "${KALDI_ROOT:?--toolkit kaldi needs KALDI_ROOT}/egs/wsj/s5/steps" steps
     ln -sfn "$KALDI_ROOT/egs/wsj/s5/utils" utils
-    feat_type=${feat_type:-fmllr}; gmm=${gmm:-tri4a}; gmm_steps=steps; tag=${corpus}_kaldi
+    gmm_steps=steps; tag=${tag}_kaldi
     if [ "$gmm" = mono ]; then echo "$0: --gmm mono needs --toolkit python" >&2; exit 1; fi
     ;;
   *) echo "$0: --toolkit must be auto, python or kaldi, not $toolkit" >&2; exit 1 ;;
 esac
-case $gmm in mono | tri4a) ;; *) echo "$0: --gmm must be mono or tri4a, not $gmm" >&2; exit 1 ;; esac
-if [ -n "$online_networks" ] && { [ $toolkit = kaldi ] || [ "$feat_type" = fmllr ]; }; then
-  echo "$0: --online-networks needs --toolkit python and fbank or mfcc features: of others an export does not know the options" >&2
+if [ "$gmm_wer" = all ]; then gmm_wer="mono tri1 tri2a tri3a"; fi
+if [ "$corpus" = mini ] && [ $toolkit = python ]; then online_networks=${online_networks-hdnn-h128l10}; fi
+if [ "$online_networks" = none ]; then online_networks=; fi
+if [ -n "$online_networks" ] && [ $toolkit = kaldi ]; then
+  echo "$0: --online-networks needs --toolkit python: an export does not know the options of Kaldi's features" >&2
   exit 1
 fi
 if [ -n "$kaldi_s5_dir" ]; then
@@ -120,9 +132,14 @@ fi
 lm_name=$corpus${fisher:+_fsh}.o3g.kn
 if [ "$lm_prune" = 1e-7 ]; then lm_name=$lm_name.pr1-7; fi
 
+mini=corpus/mini
+if [ "$corpus_seed" != 1 ]; then mini=${mini}_c$corpus_seed; fi
 data=data/$tag            # data/mini/ihm/train ...
 exp=exp/$tag
 netdata=$data/$feat_type   # the data directories with the networks' features
+onlinedata=$data/fbank    # of the students for devices
+nets=$exp                 # the networks; those on other features than the default have a directory of their own
+if [ "$feat_type" != "$default_type" ]; then nets=${exp}_$feat_type; fi
 lang=$data/lang
 lang_test=$data/lang_tg
 graph=$exp/$gmm/graph
@@ -153,7 +170,7 @@ if run_stage 0 "preflight, corpus"; then
   if [ -n "$kaldi_s5_dir" ]; then
     :
   elif [ "$corpus" = mini ]; then
-    local/make_mini_corpus.sh --hours-train "$hours_train" --nj "$nj" corpus/mini
+    local/make_mini_corpus.sh --hours-train "$hours_train" --seed "$corpus_seed" --nj "$nj" "$mini"
   else
     for d in "$amicorpus" "$annotations/words"; do
       if [ ! -d "$d" ]; then
@@ -164,8 +181,8 @@ if run_stage 0 "preflight, corpus"; then
   fi
 fi
 if [ "$corpus" = mini ]; then
-  amicorpus=corpus/mini
-  annotations=corpus/mini/ami_public_manual_1.6.2
+  amicorpus=$mini
+  annotations=$mini/ami_public_manual_1.6.2
 fi
 
 if [ -n "$kaldi_s5_dir" ]; then
@@ -190,7 +207,7 @@ else
       if [ $toolkit = kaldi ]; then
         local/kaldi_mfcc.sh --nj "$nj" --cmd "$train_cmd" "$data/ihm/$part" "$data/mfcc/$part"
       fi
-      for type in mfcc "$feat_type"; do
+      for type in $(printf '%s\n' mfcc "$feat_type" ${online_networks:+fbank} | sort -u); do
         if [ "$type" = fmllr ] || { [ $toolkit = kaldi ] && [ "$type" = mfcc ]; }; then continue; fi
         mkdir -p "$data/$type/$part"
         for f in wav.scp segments text utt2spk spk2utt reco2file_and_channel stm glm; do
@@ -222,7 +239,14 @@ if run_stage 5 "decoding graph, features of the networks"; then
     local/fmllr.sh --steps "$gmm_steps" --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" \
       "$data/mfcc" "$exp/$gmm" "$ali" "$graph" "$netdata"
   fi
-  hdnn data split-tr-cv "$netdata/train" "$netdata/train_tr90" "$netdata/train_cv10"
+  if [ -n "$gmm_wer" ]; then
+    # shellcheck disable=SC2086
+    local/gmm_wer.sh --steps "$gmm_steps" --nj "$nj" --cmd "$decode_cmd" --config conf/decode_gmm.conf \
+      --graph-name "${graph##*/}" "$lang_test" "$data/mfcc" "$exp" $gmm_wer
+  fi
+  for dir in $(printf '%s\n' "$netdata" ${online_networks:+"$onlinedata"} | sort -u); do
+    hdnn data split-tr-cv "$dir/train" "$dir/train_tr90" "$dir/train_cv10"
+  done
 fi
 
 # Run a command in the background, at most $train_jobs at a time; wait_jobs waits for all. A failed one ends the stage when
@@ -250,6 +274,16 @@ common_options=(--cmd "$cuda_cmd" --train-opts "--num-threads $threads"
 train_options=("${common_options[@]}" --cmvn-opts "$cmvn_opts" ${max_iters:+--max-iters "$max_iters"})
 train_dirs=("$netdata/train_tr90" "$netdata/train_cv10" "$lang" "$ali" "$ali")
 
+# A device knows no speaker: these students read plain log-mel features, whatever the teacher of their soft labels reads.
+# train_online <step> [<soft labels>]
+train_online() {
+  local network
+  for network in $online_networks; do
+    in_background "steps_py/$1" "${train_options[@]}" --cmvn-opts "" --network "$network" \
+      "$onlinedata/train_tr90" "$onlinedata/train_cv10" "${train_dirs[@]:2}" "${@:2}" "$nets/${network}_online"
+  done
+}
+
 ce_networks=$networks
 if [ -n "$kd_networks" ]; then
   ce_networks=$teacher
@@ -259,16 +293,17 @@ if [ -n "$kd_networks" ]; then
 fi
 if run_stage 6 "teacher and students by cross-entropy"; then
   for network in $ce_networks; do
-    in_background steps_py/train_ce.sh "${train_options[@]}" --network "$network" "${train_dirs[@]}" "$exp/$network"
+    in_background steps_py/train_ce.sh "${train_options[@]}" --network "$network" "${train_dirs[@]}" "$nets/$network"
   done
+  if [ -z "$kd_networks" ]; then train_online train_ce.sh; fi
   wait_jobs
 fi
 
 # Alignment and denominator lattices of a network, for its sequence training.
 prepare_smbr() {
-  steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$lang" "$exp/$1" "$exp/${1}_ali"
+  steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_ali"
   steps_py/make_denlats.sh --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --max-active "$den_max_active" \
-    "$netdata/train" "$lang" "$exp/$1" "$exp/${1}_denlats"
+    "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_denlats"
 }
 
 # Sequence training of a network, smoothed by the teacher where it was distilled.
@@ -278,17 +313,17 @@ train_smbr() {
   if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
   steps_py/train_smbr.sh "${common_options[@]}" ${smbr_learn_rate:+--learn-rate "$smbr_learn_rate"} \
     ${smoothing[@]+"${smoothing[@]}"} \
-    "$netdata/train" "$lang" "$exp/$1" "$exp/${1}_ali" "$exp/${1}_denlats" "$exp/${1}_smbr"
+    "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_ali" "$nets/${1}_denlats" "$nets/${1}_smbr"
 }
 
 teacher_dirs=
 for network in $teacher; do
   if [ "$teacher_smbr" = true ]; then network=${network}_smbr; fi
-  teacher_dirs="$teacher_dirs $exp/$network"
+  teacher_dirs="$teacher_dirs $nets/$network"
 done
 teacher_dirs=${teacher_dirs# }
-soft=${teacher_dirs//"$exp/"/}
-soft=$exp/soft_${soft// /+}
+soft=${teacher_dirs//"$nets/"/}
+soft=$nets/soft_${soft// /+}
 if run_stage 7 "soft labels of the teacher" && [ -n "$kd_networks" ]; then
   if [ "$teacher_smbr" = true ]; then
     for network in $teacher; do prepare_smbr "$network"; done
@@ -309,19 +344,20 @@ for network in $kd_networks; do
       if [ "$teacher_smbr" = true ]; then name=${name}_smbrteacher; fi
       if [ "$q" != 0 ]; then name=${name}_q$q; fi
       if [ "$t" != 1 ]; then name=${name}_t$t; fi
-      kd_dirs+=("$exp/$name")
+      kd_dirs+=("$nets/$name")
       if [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ]; then
         if [ ${#kd_dirs[@]} -eq 1 ]; then run_stage 8 "students by distillation"; fi
         in_background steps_py/train_kd.sh "${train_options[@]}" --network "$network" --hard-weight "$q" --temperature "$t" \
-          "${train_dirs[@]}" "$soft" "$exp/$name"
+          "${train_dirs[@]}" "$soft" "$nets/$name"
       fi
     done
   done
 done
+if [ -n "$kd_networks" ] && [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ]; then train_online train_kd.sh "$soft"; fi
 wait_jobs
 
 model_dirs=()
-for network in $ce_networks; do model_dirs+=("$exp/$network"); done
+for network in $ce_networks; do model_dirs+=("$nets/$network"); done
 model_dirs+=("${kd_dirs[@]}")
 if [ "$smbr" = all ]; then
   smbr=
@@ -331,7 +367,7 @@ fi
 smbr_dirs=()
 if [ "$teacher_smbr" = true ] && [ -n "$kd_networks" ]; then # stage 7 has trained these
   others=
-  for network in $teacher; do smbr_dirs+=("$exp/${network}_smbr"); done
+  for network in $teacher; do smbr_dirs+=("$nets/${network}_smbr"); done
   for name in $smbr; do
     case " $teacher " in *" $name "*) ;; *) others="$others $name" ;; esac
   done
@@ -342,7 +378,7 @@ if run_stage 9 "alignments and denominator lattices"; then
   for name in $smbr; do prepare_smbr "$name"; done
 fi
 
-for name in $smbr; do smbr_dirs+=("$exp/${name}_smbr"); done
+for name in $smbr; do smbr_dirs+=("$nets/${name}_smbr"); done
 if run_stage 10 "sequence training (sMBR)"; then
   for name in $smbr; do in_background train_smbr "$name"; done
   wait_jobs
@@ -365,76 +401,75 @@ if [ $toolkit = kaldi ] && [ -f "$netdata/dev/stm" ] && [ -f "$netdata/dev/glm" 
   scoring_opts="$scoring_opts --sclite true"
 fi
 
-# decode <part> <model-dir> <directory of the results> [options]
+# decode <part> <model-dir> <directory of the results> <data> [options]
 decode() {
-  local part=$1 src=$2 results=$3
-  shift 3
+  local part=$1 src=$2 results=$3 data=$4
+  shift 4
   steps_py/decode.sh --nj "$nj" --cmd "$decode_cmd" --acwt "$acwt" --beam "$beam" --lattice-beam "$lattice_beam" \
     --max-active "$max_active" --decoder "$decoder" --scoring-opts "$scoring_opts" --srcdir "$src" "$@" \
-    "$graph" "$netdata/$part" "$results/decode_$part"
+    "$graph" "$data/$part" "$results/decode_$part"
 }
 
 decoded=" " # what the first pass of adaptation has decoded already
 adapt_dirs=()
-for name in $adapt; do adapt_dirs+=("$exp/${name}_adapt"); done
+for name in $adapt; do adapt_dirs+=("$nets/${name}_adapt"); done
 if run_stage 11 "adaptation to the speakers of dev and eval"; then
   for name in $adapt; do
     for part in dev eval; do
       labels=$teacher_dirs
       lmwt=10
       if [ "$adapt_labels" = hard ]; then
-        decode "$part" "$exp/$name" "$exp/$name"
+        decode "$part" "$nets/$name" "$nets/$name" "$netdata"
         decoded="$decoded$name "
-        labels=$exp/$name/decode_$part
-        lmwt=$(cat "$exp/$name/decode_dev/scoring_kaldi/wer_details/lmwt")
+        labels=$nets/$name/decode_$part
+        lmwt=$(cat "$nets/$name/decode_dev/scoring_kaldi/wer_details/lmwt")
       fi
       steps_py/adapt.sh --nj "$nj" --cmd "$train_cmd" --labels "$adapt_labels" --update "$adapt_update" --lmwt "$lmwt" \
-        ${seed:+--seed "$seed"} "$netdata/$part" "$exp/$name" "$labels" "$exp/${name}_adapt/$part"
+        ${seed:+--seed "$seed"} "$netdata/$part" "$nets/$name" "$labels" "$nets/${name}_adapt/$part"
     done
     criterion=CE
     if [ "$adapt_labels" = soft ]; then criterion=KD; fi
     # For the tables and sclite's step, which read directories of models.
-    cp "$exp/$name/model.json" "$exp/$name/final.mdl" "$exp/${name}_adapt/"
-    echo "$(cat "$exp/$name/criterion") + adapted ($criterion, $adapt_update)" > "$exp/${name}_adapt/criterion"
+    cp "$nets/$name/model.json" "$nets/$name/final.mdl" "$nets/${name}_adapt/"
+    echo "$(cat "$nets/$name/criterion") + adapted ($criterion, $adapt_update)" > "$nets/${name}_adapt/criterion"
   done
 fi
 
+online_dirs=()
+for network in $online_networks; do online_dirs+=("$nets/${network}_online"); done
 if run_stage 12 "decoding"; then
   for dir in "${model_dirs[@]}"; do
     case $decoded in *" $(basename "$dir") "*) continue ;; esac
-    for part in dev eval; do decode "$part" "$dir" "$dir"; done
+    for part in dev eval; do decode "$part" "$dir" "$dir" "$netdata"; done
+  done
+  for dir in ${online_dirs[@]+"${online_dirs[@]}"}; do
+    for part in dev eval; do decode "$part" "$dir" "$dir" "$onlinedata"; done
   done
   for name in $adapt; do
     for part in dev eval; do
-      decode "$part" "$exp/$name" "$exp/${name}_adapt" --adapt-dir "$exp/${name}_adapt/$part"
+      decode "$part" "$nets/$name" "$nets/${name}_adapt" "$netdata" --adapt-dir "$nets/${name}_adapt/$part"
     done
   done
 fi
-model_dirs+=(${adapt_dirs[@]+"${adapt_dirs[@]}"})
+model_dirs+=(${adapt_dirs[@]+"${adapt_dirs[@]}"} ${online_dirs[@]+"${online_dirs[@]}"})
 
 if run_stage 13 "table, figures and report"; then
-  hdnn plot training "$exp/training.png" "${model_dirs[@]}"
-  hdnn plot wer --title "$corpus" "$exp/wer.png" "${model_dirs[@]}"
-  hdnn report --title "$corpus" --note "$note" "$exp/report.html" "${model_dirs[@]}"
-  hdnn wer-table "${model_dirs[@]}" | tee "$exp/wer.md"
-  if [ "$gmm" = tri4a ] && [ -d "$exp/$gmm/decode_dev/scoring_kaldi" ]; then # of its own decodings, for comparison
-    hdnn best-wer --dev "$exp/$gmm/decode_dev" --eval "$exp/$gmm/decode_eval" | tee -a "$exp/wer.md"
-  fi
+  hdnn plot training "$nets/training.png" "${model_dirs[@]}"
+  hdnn plot wer --title "$corpus" "$nets/wer.png" "${model_dirs[@]}"
+  hdnn report --title "$corpus" --note "$note" "$nets/report.html" "${model_dirs[@]}"
+  hdnn wer-table "${model_dirs[@]}" | tee "$nets/wer.md"
+  for system in $gmm_wer "$gmm"; do # of their own decodings, for comparison
+    if [ -d "$exp/$system/decode_dev/scoring_kaldi" ]; then
+      hdnn best-wer --dev "$exp/$system/decode_dev" --eval "$exp/$system/decode_eval" | tee -a "$nets/wer.md"
+    fi
+  done
 fi
 
-# A device knows no speaker: these students read plain features, the teacher's soft labels come from normalised ones.
-if run_stage 14 "students for on-line use" && [ -n "$online_networks" ]; then
-  for network in $online_networks; do
-    dir=$exp/${network}_online
-    if [ -n "$kd_networks" ]; then
-      steps_py/train_kd.sh "${train_options[@]}" --cmvn-opts "" --network "$network" "${train_dirs[@]}" "$soft" "$dir"
-    else
-      steps_py/train_ce.sh "${train_options[@]}" --cmvn-opts "" --network "$network" "${train_dirs[@]}" "$dir"
-    fi
-    for part in dev eval; do decode "$part" "$dir" "$dir"; done
-    card=(--trained-on "$data/ihm/train ($corpus)" --check-data "$netdata/dev" --check-utterances 20)
+if run_stage 14 "students for on-line use, exported" && [ -n "$online_networks" ]; then
+  for dir in "${online_dirs[@]}"; do
+    card=(--trained-on "$data/ihm/train ($corpus)" --check-data "$onlinedata/dev" --check-utterances 20)
     steps_py/export_nnet3.sh --cmd "$train_cmd" --beam "$beam" --max-active "$max_active" "${card[@]}" \
       "$dir" "$graph" "$dir/export"
-    steps_py/export_onnx.sh --cmd "$train_cmd" "${card[@]}" "$dir" "$netdata/train" "$dir/export"
+    steps_py/export_onnx.sh --cmd "$train_cmd" "${card[@]}" "$dir" "$onlinedata/train" "$dir/export"
   done
 fi
