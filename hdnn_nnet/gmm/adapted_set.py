@@ -34,11 +34,7 @@ class AdaptedSet(UtteranceSet):
 
     def independent(self, utterance: str) -> np.ndarray:
         """Speaker-independent features, float32, shape (T, D)."""
-        if self._cache is None:
-            return self.reader.independent(utterance)
-        if utterance not in self._cache:
-            self._cache[utterance] = self.reader.independent(utterance)
-        return self._cache[utterance]
+        return self._cache.get(utterance, self.reader.independent)
 
     def features(self, utterance: str) -> np.ndarray:
         """Adapted features, float32, shape (T, D)."""
@@ -48,10 +44,10 @@ class AdaptedSet(UtteranceSet):
         """From now on transform the features by `matrix` (D', D), on top of the matrix before."""
         before = self.reader.matrix
         self.reader = self.reader.with_matrix(matrix if before is None else compose_transforms(matrix, before))
-        if self._cache is not None and before is None:
-            self._cache = {}  # the wide spliced features need not stay
-        elif self._cache is not None:
-            self._cache = {u: apply_transform(matrix, features) for u, features in self._cache.items()}
+        if before is None:
+            self._cache.clear()  # the wide spliced features need not stay
+        else:
+            self._cache.change(lambda features: apply_transform(matrix, features))
 
     def labels(
         self, utterance: str, transition_model: TransitionModel, silence: Sequence[int], weight: float

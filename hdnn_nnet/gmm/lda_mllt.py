@@ -92,7 +92,7 @@ def train_lda_mllt(
     words = word_numbers(features, texts, lang)
     source = read_source(ali_dir, lang, features)
     silence = read_integers(lang / "phones" / "silence.csl")
-    shares = speaker_shares(features, words, lang, source.alignments, workers, options.cache_bytes, options.dim)
+    shares = speaker_shares(features, words, lang, source.alignments, workers, options.cache_bytes)
     generator = np.random.default_rng(options.seed)
     with Workers(shares, AdaptedSet) as team:
         lda = _estimate_lda(team, source.transition_model, silence, options.dim)

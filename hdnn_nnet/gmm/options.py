@@ -9,6 +9,8 @@ from hdnn_nnet.options import Options, argument, group, option
 #: what Kaldi's scripts do with delta features when the options are empty or missing
 DEFAULT_CMVN = "--norm-means=true --norm-vars=false"
 DEFAULT_DELTAS = "--delta-order=2 --delta-window=2"
+#: what does not fit is read and compiled anew in every pass
+CACHE_BYTES = 2 << 30
 _REALIGN = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32, 35, 38)
 
 
@@ -25,7 +27,7 @@ class MonoOptions(Options):
     initial_beam: float = option(6.0, "beam of the first alignment", above=0)
     align: AlignOptions = group(AlignOptions, "Alignment")
     seed: int = option(0, "of the perturbation when Gaussians are split", at_least=0)
-    cache_bytes: int = option(2 << 30, "features are kept in memory up to this size over all workers", at_least=0)
+    cache_bytes: int = option(CACHE_BYTES, "memory of all workers for features and training graphs", at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class TriphoneOptions(Options):
     context_width: int = option(3, "phones in the window that a state depends on", at_least=1)
     central_position: int = option(1, "place of the state's own phone in the window, from 0", at_least=0)
     seed: int = option(0, "of the perturbation when Gaussians are split", at_least=0)
-    cache_bytes: int = option(2 << 30, "features are kept in memory up to this size over all workers", at_least=0)
+    cache_bytes: int = option(CACHE_BYTES, "memory of all workers for features and training graphs", at_least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -88,7 +88,7 @@ def train_sat(
     words = word_numbers(features, texts, lang)
     source = read_source(ali_dir, lang, features)
     hook = FmllrHook(options, read_integers(lang / "phones" / "silence.csl"))
-    shares = speaker_shares(features, words, lang, source.alignments, workers, options.cache_bytes, features.dim)
+    shares = speaker_shares(features, words, lang, source.alignments, workers, options.cache_bytes)
     generator = np.random.default_rng(options.seed)
     with Workers(shares, AdaptedSet) as team:
         if features.transforms is None:

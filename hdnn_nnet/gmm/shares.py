@@ -11,12 +11,6 @@ from hdnn_nnet.gmm.team import deal
 from hdnn_nnet.kaldi.split import split_speakers
 
 
-def fits_cache(reader: FeatureReader, utterances: list[str], limit: int, dim: int | None = None) -> bool:
-    """Whether the features of `utterances`, of `dim` dimensions (default: the reader's), take at most `limit` bytes."""
-    frames = sum(reader.num_frames[utterance] for utterance in utterances)
-    return frames * (reader.dim if dim is None else dim) * 4 <= limit
-
-
 def speaker_shares(
     features: FeatureReader,
     words: Mapping[str, Sequence[int]],
@@ -24,22 +18,19 @@ def speaker_shares(
     alignments: Mapping[str, np.ndarray],
     workers: int,
     cache_bytes: int,
-    dim: int | None = None,
 ) -> list[tuple[Any, ...]]:
     """Arguments of the UtteranceSet of every worker.
 
     Args:
         words: utterance -> word numbers; others are left out.
-        cache_bytes: features are kept in memory if they take no more.
-        dim: dimensions of the features that would be kept; those of `features` by default.
+        cache_bytes: memory of all workers for features and training graphs.
     """
     spk2utts: dict[str, list[str]] = {}
     for utterance in features.utts:  # all of them: with fewer, the shares would not be those of Kaldi's split
         spk2utts.setdefault(features.utt2spk[utterance], []).append(utterance)
-    cache = fits_cache(features, list(words), cache_bytes, dim)
     groups = split_speakers(spk2utts, min(workers, len(spk2utts)))
     shares = [{u: words[u] for speaker in group for u in spk2utts[speaker] if u in words} for group in groups]
-    return [(features, share, lang, cache, alignments) for share in shares]
+    return [(features, share, lang, cache_bytes // len(shares), alignments) for share in shares]
 
 
 def independent_shares(
@@ -52,5 +43,5 @@ def independent_shares(
     """
     if len(set(features.utt2spk.values())) >= workers:
         return speaker_shares(features, words, lang, {}, workers, cache_bytes)
-    cache = fits_cache(features, list(words), cache_bytes)
-    return [(features, {u: words[u] for u in part}, lang, cache) for part in deal(list(words), workers)]
+    parts = deal(list(words), workers)
+    return [(features, {u: words[u] for u in part}, lang, cache_bytes // len(parts)) for part in parts]

@@ -1,7 +1,7 @@
 """Utterances dealt out to worker processes.
 
-Each worker keeps the training graphs and alignments of its share and, if they fit, its features in memory; a pass sends
-the model to the workers and adds up the statistics that come back.
+Each worker keeps the alignments of its share in memory, and as many features and training graphs as fit; a pass sends the
+model to the workers and adds up the statistics that come back.
 """
 
 import contextlib
@@ -22,12 +22,22 @@ from hdnn_nnet.align.options import AlignOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm.aligner import GmmAligner
+from hdnn_nnet.gmm.cache import Cache
 from hdnn_nnet.gmm.context_stats import ContextStatistics, ContextWindow
 from hdnn_nnet.gmm.em import BLOCK_FRAMES, Statistics, block_frames
 from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.kaldi.tree_stats import TreeStats
+
+#: share of the memory for training graphs: they are needed in few passes, features in all
+_GRAPHS = 0.25
+#: bytes of a state with its arcs in OpenFst's vectors (measured: 133 for monophones and for triphones)
+_STATE_BYTES = 133
+
+
+def _graph_bytes(graph: Any) -> int:
+    return 0 if graph is None else graph.num_states * _STATE_BYTES
 
 
 @dataclass
@@ -47,7 +57,7 @@ class UtteranceSet:
     Args:
         reader: features of all utterances.
         words: utterance -> word numbers; these utterances are the share.
-        cache: keep features in memory.
+        cache_bytes: memory for features and training graphs; what does not fit is read or compiled when it is needed.
         alignments: utterance -> transition-ids to begin with, int32, shape (T,). Utterances that the mapping lacks are
             without alignment until they are aligned.
     """
@@ -57,35 +67,40 @@ class UtteranceSet:
         reader: FeatureReader,
         words: Mapping[str, Sequence[int]],
         lang: Path,
-        cache: bool,
+        cache_bytes: int,
         alignments: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.reader = reader
         self.words = words
         self.lang = lang
-        self._cache: dict[str, np.ndarray] | None = {} if cache else None
+        graph_bytes = int(_GRAPHS * cache_bytes)
+        self._cache: Cache[np.ndarray] = Cache(cache_bytes - graph_bytes, lambda features: features.nbytes)
+        self._graphs: Cache[Any] = Cache(graph_bytes, _graph_bytes)
         self.alignments = {u: alignments[u] for u in words if u in alignments} if alignments else {}
-        self.graphs: dict[str, Any] = {}
+        self._compiler: GraphCompiler | None = None
         self.tree: ContextDependency | None = None
 
     def compile_graphs(self, transition_model: TransitionModel, tree: ContextDependency) -> None:
-        """Make training graphs by this tree, which alignment needs; its transition-ids are those of alignments to come."""
+        """Take training graphs by this tree from now on; its transition-ids are those of alignments to come."""
         self.tree = tree
-        compiler = GraphCompiler(transition_model, tree, self.lang)
-        self.graphs = {utterance: compiler.compile(numbers) for utterance, numbers in self.words.items()}
+        self._compiler = GraphCompiler(transition_model, tree, self.lang)
+        self._graphs.clear()
+
+    def graph(self, utterance: str) -> Any:
+        """The training graph, a kaldifst.StdVectorFst; None if the lexicon cannot produce the words."""
+        compiler = self._compiler
+        assert compiler is not None, "compile_graphs comes first"
+        return self._graphs.get(utterance, lambda utterance: compiler.compile(self.words[utterance]))
 
     def features(self, utterance: str) -> np.ndarray:
         """float32, shape (T, D)."""
-        if self._cache is None:
-            return self.reader[utterance]
-        if utterance not in self._cache:
-            self._cache[utterance] = self.reader[utterance]
-        return self._cache[utterance]
+        return self._cache.get(utterance, self.reader.__getitem__)
 
     def align_equally(self) -> PassResult:
         """Spread the frames over the states of a random path; the same path in every run."""
         result = PassResult()
-        for utterance, graph in self.graphs.items():
+        for utterance in self.words:
+            graph = self.graph(utterance)
             frames = len(self.features(utterance))
             path = (
                 None if graph is None else equal_alignment(graph, frames, zlib.crc32(utterance.encode()) & 0x7FFFFFFF)
@@ -101,7 +116,8 @@ class UtteranceSet:
         assert self.tree is not None, "graphs come first"
         result = PassResult()
         aligner = GmmAligner(transition_model, self.tree, gmms, options)
-        for utterance, graph in self.graphs.items():
+        for utterance in self.words:
+            graph = self.graph(utterance)
             path = None
             if graph is not None:
                 path = aligner.align_features(utterance, graph, self.features(utterance))
