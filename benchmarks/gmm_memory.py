@@ -84,7 +84,16 @@ def pss(group: int) -> int:
 
 def train(options: Options, data: Path, ali: Path, out: Path) -> tuple[int, float]:
     """Peak in bytes, and the seconds it took."""
-    command = [sys.executable, "-m", "hdnn_nnet", "train", "sat", "--num-iters=2", "--realign-iters=1", "--fmllr-iters=1"]
+    command = [
+        sys.executable,
+        "-m",
+        "hdnn_nnet",
+        "train",
+        "sat",
+        "--num-iters=2",
+        "--realign-iters=1",
+        "--fmllr-iters=1",
+    ]
     command += [f"--nj={options.nj}", str(options.leaves), str(options.gaussians)]
     command += [str(data), options.lang_dir, str(ali), str(out)]
     begin, peak = time.perf_counter(), 0

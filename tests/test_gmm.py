@@ -13,6 +13,7 @@ from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm import train
+from hdnn_nnet.gmm.cache import Cache
 from hdnn_nnet.gmm.em import Statistics, split_gmms, split_targets, update_gmms, update_transitions
 from hdnn_nnet.gmm.features import open_features
 from hdnn_nnet.gmm.model import DiagGmms, LogLikelihoods, read_gmm_model, write_gmm_model
@@ -299,6 +300,26 @@ def test_features_need_not_fit_in_memory(lang: Path, kaldi_fixture: Path) -> Non
     options = [MonoOptions(num_iters=3, totgauss=60, cache_bytes=size) for size in (1 << 30, 0)]
     cached, streamed = (train.train_mono(reader, texts, lang, option) for option in options)
     np.testing.assert_array_equal(cached.gmms.means, streamed.gmms.means)
+
+
+def test_cache_keeps_the_first() -> None:
+    made: list[str] = []
+
+    def make(key: str) -> np.ndarray:
+        made.append(key)
+        return np.zeros(10, dtype=np.float32)
+
+    cache: Cache[np.ndarray] = Cache(100, lambda value: value.nbytes)
+    for _ in range(2):
+        for key in "abcd":
+            assert cache.get(key, make).shape == (10,)
+    assert len(cache) == 2  # 40 bytes each
+    assert made == list("abcdcd")
+    cache.change(lambda value: value + 1)
+    assert cache.get("a", make).sum() == 10
+    cache.clear()
+    assert cache.get("c", make).sum() == 0
+    assert made == list("abcdcdc")
 
 
 def test_align_directory(mono: Path, lang: Path, kaldi_fixture: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Draw the figures of README.md and docs/architecture.md, beside this file.
+"""Draw the figures of README.md, docs/architecture.md and docs/gmm.md, beside this file.
 
 .venv/bin/python docs/figures/make_figures.py
 """
@@ -191,6 +191,43 @@ def data_flow() -> None:
     save(figure, "data_flow.png")
 
 
+def gmm() -> None:
+    """GMM systems, each from the alignment of the one before, and what networks take of the last."""
+    figure, axes = canvas(8, 5.8)
+    whole = (1.0, 78.0)
+
+    frame(axes, 43.5, 13.5, "Features", GREY, *whole)
+    cards = [
+        ("MFCC, deltas", "13 numbers and two\nderivatives: 39", "delta_opts"),
+        ("the same", "mean of each\nspeaker taken off", "cmvn_opts"),
+        ("LDA + MLLT", "7 frames, reduced\nto 40, decorrelated", "final.mat"),
+        ("fMLLR", "an affine transform\nfor each speaker", "trans.*"),
+    ]
+    middles = row(axes, 44.6, 9.2, GREY, cards, False, *whole)
+
+    frame(axes, 22, 14, "GMMs: each begins with the alignment of the one before", BLUE, *whole)
+    cards = [
+        ("mono", "phones; from\na flat start", "train_mono.sh"),
+        ("tri1, tri2a", "phones in context:\ntree, then EM", "train_deltas.sh"),
+        ("tri3a", "a new tree;\nLDA and MLLT", "train_lda_mllt.sh"),
+        ("tri4a", "a new tree; speaker-\nadaptive training", "train_sat.sh"),
+    ]
+    row(axes, 23.2, 9.4, BLUE, cards, True, *whole)
+    for middle in middles:
+        arrow(axes, (middle, 43.5), (middle, 36.2))
+
+    frame(axes, 1, 13.5, "For the networks", ORANGE, *whole)
+    cards = [
+        ("alignment", "a tied state for each frame,\nby speaker transforms", "align_fmllr.sh"),
+        ("features", "transforms of dev and eval\nfrom decoding in two passes", "decode_fmllr.sh"),
+        ("graph", "words, pronunciations,\nstates in context", "mkgraph.sh"),
+    ]
+    for middle in row(axes, 2.1, 9.2, ORANGE, cards, False, *whole):
+        arrow(axes, (middle, 22), (middle, 14.7))
+    label(axes, 15.5, 18.4, "of tri4a")
+    save(figure, "gmm.png")
+
+
 #: from the top down: rooms of each floor, whether their neighbours import each other, from right to left
 FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
     ([("commands/", "one module per command", GREY), ("cli", "which module is which command", GREY)], False),
@@ -242,4 +279,5 @@ def rooms() -> None:
 
 if __name__ == "__main__":
     data_flow()
+    gmm()
     rooms()

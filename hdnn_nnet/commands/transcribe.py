@@ -7,7 +7,7 @@ that begins with its name. Progress and timing go to stderr.
 from hdnn_nnet.runtime.options import Transcription
 
 Options = Transcription
-EXAMPLE = "hdnn transcribe exp/mini/hdnn-h128l10 recording.wav"
+EXAMPLE = "hdnn transcribe exp/mini/hdnn-h128l10_online recording.wav"
 
 
 def main(options: Transcription) -> None:
