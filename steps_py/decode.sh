@@ -20,9 +20,9 @@ graphdir=$1 data=$2 dir=$3
 srcdir=${srcdir:-$(dirname "$dir")} model=${model:-$srcdir/final.mdl}
 
 needed=("$srcdir/model.json")
-if [ ! -f "$srcdir/model.json" ] && [ -f "$srcdir/final.occs" ]; then
+if [ ! -f "$srcdir/model.json" ] && grep -aqs '<DiagGMM>' "$model"; then
   if [ -n "$adapt_dir" ]; then fail "$srcdir is a GMM; --adapt-dir is for networks, decode_fmllr.sh for GMMs"; fi
-  scorer="gmm likes" needed=("$data/cmvn.scp")
+  scorer="gmm likes" needed=("$data/cmvn.scp") forward_opts="--model=$model $forward_opts"
 fi
 forward_opts="${adapt_dir:+--adapt-dir=$adapt_dir} $forward_opts"
 choose_decoder --allow-partial=true "--word-symbol-table=$graphdir/words.txt"

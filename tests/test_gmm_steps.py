@@ -110,6 +110,24 @@ def test_decode_in_two_passes(recipe: Path, fmllr_fixture: Path, rescore: str) -
             assert best_words(lattice) == best_words(kaldis[key])
 
 
+def test_decode_without_transforms(recipe: Path, fmllr_fixture: Path) -> None:
+    """decode.sh with a GMM: the words of Kaldi's first pass."""
+    pytest.importorskip("k2")
+    options = ["--nj", "1", "--decoder", "k2", "--acwt", "0.083333", "--lattice-beam", "6", "--skip-scoring", "true"]
+    options += ["--srcdir", "exp/sat", "--model", "exp/sat/final.alimdl"]
+    done = step(recipe, "decode.sh", *options, "graph", "data/test", "exp/sat/decode_si")
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 utterances have lattices" in done.stdout
+    kaldis = dict(read_lattices(fmllr_fixture / "decode/lat.si.1.gz"))
+    ours = dict(read_lattices(recipe / "exp/sat/decode_si/lat.1.gz"))
+    assert ours.keys() == kaldis.keys()
+    for key, lattice in ours.items():
+        assert best_words(lattice) == best_words(kaldis[key])
+    done = step(recipe, "decode.sh", *options, "--adapt-dir", "exp/adapted", "graph", "data/test", "exp/sat/decode_si")
+    assert done.returncode == 1
+    assert "exp/sat is a GMM; --adapt-dir is for networks" in done.stderr
+
+
 @pytest.mark.kaldi
 def test_decode_with_kaldis_decoder(recipe: Path, kaldi_root: Path, fmllr_fixture: Path) -> None:
     program = fixture_recipe.kaldi_program(kaldi_root, "latgen-faster-mapped")
