@@ -3,29 +3,13 @@
 The alignment model (final.alimdl, else final.mdl) aligns; transforms are estimated for final.mdl, which aligns again.
 """
 
-from dataclasses import dataclass
+from hdnn_nnet.gmm.options import GmmAlignCommand
 
-from hdnn_nnet.align.options import AlignJobOptions
-from hdnn_nnet.options import Options as Base
-from hdnn_nnet.options import argument, group, option
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options(Base):
-    """Alignment."""
-
-    data_dir: str = argument("data directory with features and text")
-    lang_dir: str = argument("lang directory")
-    src_dir: str = argument("with final.mdl, final.alimdl, tree, final.mat and option files")
-    ali_dir: str = argument("alignment directory to write")
-    boost_silence: float = option(1.0, "factor on silence likelihoods", above=0)
-    align: AlignJobOptions = group(AlignJobOptions, "Job")
-
-
+Options = GmmAlignCommand
 EXAMPLE = "hdnn align fmllr --num-jobs 4 --job 1 data/train data/lang exp/tri4a exp/tri4a_ali"
 
 
-def main(options: Options) -> None:
+def main(options: GmmAlignCommand) -> None:
     from pathlib import Path
 
     from hdnn_nnet.gmm.align_adapted import AdaptedAligner, Pass, align_adapted_job

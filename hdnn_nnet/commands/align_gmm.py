@@ -1,28 +1,12 @@
 """One job of forced alignment by a GMM system on its speaker-independent features: writes ALI-DIR/ali.JOB.gz."""
 
-from dataclasses import dataclass
+from hdnn_nnet.gmm.options import GmmAlignCommand
 
-from hdnn_nnet.align.options import AlignJobOptions
-from hdnn_nnet.options import Options as Base
-from hdnn_nnet.options import argument, group, option
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options(Base):
-    """Alignment."""
-
-    data_dir: str = argument("data directory with features and text")
-    lang_dir: str = argument("lang directory")
-    src_dir: str = argument("with final.mdl, tree and what its features need: final.mat, option files")
-    ali_dir: str = argument("alignment directory to write")
-    boost_silence: float = option(1.0, "factor on silence likelihoods", above=0)
-    align: AlignJobOptions = group(AlignJobOptions, "Job")
-
-
+Options = GmmAlignCommand
 EXAMPLE = "hdnn align gmm --num-jobs 4 --job 1 data/train data/lang exp/mono exp/mono_ali"
 
 
-def main(options: Options) -> None:
+def main(options: GmmAlignCommand) -> None:
     from pathlib import Path
 
     from hdnn_nnet.align.job import align_job

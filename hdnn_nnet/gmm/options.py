@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hdnn_nnet.align.options import AlignOptions
+from hdnn_nnet.align.options import AlignJobOptions, AlignOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.options import Options, argument, group, option
 
@@ -94,3 +94,15 @@ class TriphoneCommand(Options):
     )
     max_failed: float = option(0.05, "share of utterances that may fail to align", at_least=0, at_most=1)
     root: str | None = option(None, "where to look for features with relative paths that do not exist from here")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GmmAlignCommand(Options):
+    """Alignment."""
+
+    data_dir: str = argument("data directory with features and text")
+    lang_dir: str = argument("lang directory")
+    src_dir: str = argument("with final.mdl, tree and what its features need: final.mat, option files")
+    ali_dir: str = argument("alignment directory to write")
+    boost_silence: float = option(1.0, "factor on silence likelihoods", above=0)
+    align: AlignJobOptions = group(AlignJobOptions, "Job")
