@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Show what a job's log says of its progress, while the job runs.
 
-    follow.py NAME LOG
+    follow.py NAME LOG PARENT
 
 Epochs and the like go to stderr as they are written, each with NAME before it: a job of run.py, queue.pl or slurm.pl says
 nothing itself. On a terminal the last line is a bar; elsewhere there is a line at least now and then. The log is read again
-and again, since it may be written on another machine. Ends on SIGTERM, having read the log to its end, or with its parent.
+and again, since it may be written on another machine. Ends on SIGTERM, having read the log to its end, or with its parent,
+whose process id it is told.
 Followers that share a directory, HDNN_PROGRESS, share one bar line.
 """
 
@@ -19,7 +20,9 @@ from pathlib import Path
 
 SECONDS = 0.5
 QUIET_SECONDS = 20  # of no line at all, before a step is shown where there is no bar
-SHOWN = re.compile(r"(?:INFO|WARNING) \([^)]*\) ((?:ITERATION|initial network|resuming at|already trained|Done \d+ files)\b.*)")
+SHOWN = re.compile(
+    r"(?:INFO|WARNING) \([^)]*\) ((?:ITERATION|initial network|resuming at|already trained|Done \d+ files)\b.*)"
+)
 STEP = re.compile(r"INFO \([^)]*\) ((\w+) (\d+): step (\d+) of (\d+))")
 PASS = re.compile(r"INFO \([^)]*\) (pass \d+: log-likelihood \S+ a frame).*")  # of a GMM: too many to show them all
 WIDTH = 20
@@ -100,13 +103,13 @@ class Follower:
 
 
 def main() -> None:
-    if len(sys.argv) != 3 or sys.argv[1].startswith("-"):
+    if len(sys.argv) != 4 or sys.argv[1].startswith("-"):
         print(__doc__)
         sys.exit(sys.argv[1:2] not in (["--help"], ["-h"]))
     ended = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the step tells it
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    parent, follower = os.getppid(), Follower(sys.argv[1], Path(sys.argv[2]))
+    parent, follower = int(sys.argv[3]), Follower(sys.argv[1], Path(sys.argv[2]))
     while not ended.wait(SECONDS):
         if os.getppid() != parent:  # killed: nobody waits for this
             sys.exit(1)

@@ -138,7 +138,7 @@ said_in() { grep -F "$2" "$1" | tail -n 1 | sed 's/^[^)]*) //'; }
 
 # follow <name> <log>: show the epochs in a job's log while it runs, until stop_following or the end of the step.
 follow() {
-  "$(dirname "${BASH_SOURCE[0]}")/follow.py" "$@" &
+  "$(dirname "${BASH_SOURCE[0]}")/follow.py" "$@" $$ &
   step_follower=$!
   trap stop_following EXIT
 }
