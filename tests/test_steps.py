@@ -79,7 +79,9 @@ def test_steps_share_options_through_one_file(tmp_path: Path) -> None:
     for name in ("train_ce", "train_kd", "train_smbr"):
         assert re.search(r"^  --num-procs N .*\n.*\(default: 1\)$", run(tmp_path, name, "--help").stdout, re.MULTILINE)
     for name in ("decode", "make_denlats"):
-        assert re.search(r"^  --beam X +of the search \(default: 13.0\)$", run(tmp_path, name, "--help").stdout, re.MULTILINE)
+        assert re.search(
+            r"^  --beam X +of the search \(default: 13.0\)$", run(tmp_path, name, "--help").stdout, re.MULTILINE
+        )
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
@@ -140,7 +142,7 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
     "adapt": [
         (["--rate", "0"], "--rate must be above 0"),
         (["--lmwt", "0"], "--lmwt must be above 0"),
-        (["--confidence", "some"], "argument --confidence: invalid choice: 'some'"),
+        (["--confidence", "some"], "--confidence must be one of none, pdf, phone, word, not some"),
         (["--job", "2"], "unknown option --job"),
     ],
     "make_feats": [(["--type", "plp"], "argument --type: invalid choice"), (["--feat-config", "no.conf"], "no.conf")],

@@ -75,7 +75,8 @@ def test_a_job_with_nothing_to_do_leaves_the_log_of_the_training(tmp_path: Path)
     for said, kept in (("done: cross-validation loss 1", "done"), ("error: another set-up", "already")):
         (logs / "train.log").write_text(f"INFO (hdnn train ce) {said}\n")
         launcher = LAUNCHER.replace(
-            'echo "attempt $calls" >', 'sleep 0.5; echo "INFO (hdnn train ce) already trained: 3 epochs, nothing is left" >'
+            'echo "attempt $calls" >',
+            'sleep 0.5; echo "INFO (hdnn train ce) already trained: 3 epochs, nothing is left" >',
         )
         status, _, messages = train(tmp_path, failures=0, launcher=launcher)
         assert status == 0

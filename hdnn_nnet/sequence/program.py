@@ -97,7 +97,9 @@ def train_sequence(options: SequenceTraining) -> None:
         network, log_prior, corpus, criterion, options.updates, run, options.checkpoint.seed, options.soft.temperature
     )
     trainer.train(lambda: prepare(options, network, counts))
-    log.info("done: %s %.4f, model in %s", _VALUES[criterion.criterion], run.progress.history[-1]["objective"], directory)
+    log.info(
+        "done: %s %.4f, model in %s", _VALUES[criterion.criterion], run.progress.history[-1]["objective"], directory
+    )
     ranks.close()
 
 
