@@ -115,7 +115,7 @@ def without_overlap(utterances: Sequence[Utterance], odd: Counter[str]) -> list[
 def read_meetings(
     annotations: Path, meetings: Sequence[str], max_words: int, jobs: int
 ) -> tuple[list[Segment], Counter[str], Counter[str]]:
-    """Segments of the meetings, in the order given, read by `jobs` processes; odd entries and annotated ones as by read_meeting."""
+    """Segments of the meetings, in the order given, read by `jobs` processes; the rest as by `read_meeting`."""
     agents = meeting_agents(annotations)
     segments: list[Segment] = []
     odd: Counter[str] = Counter()

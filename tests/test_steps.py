@@ -145,7 +145,7 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["--confidence", "some"], "--confidence must be one of none, pdf, phone, word, not some"),
         (["--job", "2"], "unknown option --job"),
     ],
-    "make_feats": [(["--type", "plp"], "argument --type: invalid choice"), (["--feat-config", "no.conf"], "no.conf")],
+    "make_feats": [(["--type", "plp"], "--type must be one of mfcc, fbank, not plp"), (["--feat-config", "no.conf"], "no.conf")],
     "make_priors": [(["--num-utts", "0"], "--num-utts must be at least 1")],
     "make_soft_labels": [(["--mass", "2"], "--mass must be at most 1"), (["--forward-opts", "--device gpu"], "'gpu'")],
     "export_nnet3": [(["--feat-type", "plp"], "argument --feat-type: invalid choice")],
