@@ -14,10 +14,11 @@ from hdnn_nnet.adapt.store import INDEX, AdaptDir
 from hdnn_nnet.nn.model_dir import load_model
 from hdnn_nnet.score import plot_training, plot_wer
 from hdnn_nnet.score.figures import png, pyplot
-from hdnn_nnet.score.options import ResultOptions
+from hdnn_nnet.score.noise import legend, notes
+from hdnn_nnet.score.options import BootstrapOptions, ResultOptions
 from hdnn_nnet.score.speakers import read_per_speaker
 from hdnn_nnet.score.summary import read_result
-from hdnn_nnet.score.table import table
+from hdnn_nnet.score.table import set_estimates, table
 
 _FACTOR = re.compile(r"real-time factor (?:assuming \S+ frames/sec is )?([0-9.]+)")
 _SPEEDS = "<p>Forward pass: one thread of the machine that wrote this page. Real-time factor: of the decoder.</p>\n"
@@ -137,20 +138,35 @@ def draw_gains(directories: Sequence[Path], parts: Sequence[tuple[str, str]]) ->
     return figure
 
 
-def page(directories: Sequence[Path], sets: ResultOptions, title: str, note: str, seconds: float) -> str:
+def page(
+    directories: Sequence[Path],
+    sets: ResultOptions,
+    title: str,
+    note: str,
+    seconds: float,
+    bootstrap: BootstrapOptions | None = None,
+) -> str:
     """The page of some model directories, adapted ones among them.
 
     Args:
         seconds: time to measure each network's forward pass.
     """
-    results = [read_result(d, sets.dev, sets.eval) for d in directories]
+    results = [read_result(d, sets.dev, sets.eval, sets.smooth) for d in directories]
+    bootstrap = bootstrap or BootstrapOptions()
+    found = set_estimates(results, bool(sets.eval), bootstrap)
     parts = [("dev", sets.dev), *([("eval", sets.eval)] if sets.eval else [])]
     body = [f"<h1>{html.escape(title)}</h1>\n"]
     if note:
         body.append(f"<p>{html.escape(note)}</p>\n")
-    body.append("<h2>Word error rates</h2>\n" + html_table(table(results, bool(sets.eval))))
-    body.append("<p>Weight and penalty are chosen on dev; eval is given at dev's choice.</p>\n")
-    body.append("<h2>WER against parameters</h2>\n" + html_image(plot_wer.draw(results, bool(sets.eval)), "WER"))
+    body.append("<h2>Word error rates</h2>\n" + html_table(table(results, bool(sets.eval), found)))
+    said = [
+        "Weight and penalty are chosen on dev; eval is given at dev's choice.",
+        legend(list(found.values()), bootstrap),
+    ]
+    body += [f"<p>{html.escape(line)}</p>\n" for line in [*said, *notes(results, bootstrap)] if line]
+    body.append(
+        "<h2>WER against parameters</h2>\n" + html_image(plot_wer.draw(results, bool(sets.eval), sets=found), "WER")
+    )
     body.append("<h2>Training</h2>\n" + html_image(plot_training.draw(directories), "training curves"))
     gains = draw_gains(directories, parts)
     if gains is not None:
