@@ -1,4 +1,4 @@
-"""Whether a difference is real: intervals and tests beside Kaldi's compute-wer-bootci, sc_stats and kaldialign, and brute force."""
+"""Whether a difference is real: intervals and tests beside Kaldi, sc_stats and kaldialign, and beside brute force."""
 
 import itertools
 from pathlib import Path
