@@ -78,7 +78,7 @@ class K2Recogniser:
         prepare: what is done to the features of a whole recording before the network, such as normalisation by
             speaker, which is told the frames with sound, (frames,) bool; None for networks that read features as they are.
         silence: phones whose pdfs mean silence, to cut at; none: cuts come after `longest` seconds only.
-        boundary: each phone's place in words, for the times of words; without it silence belongs to the word before it.
+        boundary: each phone's place in words, for the times of words; without it words share the time equally.
     """
 
     def __init__(
