@@ -21,6 +21,7 @@ class Options(Base):
     bootstrap: BootstrapOptions = group(BootstrapOptions)
     title: str = option("Results", "of the page")
     note: str = option("", "a paragraph under the title")
+    audio: str = option("", "data directory of the last set, with wav.scp, to hear the worst utterances")
     seconds: float = option(0.3, "time to measure each network's forward pass", above=0)
 
 
@@ -36,5 +37,13 @@ def main(options: Options) -> None:
     directories = [Path(d) for d in options.directories]
     write_text(
         options.html,
-        page(directories, options.results, options.title, options.note, options.seconds, options.bootstrap),
+        page(
+            directories,
+            options.results,
+            options.title,
+            options.note,
+            options.seconds,
+            options.bootstrap,
+            Path(options.audio) if options.audio else None,
+        ),
     )

@@ -27,8 +27,7 @@ def set_estimates(results: Sequence[Result], with_eval: bool, options: Bootstrap
 def row(name: str, results: Sequence[Result], sclite: bool, sets: Sets) -> list[str]:
     """Cells of one system; `sclite` adds one with its WERs of both sets, every one of `sets` one with its interval."""
     first = results[0]
-    shown = first.config.name if name.lower() == first.config.name.lower() else name
-    cells = [shown, first.criterion, str(len(results)), f"{first.parameters / 1e6:.2f}"]
+    cells = [name, first.criterion, str(len(results)), f"{first.parameters / 1e6:.2f}"]
     cells.append(mean_and_spread([r.cv_loss for r in results if r.cv_loss is not None], 3))
     cells.append(mean_and_spread([100 * r.cv_accuracy for r in results if r.cv_accuracy is not None], 1))
     cells.append("; ".join(f"{r.dev.lmwt}, {r.dev.penalty}" for r in results))

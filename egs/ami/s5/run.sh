@@ -435,7 +435,9 @@ if [[ $stage_name == "12 "* ]]; then scored "${model_dirs[@]}"; fi
 if run_stage 13 "table, figures and report"; then
   hdnn plot training "$nets/training.png" "${model_dirs[@]}"
   hdnn plot wer --title "$corpus" "$nets/wer.png" "${model_dirs[@]}"
-  hdnn report --title "$corpus" --note "$note" "$nets/report.html" "${model_dirs[@]}"
+  audio=
+  if [ -f "$netdata/eval/wav.scp" ]; then audio=$netdata/eval; fi
+  hdnn report --title "$corpus" --note "$note" --audio "$audio" "$nets/report.html" "${model_dirs[@]}"
   hdnn wer-table "${model_dirs[@]}" | tee "$nets/wer.md"
   for system in $gmm_wer "$gmm"; do # of their own decodings, for comparison
     if [ -d "$exp/$system/decode_dev/scoring_kaldi" ]; then
