@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lattice to-k2": ("lattice_to_k2", "to FSAs of k2"),
     "lattice from-k2": ("lattice_from_k2", "from FSAs of k2"),
     "score": ("score", "WER over LM weights and penalties"),
+    "compare": ("compare", "is the difference of two systems more than chance?"),
     "best-wer": ("best_wer", "best WER of decode directories"),
     "wer-table": ("wer_table", "table of models and their WER"),
     "ctm": ("ctm", "words with times, for sclite"),

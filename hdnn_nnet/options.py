@@ -188,7 +188,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Help with defaults as they would be typed."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        default, text = action.default, action.help or ""
+        default, text = action.default, (action.help or "").replace("%", "%%")
         if not action.option_strings or default in (None, "", argparse.SUPPRESS) or "default" in text:
             return text
         if isinstance(default, bool):

@@ -94,17 +94,19 @@ def _write(root: ET.Element, path: Path) -> None:
     ET.ElementTree(root).write(path, encoding="us-ascii")
 
 
-def tidy_meeting(annotations: Path, meeting: str, agents: dict[str, ET.Element], out: Path, odd: Counter[str]) -> int:
+def tidy_meeting(
+    annotations: Path, meeting: str, agents: dict[str, ET.Element], out: Path, odd: Counter[str]
+) -> Counter[str]:
     """Copy one meeting's clean annotations to `out` in the same layout.
 
-    Returns: the number of its words (punctuation not counted).
+    Returns: its `segments` and `words` (punctuation not counted).
     """
     root = ET.Element("root")
     ET.SubElement(root, "meeting", observation=meeting).extend(agents.values())
     _write(root, out / "corpusResources" / "meetings.xml")
     (out / "segments").mkdir()
     (out / "words").mkdir()
-    words = 0
+    annotated: Counter[str] = Counter()
     for path in sorted((annotations / "segments").glob(f"{meeting}.*.segments.xml")):
         agent = path.name.split(".")[1]
         words_path = annotations / "words" / f"{meeting}.{agent}.words.xml"
@@ -117,16 +119,18 @@ def tidy_meeting(annotations: Path, meeting: str, agents: dict[str, ET.Element],
         segments, spoken = parse_xml(path), parse_xml(words_path)
         _tidy_segments(segments, odd)
         _tidy_words(spoken, odd)
-        words += sum(word.get("punc") != "true" for word in spoken)
+        annotated["segments"] += len(segments)
+        annotated["words"] += sum(word.get("punc") != "true" for word in spoken)
         _write(segments, out / "segments" / path.name)
         _write(spoken, out / "words" / words_path.name)
-    return words
+    return annotated
 
 
 def read_meeting(
     annotations: Path, meeting: str, agents: dict[str, ET.Element], max_words: int | None = None
-) -> tuple[list[Segment], Counter[str]]:
-    """Segments of one meeting in lhotse's segmentation with Kaldi text normalisation, and the odd entries by kind.
+) -> tuple[list[Segment], Counter[str], Counter[str]]:
+    """Segments of one meeting in lhotse's segmentation with Kaldi text normalisation, the odd entries by kind, and how many
+    `segments` and `words` the annotations have.
 
     lhotse takes the transcriber's segments, keeps the words that lie wholly inside and splits at full stops
     (and, with `max_words`, longer ones at commas).
@@ -136,7 +140,7 @@ def read_meeting(
     odd: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="ami.") as directory:
         tidy = Path(directory)
-        tidy_meeting(annotations, meeting, agents, tidy, odd)
+        annotated = tidy_meeting(annotations, meeting, agents, tidy, odd)
         # lhotse warns of each word it drops; _tidy_words has counted them.
         logging.disable(logging.WARNING)
         try:
@@ -152,4 +156,4 @@ def read_meeting(
                 segments.append(Segment(meeting, channel, speaker, entry.start_time, entry.end_time, entry.text))
             else:
                 odd["segment without words"] += 1
-    return segments, odd
+    return segments, odd, annotated

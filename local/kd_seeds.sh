@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Cross-entropy against distillation for one student: every hard weight q at T = 1, every temperature T at q = 0, every seed.
-# <data-dir> has train_tr90, train_cv10 and the sets to decode. Prints the table, means and standard deviations over the seeds.
+# <data-dir> has train_tr90, train_cv10 and the sets to decode. Prints the table: means over the seeds, with 95 % intervals
+# from both sources of chance, seeds and test set.
 # Models that are finished are not trained again, so that seeds can be added.
 # usage: kd_seeds.sh [options] <data-dir> <lang-dir> <ali-dir> <graph-dir> <teacher> <exp-dir>
 # e.g.:  kd_seeds.sh data/mini/fmllr data/mini/lang exp/mini/tri4a_ali exp/mini/tri4a/graph exp/mini/soft exp/kd

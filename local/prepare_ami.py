@@ -114,20 +114,22 @@ def without_overlap(utterances: Sequence[Utterance], odd: Counter[str]) -> list[
 
 def read_meetings(
     annotations: Path, meetings: Sequence[str], max_words: int, jobs: int
-) -> tuple[list[Segment], Counter[str]]:
-    """Segments of the meetings, in the order given, read by `jobs` processes."""
+) -> tuple[list[Segment], Counter[str], Counter[str]]:
+    """Segments of the meetings, in the order given, read by `jobs` processes; the rest as by `read_meeting`."""
     agents = meeting_agents(annotations)
     segments: list[Segment] = []
     odd: Counter[str] = Counter()
+    annotated: Counter[str] = Counter()
     odd["meeting that meetings.xml does not know"] += sum(meeting not in agents for meeting in meetings)
     meetings = [meeting for meeting in meetings if meeting in agents]
     with ProcessPoolExecutor(jobs) as pool:
         futures = [pool.submit(read_meeting, annotations, m, agents[m], max_words) for m in meetings]
         for future in futures:
-            some, odd_here = future.result()
+            some, odd_here, annotated_here = future.result()
             segments += some
             odd += odd_here
-    return segments, odd
+            annotated += annotated_here
+    return segments, odd, annotated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +166,10 @@ def main(options: Options) -> None:
     if audio_dir and not present & known:
         raise HdnnError(f"{audio_dir[0]}: no meeting of the partition; recordings are named <meeting>.Headset-<n>.wav")
 
-    rows = []
+    rows, reasons = [], []
     for name, part in SETS.items():
         meetings = [m for m in partition[part] if not audio_dir or m in present]
-        segments, odd_here = read_meetings(annotations, meetings, options.max_words_per_segment, options.nj)
+        segments, odd_here, annotated = read_meetings(annotations, meetings, options.max_words_per_segment, options.nj)
         odd += odd_here
         utterances = list(select(segments, durations, odd))
         if name != "train":
@@ -187,10 +189,16 @@ def main(options: Options) -> None:
         hours = sum(u.end - u.start for u in utterances) / 360000
         speakers = len({u.speaker for u in utterances})
         rows.append(f"{name:<6}{len(meetings):>9}{speakers:>9}{len(utterances):>10}{words:>9}{hours:>8.2f}")
+        reasons.append(
+            f"{name}: {len(utterances)} segments are the {annotated['segments']} annotated ones, split at full stops; "
+            f"{words} words are the {annotated['words']} annotated ones, where letters of D_V_D_ and parts of TWENTY-FIVE count"
+        )
     if not rows:
         raise HdnnError(f"{annotations}: no utterance in any set; are these the annotations of this audio?")
     table = [f"{'set':<6}{'meetings':>9}{'speakers':>9}{'segments':>10}{'words':>9}{'hours':>8}", *rows]
-    report = "\n".join(table + [f"odd: {count} x {kind}" for kind, count in sorted(odd.items()) if count]) + "\n"
+    report = (
+        "\n".join(table + reasons + [f"odd: {count} x {kind}" for kind, count in sorted(odd.items()) if count]) + "\n"
+    )
     write_text(data_dir / options.mic / "counts.txt", report)
     sys.stdout.write(report)
 

@@ -46,7 +46,7 @@ decode_parts() {
   done
 }
 
-# show_table <model-dir>...: the table of all, means and standard deviations over the seeds; ends where one is not scored.
+# show_table <model-dir>...: the table of all, means over the seeds and 95 % intervals; ends where one is not scored.
 show_table() {
   local dir part dev evaluation
   for dir in "$@"; do

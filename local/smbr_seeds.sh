@@ -2,7 +2,7 @@
 # Sequence training of given models: every weight p of the smoothing, and subsets of the parameters (the tables of the SLT and
 # ICASSP papers). A model trained by distillation (its file `criterion` begins with KD) is smoothed by the teacher, another by
 # cross-entropy. Alignments and denominator lattices are those of each model itself. Prints the table with the models as they
-# were; names that end in _s<seed> are grouped: means and standard deviations. What is finished is not done again.
+# were; names that end in _s<seed> are grouped: means with 95 % intervals from seeds and test set. What is finished is left alone.
 # usage: smbr_seeds.sh [options] <data-dir> <lang-dir> <graph-dir> <model-dir>...
 # e.g.:  smbr_seeds.sh --teacher exp/mini/soft data/mini/fmllr data/mini/lang exp/mini/tri4a/graph exp/kd/hdnn-h128l10_ce_s777
 

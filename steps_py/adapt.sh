@@ -9,9 +9,9 @@
 
 nj=4
 cmd=run.py
-labels=      # what <source> is: hard unless given, soft or supervised
+labels=      # {hard,soft,supervised} what <source> is; default: hard
 lmwt=        # hard: LM weight of the best paths; default: that of hdnn lattice labels
-confidence=  # hard: none, pdf, phone or word: the lattice's confidence in each frame; default likewise
+confidence=  # {none,pdf,phone,word} hard: the lattice's confidence in each frame; default likewise
 adapt_opts=  # more options for hdnn adapt, as one word, for example "--device cuda"
 program="adapt"
 . "$(dirname "$0")/step.sh" || exit 1

@@ -20,7 +20,6 @@ choose_decoder() {
         decoder_threads=(--num-threads "$((num_threads + 1))")
       fi
       ;;
-    *) fail "--decoder must be auto, kaldi or k2, not $decoder" ;;
   esac
   latgen+=($latgen_opts)
   if [ "$decoder" = k2 ]; then check_options "${latgen[@]:1}" model graph ark:- ark:-; fi

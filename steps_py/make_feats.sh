@@ -6,7 +6,7 @@
 
 nj=4
 cmd=run.py
-type=mfcc     # mfcc (13 coefficients) or fbank (40 log-mel energies)
+type=mfcc     # {mfcc,fbank} 13 cepstral coefficients, or 40 log-mel energies
 feat_config=  # options of compute-mfcc-feats or compute-fbank-feats; default: conf/<type>.conf if it exists
 max_missing=  # share of utterances that may be too short for a frame; default: that of hdnn collect feats
 program="feats make"

@@ -6,14 +6,88 @@
 # fail <message>: end with one line.
 fail() { echo "${0##*/}: $1" >&2; exit 1; }
 
-# own_options: the lines of the step that state its own options.
-own_options() { sed -ns '/^\. /,$d; /^program=/d; /^[a-z][a-z0-9_]*=/p' "${step_files[@]}"; }
+# own_options: the options that the step states itself, one a line: name, kind, default and help (octal 37 between). The kind is
+# what the comment begins with in braces, else follows from the default: {a,b} is a choice, {1..9} a whole number between these,
+# {N} a count from 1, {Z} any whole number, {X} any number.
+own_options() {
+  awk -v OFS='\037' '
+    BEGIN { # what these mean everywhere, where the step does not say more
+      usual["nj"] = "jobs side by side"; usual["cmd"] = "launcher of the jobs: run.py, or queue.pl and the like with their options"
+      usual["beam"] = "of the search"; usual["lattice_beam"] = "of the lattices"; usual["max_active"] = "most states of a frame"
+      usual["min_active"] = "least states of a frame"; usual["skip_scoring"] = "no word error rates"
+    }
+    function give() { if (name != "") print name, kind, value, help == "" ? usual[name] : help; name = "" }
+    FNR == 1 { give(); over = 0 }
+    /^\. / { give(); over = 1 }
+    over { next }
+    /^ +# / { if (name != "") { sub(/^ +# */, ""); help = help " " $0 } next }
+    { give() }
+    /^[a-z][a-z0-9_]*=/ && !/^program=/ {
+      name = substr($0, 1, index($0, "=") - 1); rest = substr($0, index($0, "=") + 1)
+      quoted = sub(/^"/, "", rest); end = match(rest, quoted ? "\"" : "[ \t]|$"); value = substr(rest, 1, end - 1)
+      help = substr(rest, end + quoted); sub(/^[ \t]*(# *)?/, "", help); kind = quoted ? "WORDS" : "WORD"
+      if (match(help, /^\{[^}]*\} */)) { kind = substr(help, 1, RLENGTH); sub(/ +$/, "", kind); help = substr(help, RLENGTH + 1) }
+      else if (!quoted && value ~ /^(true|false)$/) kind = "BOOL"
+      else if (name ~ /^(nj|num_procs|num_threads)$/) kind = "{N}"
+      else if (name ~ /^(retries|stage)$/) kind = "{Z}"
+      else if (!quoted && value ~ /^-?[0-9.]+(e-?[0-9]+)?$/) kind = "{X}"
+    }
+    END { give() }' "${step_files[@]}"
+}
+
+# list_options: own_options as `hdnn COMMAND --help` shows them.
+list_options() {
+  own_options | awk -F '\037' -v width="${COLUMNS:-100}" '{
+    gsub("_", "-", $1); sub(/^\{N\}$/, "N", $2); sub(/^\{X\}$/, "X", $2); sub(/^\{Z\}$/, "N", $2)
+    line = sprintf("  --%s %s", $1, $2)
+    if ($3 != "" && $4 !~ /default/) $4 = $4 ($4 == "" ? "" : " ") "(default: " $3 ")"
+    if (length(line) > 23 && $4 != "") { print line; line = "" }
+    count = split($4, words, " ")
+    if (!count) print line
+    for (i = 1; i <= count; i++) {
+      if (i == 1) line = sprintf("%-24s", line) words[1]
+      else if (length(line) + 1 + length(words[i]) > width - 2) { print line; line = sprintf("%24s%s", "", words[i]) }
+      else line = line " " words[i]
+      if (i == count) print line
+    }
+  }'
+}
+
+# check_values: end unless every option of the step has a value of its kind. An empty one means none, but for counts and numbers
+# that have a default.
+check_values() {
+  local name kind value default
+  while IFS=$'\037' read -r name kind default _; do
+    value=${!name}
+    if [ -z "$value" ] && { [ -z "$default" ] || [[ $kind == WORD* ]]; }; then continue; fi
+    case $kind in
+      BOOL | WORD*) ;;
+      "{N}") if [[ ! $value =~ ^0*[1-9][0-9]*$ ]]; then fail "option --${name//_/-} expects a number from 1, got '$value'"; fi ;;
+      "{Z}") if [[ ! $value =~ ^-?[0-9]+$ ]]; then fail "option --${name//_/-} expects a whole number, got '$value'"; fi ;;
+      "{X}")
+        if [[ ! $value =~ ^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$ ]]; then
+          fail "option --${name//_/-} expects a number, got '$value'"
+        fi
+        ;;
+      {*..*})
+        kind=${kind:1:-1}
+        if [[ ! $value =~ ^-?[0-9]{1,9}$ ]] || [ "$value" -lt "${kind%..*}" ] || [ "$value" -gt "${kind#*..}" ]; then
+          fail "option --${name//_/-} expects a number from ${kind%..*} to ${kind#*..}, got '$value'"
+        fi
+        ;;
+      *)
+        kind=${kind:1:-1}
+        if [[ ",$kind," != *",$value,"* ]]; then fail "--${name//_/-} must be one of ${kind//,/, }, not $value"; fi
+        ;;
+    esac
+  done < <(own_options)
+}
 
 # usage [own]: the opening comment, the step's own options, and those of its program.
 usage() {
   sed -n '2,${/^#/!q;s/^# \{0,1\}//p;}' "$0"
   printf '\noptions (--config FILE reads them from a file):\n'
-  own_options | sed -E 's/^/  --/; :dash; s/^( *--[a-z0-9-]*)_/\1-/; t dash; s/=/ /'
+  list_options
   if [ -z "$program" ] || [ $# -gt 0 ]; then return; fi
   printf '\noptions for hdnn %s:\n' "$program"
   # shellcheck disable=SC2086
@@ -62,18 +136,29 @@ limit_jobs() { if [ "$nj" -gt "$1" ]; then nj=$1; fi; }
 # said_in <log> <text>: the log's last line with the text, without what the logger puts before it.
 said_in() { grep -F "$2" "$1" | tail -n 1 | sed 's/^[^)]*) //'; }
 
+# follow <name> <log>: show the epochs in a job's log while it runs, until stop_following or the end of the step.
+follow() {
+  "$(dirname "${BASH_SOURCE[0]}")/follow.py" "$@" $$ &
+  step_follower=$!
+  trap stop_following EXIT
+}
+stop_following() {
+  if [ -z "$step_follower" ]; then return; fi
+  kill "$step_follower" 2> /dev/null || true
+  wait "$step_follower" || true # it reads the log to its end
+  step_follower=
+}
+
 echo "$0 $*" >&2
-if [ -f path.sh ]; then . ./path.sh; fi
+for _step_word in . "$(dirname "$0")"; do # of a recipe, where one is started from another directory
+  if [ -f "$_step_word/path.sh" ]; then . "$_step_word/path.sh" && break; fi
+done
+step_follower=
 if ! grep -q '^program=' "$0"; then program=; fi # whatever the environment calls so
 program_options=() step_files=("${BASH_SOURCE[@]:1}") # this file may have been sourced by one that several steps share
-step_options=$(own_options | sed 's/=.*//' | tr '\n' ' ')
+step_options=$(own_options | cut -d $'\037' -f 1 | tr '\n' ' ')
 . "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
-_step_counts='^(nj|num_procs|num_threads|retries|stage)=' _step_right='=[1-9][0-9]*$|^(retries|stage)=(0|-[1-9][0-9]*)$'
-for _step_word in $step_options; do
-  if [[ $_step_word=${!_step_word} =~ $_step_counts && ! $_step_word=${!_step_word} =~ $_step_right ]]; then
-    fail "option --${_step_word//_/-} expects a number, got '${!_step_word}'"
-  fi
-done
+check_values
 for _step_word in "${program_options[@]}"; do
   case $_step_word in --job=* | --num-jobs=*) fail "unknown option ${_step_word%%=*}; the number of jobs is --nj" ;; esac
 done

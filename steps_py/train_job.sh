@@ -12,32 +12,47 @@ program_options+=($train_opts)
 # More than one process, or a launcher that asks for several machines (--num-nodes), goes through torchrun, which takes the
 # machines from the scheduler. A job that dies having written a newer checkpoint than before (time limit, node taken away,
 # killed for memory) is submitted again, at most `retries` times, and goes on from there; one that made no progress is an error.
+# Its log is train.log; those of earlier jobs are train.1.log, train.2.log and so on. Epochs are shown as they end.
 train_job() {
-  local dir=$1 attempt=0 status before launch=(hdnn)
+  local dir=$1 log=$1/log/train.log attempt=0 status before earlier launch=(hdnn)
   if [ "$num_procs" -gt 1 ] || [[ " $cmd " == *" --num-nodes "* ]]; then launch=(hdnn torchrun "--nproc_per_node=$num_procs"); fi
   mkdir -p "$dir/log"
-  rm -f "$dir"/log/train.[0-9]*.log
+  echo "$(basename "$dir"): training; its log is $log" >&2
   while true; do
+    earlier=$(keep_log "$log")
     before=$(checkpoint_time "$dir") status=0
+    follow "$(basename "$dir")" "$log"
     # queue.pl keeps a job whose command was killed (status 137) waiting for the administrator: hence the status 1.
-    $cmd "$dir/log/train.log" "${launch[@]}" "${@:2}" \|\| exit 1 || status=$?
-    if [ "$status" -eq 0 ]; then return; fi
+    $cmd "$log" "${launch[@]}" "${@:2}" \|\| exit 1 || status=$?
+    stop_following
+    if [ "$status" -eq 0 ]; then break; fi
     # Above 128 the launcher itself was stopped: the user wants an end.
-    if [ "$status" -gt 128 ] || [ "$attempt" -ge "$retries" ] || [ "$(checkpoint_time "$dir")" = "$before" ]; then
-      fail "training failed; see $dir/log/train.log. The same command goes on from its last checkpoint, if any"
+    if [ "$status" -gt 128 ]; then fail "training was stopped; the same command goes on from its last checkpoint; see $log"; fi
+    if [ "$attempt" -ge "$retries" ] || [ "$(checkpoint_time "$dir")" = "$before" ]; then
+      fail "training failed; see $log. The same command goes on from its last checkpoint, if any"
     fi
     attempt=$((attempt + 1))
-    mv "$dir/log/train.log" "$dir/log/train.$attempt.log"
-    echo "${0##*/}: the training job died (see $dir/log/train.$attempt.log); it is started again from its checkpoint" \
+    echo "${0##*/}: the training job died (see $log); it is started again from its checkpoint" \
       "($attempt of at most $retries times)" >&2
   done
+  # One that found nothing to do has nothing to tell: the log stays that of the training.
+  if [ -n "$earlier" ] && grep -qF 'done: ' "$earlier" && grep -qF 'already trained: ' "$log"; then mv "$earlier" "$log"; fi
+}
+
+# keep_log <log>: give the log of an earlier job a number, and print its new name.
+keep_log() {
+  local number=1
+  if [ ! -e "$1" ]; then return; fi
+  while [ -e "${1%.log}.$number.log" ]; do number=$((number + 1)); done
+  mv "$1" "${1%.log}.$number.log"
+  echo "${1%.log}.$number.log"
 }
 
 # When the checkpoint was written; empty if there is none.
 checkpoint_time() { stat -c %y "$1/checkpoint.safetensors" 2> /dev/null || true; }
 
-# show_training <model-dir>: the epochs of a finished training, from its log; end if it left no network.
+# show_training <model-dir>: what a finished training came to, from its log; end if it left no network.
 show_training() {
   need_output "$1/log/train.log" "$1/final.safetensors"
-  grep -E 'ITERATION|done:' "$1/log/train.log" | sed 's/^INFO ([^)]*) //'
+  echo "$(basename "$1"): $(said_in "$1/log/train.log" 'done: ')"
 }

@@ -14,5 +14,5 @@ train=(train smbr "${program_options[@]}" "$data" "$lang" "$srcdir" "$alidir" "$
 check_options "${train[@]}"
 need_files "$data/feats.scp" "$lang/phones/silence.csl" "$srcdir/model.json" "$alidir/final.mdl" "$alidir/ali.1.gz"
 train_job "$dir" "${train[@]}"
-if $priors; then "$(dirname "$0")/make_priors.sh" --cmd "$cmd" "$data" "$dir"; fi
+if $priors && [ ! "$dir/prior_counts" -nt "$dir/final.safetensors" ]; then "$(dirname "$0")/make_priors.sh" --cmd "$cmd" "$data" "$dir"; fi
 show_training "$dir"

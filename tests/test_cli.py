@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -413,3 +414,18 @@ def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
     refused = hdnn("--completion", "elvish")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "bash" in refused.stderr
+
+
+def test_commands_that_texts_name_exist() -> None:
+    """In messages, comments and documentation: `hdnn x` and `hdnn x y`."""
+    families = {name.split()[0] for name in COMMANDS if " " in name}
+    others = {"exp", "ark", "data", "of", "and", "is", "that"}  # what follows a directory exp/hdnn, or the word alone
+    wrong = []
+    for path in sorted(REPOSITORY.rglob("*")):
+        if path.suffix not in (".py", ".sh", ".md") or {".venv", "tests", "exp", "corpus"} & set(path.parts):
+            continue
+        for first, second in re.findall(r"(?<![/\w-])hdnn ([a-z][a-z0-9-]*)(?: ([a-z][a-z0-9-]*))?", path.read_text()):
+            known = first in COMMANDS or f"{first} {second}" in COMMANDS or (first in families and not second)
+            if not known and first not in others:
+                wrong.append(f"{path}: hdnn {first} {second}")
+    assert not wrong

@@ -1,6 +1,7 @@
 """From a trained model to words in every runtime, and what is refused on the way."""
 
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -138,6 +139,72 @@ def test_program(
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
         call("transcribe", [str(exported), "-"])
         assert capsys.readouterr().out.split() == texts[1]
+
+
+def test_words_with_times_and_confidences(
+    task: Path, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each tone lies where it was put; the formats agree; digital silence around it has no words."""
+    pytest.importorskip("k2")
+    words = list(tone_task.WORDS) * 2
+    zeros = np.zeros(2 * tone_task.RATE, np.int16)
+    samples = np.concatenate([zeros, long_speech(words, pause=0.6), zeros])
+    soundfile.write(tmp_path / "a b.wav", samples, tone_task.RATE)
+    soundfile.write(tmp_path / "nothing.wav", zeros, tone_task.RATE)
+    loud = np.convolve(np.abs(samples.astype(float)), np.ones(160) / 160, "same") > 3000  # where the tones are
+    graph = shutil.copytree(exported / "graph", tmp_path / "graph")
+    kinds = ["nonword", *["singleton"] * len(tone_task.WORDS)]
+    (graph / "phones/word_boundary.int").write_text("".join(f"{n} {kind}\n" for n, kind in enumerate(kinds, 1)))
+    for options in (["--runtime=onnx", f"--graph-dir={graph}"], ["--runtime=vosk"]):
+        call("transcribe", [*options, "--format=json", str(exported), str(tmp_path / "a b.wav")])
+        found = json.loads(capsys.readouterr().out)
+        assert found["text"].split() == words
+        assert found["duration"] == pytest.approx(len(samples) / tone_task.RATE, abs=1e-3)
+        listed = [word for piece in found["pieces"] for word in piece["words"]]
+        assert [word["word"] for word in listed] == words
+        for word in listed:
+            assert 0.5 < word["confidence"] <= 1
+            assert 0 <= word["start"] < word["end"] <= len(samples) / tone_task.RATE
+            inside = loud[int(word["start"] * tone_task.RATE) : int(word["end"] * tone_task.RATE)]
+            assert options[0] == "--runtime=vosk" or inside.mean() > 0.8  # it takes no word boundaries from us here
+        assert all(a["end"] <= b["start"] for a, b in itertools.pairwise(listed))
+        call("transcribe", [*options, "--format=ctm", str(exported), str(tmp_path / "a b.wav")])
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert [(r[0], r[1], float(r[2]), r[4]) for r in rows] == [("a_b", "1", w["start"], w["word"]) for w in listed]
+        call("transcribe", [*options, "--format=srt", str(exported), str(tmp_path / "a b.wav")])
+        blocks = capsys.readouterr().out.strip().split("\n\n")
+        assert [block.splitlines()[0] for block in blocks] == [str(n) for n in range(1, len(blocks) + 1)]
+        assert " ".join(" ".join(block.splitlines()[2:]) for block in blocks).split() == words
+        assert all(re.fullmatch(r"\d\d:\d\d:\d\d,\d{3} --> \d\d:\d\d:\d\d,\d{3}", b.splitlines()[1]) for b in blocks)
+        call("transcribe", [*options, str(exported), str(tmp_path / "nothing.wav")])
+        assert capsys.readouterr().out == ""
+
+
+def test_one_bad_file_stops_no_other(
+    task: Path, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("k2")
+    good, bad = str(task / "data/u0.wav"), tmp_path / "x.m4a"
+    bad.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
+    with pytest.raises(HdnnError, match="2 of 4 files could not be transcribed"):
+        call("transcribe", [str(exported), good, str(tmp_path / "none.wav"), str(bad), good])
+    assert capsys.readouterr().out.count(f"{good} ") == 2
+    assert "none.wav: no such file" in caplog.text
+    assert "ffmpeg -i " in caplog.text
+    with pytest.raises(HdnnError, match="one file at a time"):
+        call("transcribe", ["--format=srt", str(exported), good, good])
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"hello there\n", "text"), ("drei V\u00f6gel\n".encode() * 900, "text"), (b"fLaC" + bytes(90), "FLAC"),
+        (b"\0\0\0\x20ftypM4A " + bytes(90), "MP4"), (b"OggS" + bytes(90), "Ogg"),
+    ],
+)  # fmt: skip
+def test_what_is_no_sound_on_stdin(data: bytes, kind: str) -> None:
+    with pytest.raises(HdnnError, match=rf"stdin is {kind}.*send WAV or raw"):
+        list(stdin_chunks(16000, source=io.BytesIO(data)))
 
 
 def test_models_that_normalise_by_speaker(task: Path, tmp_path: Path) -> None:

@@ -168,3 +168,39 @@ def test_text_and_script_output(model_and_data: tuple[Path, Path], tmp_path: Pat
     assert list(text) == list(binary)
     for utt, matrix in text.items():
         np.testing.assert_allclose(matrix, binary[utt], rtol=1e-6)
+
+
+def test_a_table_is_normalised_where_statistics_are_given(
+    model_and_data: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As apply-cmvn would: by speaker with --utt2spk, by utterance without; otherwise there is a warning."""
+    model_dir, data = shutil.copytree(model_and_data[0], tmp_path / "model"), model_and_data[1]
+    (model_dir / "cmvn_opts").write_text("--norm-means=true --norm-vars=true\n")
+    raw = dict(FeatureReader(data))
+    speakers = dict(line.split() for line in (data / "utt2spk").read_text().splitlines())
+    groups = {"speaker": speakers, "utterance": {utt: utt for utt in raw}}
+    scp = f"scp:{data}/feats.scp"
+    for kind, owner in groups.items():
+        pooled = {name: np.concatenate([raw[u] for u in raw if owner[u] == name]) for name in set(owner.values())}
+        stats = {
+            name: np.array([[*x.sum(0, dtype=np.float64), len(x)], [*np.square(x, dtype=np.float64).sum(0), 0]])
+            for name, x in pooled.items()
+        }
+        kaldiio.save_ark(str(tmp_path / f"{kind}.ark"), stats, scp=str(tmp_path / f"{kind}.scp"))
+        options = ["--cmvn-scp", str(tmp_path / f"{kind}.scp")]
+        options += ["--utt2spk", str(data / "utt2spk")] if kind == "speaker" else []
+        call("forward", ["--precision", "fp32", *options, str(model_dir), scp, f"ark:{tmp_path}/out.ark"])
+        assert "taken as they are" not in caplog.text
+        for utt, values in kaldiio.load_ark(str(tmp_path / "out.ark")):
+            x = pooled[owner[utt]]
+            wanted = expected(model_dir, (raw[utt] - x.mean(0)) / x.std(0))
+            np.testing.assert_allclose(values, wanted, atol=2e-4)
+    call("forward", [str(model_dir), scp, f"ark:{tmp_path}/out.ark"])
+    assert "was trained with cmvn_opts" in caplog.text
+    assert "taken as they are" in caplog.text
+    for options, said in (
+        ([str(model_and_data[0]), scp], "without CMVN"),
+        ([str(model_dir), str(data)], "has its own"),
+    ):
+        with pytest.raises(HdnnError, match=said):
+            call("forward", ["--cmvn-scp", str(tmp_path / "speaker.scp"), *options, f"ark:{tmp_path}/out.ark"])

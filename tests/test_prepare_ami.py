@@ -185,9 +185,10 @@ def test_unknown_speaker_and_missing_words_file(corpus):
     corpus.write(f"segments/{TRAIN}.C.segments.xml", segment(1, 2))
     corpus.add(TRAIN, "D", 3, "MEE007", [segment(1, 2)], [])
     (corpus.annotations / "words" / f"{TRAIN}.D.words.xml").unlink()
-    segments, odd = read_meeting(corpus.annotations, TRAIN, meeting_agents(corpus.annotations)[TRAIN])
+    segments, odd, annotated = read_meeting(corpus.annotations, TRAIN, meeting_agents(corpus.annotations)[TRAIN])
     assert [s.text for s in segments] == ["HELLO THERE"]
     assert odd == {"annotated speaker that meetings.xml does not know": 1, "segments file without a words file": 1}
+    assert annotated == {"segments": 1, "words": 2}
 
 
 def test_bad_input_is_named(corpus, tmp_path):

@@ -1,13 +1,20 @@
 """The report is one file that needs nothing else, and shows what the files say."""
 
 import base64
+import io
+import itertools
 import json
+import re
+import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hdnn_nnet.adapt.store import save_speaker, write_index
 from hdnn_nnet.cli import call
@@ -15,23 +22,26 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.model_dir import model_signature, save_model
 from hdnn_nnet.nn.networks import build_network
-from hdnn_nnet.score.report import draw_gains
+from hdnn_nnet.score.page import charts
+from hdnn_nnet.score.page.errors import clips, marked, worst
+from hdnn_nnet.score.page.svg import log_ticks, nice_ticks, place_labels
+from hdnn_nnet.score.page.tables import html_table
+from hdnn_nnet.score.page.terms import explained
 from hdnn_nnet.score.speakers import read_per_speaker
 from hdnn_nnet.score.summary import read_result
 from hdnn_nnet.score.table import table
-from hdnn_nnet.score.wer import Alignment, per_speaker
+from hdnn_nnet.score.wer import GAP, Alignment, per_speaker
 
 #: speaker -> (words, errors) of each directory
 ERRORS = {"hdnn_a": {"x": (10, 4), "y&z": (20, 5), "silent": (0, 0)}, "hdnn_a_adapt": {"x": (10, 1), "y&z": (20, 6)}}
-pytest.importorskip("matplotlib")
 
 
 class Page(HTMLParser):
-    """Images, tables and whatever names another file."""
+    """Charts, tables and whatever names another file."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.images: list[str] = []
+        self.charts = 0
         self.cells: list[str] = []
         self.others: list[str] = []
         self.open = 0
@@ -39,9 +49,10 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
-        if tag == "img":
-            self.images.append(attributes["src"] or "")
-        elif tag in ("script", "link", "iframe") or "href" in attributes or "src" in attributes:
+        where = attributes.get("href") or attributes.get("src") or ""
+        if tag == "svg":
+            self.charts += 1
+        elif tag in ("link", "iframe") or (where and not where.startswith(("#", "data:"))):
             self.others.append(tag)
         elif tag in ("td", "th"):
             self.cells.append("")
@@ -99,11 +110,12 @@ def test_one_file_with_everything(models: list[Path], tmp_path: Path) -> None:
     assert not page.others
     assert "http" not in text
     assert "<title>A &lt; B</title>" in text
-    assert len(page.images) == 3
-    for image in page.images:
-        head, data = image.split(",", 1)
-        assert head == "data:image/png;base64"
-        assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
+    # dev, eval and the paper; waterfall and speakers of both sets; one training.
+    assert page.charts == 3 + 4 + 1
+    for drawing in re.findall("<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(drawing)
+    assert "-6.67" in text  # 9 errors in 30 words before, 7 after: what the step of adaptation wins
+    assert "better (hdnn_a → hdnn_a_adapt)" in text
     results = [read_result(d) for d in models]
     expected = [cell for cells in table(results, True) for cell in cells]
     assert page.cells[: len(expected)] == expected
@@ -117,11 +129,70 @@ def test_one_file_with_everything(models: list[Path], tmp_path: Path) -> None:
 
 
 def test_gains_of_speakers(models: list[Path]) -> None:
-    figure = draw_gains(models, [("dev", "decode_dev")])
-    assert figure is not None
-    points = np.asarray(figure.axes[0].collections[0].get_offsets())
-    np.testing.assert_allclose(points, [[40, 10], [25, 30]])
-    assert draw_gains(models[:1], [("dev", "decode_dev")]) is None
+    """Dots stand where the counts of speakers say: x from 40 to 10 %, y&z from 25 to 30 %, silent nowhere."""
+    drawing = charts.speakers(models[0] / "decode_dev", models[1] / "decode_dev", ("before", "after"), "dev")
+    assert "1 of 2 speakers better" in drawing
+    tips = re.findall("<title>([^<]*)</title>", drawing)
+    assert tips == ["x: 40.0 % before", "x: 10.0 % after", "y&amp;z: 25.0 % before", "y&amp;z: 30.0 % after"]
+    xs = [float(x) for x in re.findall(r'<circle class="dot [a-z]+" cx="([0-9.]+)"', drawing)]
+    scale = (xs[0] - xs[1]) / 30
+    np.testing.assert_allclose([xs[2] - xs[1], xs[3] - xs[1]], [15 * scale, 20 * scale], atol=0.2)
+
+
+def test_a_chain_is_the_longest_row_of_names() -> None:
+    class One:
+        def __init__(self, wer: float) -> None:
+            self.dev = type("File", (), {"wer": wer})
+
+    names = {"h256": 15.0, "h128": 16.0, "h128_kd": 14.0, "h128_kd_smbr": 13.0, "h128_kd_adapt": 12.0, "h12": 9.0}
+    results = {name: [One(wer)] for name, wer in names.items()}
+    assert charts.chain(results) == ["h128", "h128_kd", "h128_kd_adapt"]  # type: ignore[arg-type]
+
+
+@given(low=st.floats(0.01, 100), share=st.floats(0.01, 50))
+def test_ticks_lie_inside_and_are_few(low: float, share: float) -> None:
+    high = low * (1 + share)
+    for ticks in (nice_ticks(low, high), log_ticks(low, high)):
+        assert all(low * (1 - 1e-6) <= tick <= high * (1 + 1e-6) for tick in ticks)
+        assert 1 <= len(ticks) <= 14
+    assert len(nice_ticks(low, high)) >= 2
+
+
+@given(st.lists(st.floats(0, 300), min_size=1, max_size=12))
+def test_labels_do_not_cover_each_other(heights: list[float]) -> None:
+    placed = sorted(h + move for h, move in zip(heights, place_labels(heights), strict=True))
+    assert all(b - a > 8 for a, b in itertools.pairwise(placed))
+
+
+def test_errors_are_marked_where_they_are() -> None:
+    item = Alignment("u<1", ["a", "b<", GAP, "d"], ["a", "x", "y", GAP])
+    assert marked(item) == (
+        'a <b class="sub">b&lt;</b> <b class="del">d</b>',
+        'a <b class="sub">x</b> <b class="ins">y</b>',
+    )
+    others = [Alignment("right", ["a"], ["a"]), Alignment("one", ["a"], ["b"]), Alignment("short", [GAP], ["b"])]
+    assert [i.key for i in worst([*others, item])] == ["u<1", "one", "short"]
+
+
+def test_terms_are_explained_and_numbers_left_alone() -> None:
+    text = explained("WER at 95 %: 11.95 % < KD_x")
+    assert text.count("<abbr") == 2
+    assert "11.95 % &lt; KD_x" in text
+    assert html_table([["WER"], ["<b>"]]).count("&lt;b&gt;") == 1
+
+
+def test_clips_are_bounded_and_are_the_sound(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(-9000, 9000, 16000 * 40).astype(np.int16)
+    soundfile.write(tmp_path / "x.wav", samples, 16000)
+    (tmp_path / "wav.scp").write_text(f"r {tmp_path}/x.wav\n")
+    (tmp_path / "segments").write_text("a r 1.0 2.5\nlong r 0.0 30.0\nb r 3.0 4.0\nc r 5.0 6.0\n")
+    found = clips(tmp_path, ["b", "long", "a", "missing"])
+    assert sorted(found) == ["a", "b"]
+    head, data = found["a"].split(",", 1)
+    assert head == "data:audio/flac;base64"
+    heard, rate = soundfile.read(io.BytesIO(base64.b64decode(data)), dtype="int16")
+    assert rate == 16000
+    np.testing.assert_array_equal(heard, samples[16000:40000])
 
 
 def test_missing_scores_are_named(models: list[Path], tmp_path: Path) -> None:

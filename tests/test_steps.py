@@ -77,9 +77,11 @@ def test_help(path: Path, tmp_path: Path) -> None:
 
 def test_steps_share_options_through_one_file(tmp_path: Path) -> None:
     for name in ("train_ce", "train_kd", "train_smbr"):
-        assert "  --num-procs 1 " in run(tmp_path, name, "--help").stdout
+        assert re.search(r"^  --num-procs N .*\n.*\(default: 1\)$", run(tmp_path, name, "--help").stdout, re.MULTILINE)
     for name in ("decode", "make_denlats"):
-        assert "  --beam 13.0\n" in run(tmp_path, name, "--help").stdout
+        assert re.search(
+            r"^  --beam X +of the search \(default: 13.0\)$", run(tmp_path, name, "--help").stdout, re.MULTILINE
+        )
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
@@ -107,8 +109,8 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["--tied-gates", "maybe"], "argument --tied-gates: expected true or false, got 'maybe'"),
         (["--train-opts", "--no-such 1"], "unknown option --no-such"),
         (["--network=dnn-h8l2"], "options are written --name value, not --network=dnn-h8l2"),
-        (["--num-procs", "two"], "option --num-procs expects a number, got 'two'"),
-        (["--retries", ""], "option --retries expects a number, got ''"),
+        (["--num-procs", "two"], "option --num-procs expects a number from 1, got 'two'"),
+        (["--retries", ""], "option --retries expects a whole number, got ''"),
         (["--config", "none.conf"], "cannot read the configuration file 'none.conf'"),
     ],
     "train_kd": [(["--temperature", "0"], "--temperature must be above 0")],
@@ -118,13 +120,13 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
         (["--update", "gate"], "no parameter group gate; there are hidden, gates, softmax"),
         (["--priors", "yes"], "option --priors expects true or false"),
     ],
-    "train_mono": [(["--totgauss", "0"], "--totgauss must be at least 1"), (["--stage", "x"], "--stage expects a number")],
+    "train_mono": [(["--totgauss", "0"], "--totgauss must be at least 1"), (["--stage", "x"], "--stage expects a whole number")],
     "align": [
         (["--max-missing", "2"], "--max-failed must be at most 1"),
         (["--beam", "-1"], "--beam must be above 0"),
         (["--scale-opts", "--acoustic-scale=no"], "invalid float value: 'no'"),
         (["--num-jobs", "3"], "unknown option --num-jobs; the number of jobs is --nj"),
-        (["--nj", "0"], "option --nj expects a number, got '0'"),
+        (["--nj", "0"], "option --nj expects a number from 1, got '0'"),
     ],
     "train_lda_mllt": [(["--dim", "0"], "--dim must be at least 1"), (["--splice", "3"], "unknown option --splice")],
     "train_sat": [(["--silence-weight", "-1"], "--silence-weight must be at least 0"), (["--stage", "x"], "--stage")],
@@ -140,10 +142,10 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
     "adapt": [
         (["--rate", "0"], "--rate must be above 0"),
         (["--lmwt", "0"], "--lmwt must be above 0"),
-        (["--confidence", "some"], "argument --confidence: invalid choice: 'some'"),
+        (["--confidence", "some"], "--confidence must be one of none, pdf, phone, word, not some"),
         (["--job", "2"], "unknown option --job"),
     ],
-    "make_feats": [(["--type", "plp"], "argument --type: invalid choice"), (["--feat-config", "no.conf"], "no.conf")],
+    "make_feats": [(["--type", "plp"], "--type must be one of mfcc, fbank, not plp"), (["--feat-config", "no.conf"], "no.conf")],
     "make_priors": [(["--num-utts", "0"], "--num-utts must be at least 1")],
     "make_soft_labels": [(["--mass", "2"], "--mass must be at most 1"), (["--forward-opts", "--device gpu"], "'gpu'")],
     "export_nnet3": [(["--feat-type", "plp"], "argument --feat-type: invalid choice")],
@@ -152,7 +154,7 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
     "decode": [
         (["--beam", "0"], "--beam must be above 0"),
         (["--decoder", "k2", "--latgen-opts", "--no-such 1"], "unknown option --no-such"),
-        (["--decoder", "htk"], "--decoder must be auto, kaldi or k2, not htk"),
+        (["--decoder", "htk"], "--decoder must be one of auto, kaldi, k2, not htk"),
         (["--forward-opts", "--prior-scale x"], "argument --prior-scale: invalid float value"),
         (["--max-missing", "7"], "--max-missing must be at most 1"),
         (["--network", "x"], "unknown option --network; see --help"),

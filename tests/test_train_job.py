@@ -31,11 +31,17 @@ train_job "$1" train ce "${{program_options[@]}}" "$1"
 
 
 def train(
-    folder: Path, failures: int, status: int = 1, progress: bool = True, cmd: str = "", options: Sequence[str] = ()
+    folder: Path,
+    failures: int,
+    status: int = 1,
+    progress: bool = True,
+    cmd: str = "",
+    options: Sequence[str] = (),
+    launcher: str = LAUNCHER,
 ) -> tuple[int, int, str]:
     """Status of the step, number of jobs, messages."""
     program = folder / "launch"
-    program.write_text(LAUNCHER)
+    program.write_text(launcher)
     program.chmod(0o755)
     step = folder / "step.sh"
     step.write_text(STEP)
@@ -57,7 +63,26 @@ def test_a_job_that_died_is_started_again(tmp_path: Path) -> None:
     logs = {path.name: path.read_text() for path in (tmp_path / "model/log").iterdir()}
     assert logs == {"train.1.log": "attempt 1\n", "train.2.log": "attempt 2\n", "train.log": "attempt 3\n"}
     assert train(tmp_path, failures=0)[:2] == (0, 1)
-    assert [path.name for path in (tmp_path / "model/log").iterdir()] == ["train.log"]
+    # A later job takes no earlier log away.
+    assert sorted(path.name for path in (tmp_path / "model/log").iterdir()) == [
+        *(f"train.{number}.log" for number in (1, 2, 3)), "train.log",
+    ]  # fmt: skip
+
+
+def test_a_job_with_nothing_to_do_leaves_the_log_of_the_training(tmp_path: Path) -> None:
+    logs = tmp_path / "model/log"
+    logs.mkdir(parents=True)
+    for said, kept in (("done: cross-validation loss 1", "done"), ("error: another set-up", "already")):
+        (logs / "train.log").write_text(f"INFO (hdnn train ce) {said}\n")
+        launcher = LAUNCHER.replace(
+            'echo "attempt $calls" >',
+            'sleep 0.5; echo "INFO (hdnn train ce) already trained: 3 epochs, nothing is left" >',
+        )
+        status, _, messages = train(tmp_path, failures=0, launcher=launcher)
+        assert status == 0
+        assert "model: already trained: 3 epochs" in messages
+        assert kept in (logs / "train.log").read_text()
+    assert "another set-up" in (logs / "train.1.log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +93,8 @@ def test_a_job_that_died_is_started_again(tmp_path: Path) -> None:
 def test_when_it_is_an_error(tmp_path: Path, case: dict, jobs: int) -> None:
     status, count, messages = train(tmp_path, **case)
     assert (status, count) == (1, jobs)
-    assert "training failed; see model/log/train.log" in messages
+    said = "was stopped; the same command goes on from its last checkpoint" if case.get("status") else "failed"
+    assert f"training {said}; see model/log/train.log" in messages
 
 
 def test_several_machines_go_through_torchrun(tmp_path: Path) -> None:

@@ -242,6 +242,30 @@ def test_changed_settings_do_not_resume(trained: Path, task: tuple[Path, Path, P
     refuse("minibatch_size changed", arguments(task, directory, "--minibatch-size", "32"))
 
 
+def test_trained_in_two_goes_is_trained_in_one(
+    trained: Path, task: tuple[Path, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More epochs may be asked for later; a training that is over is left as it is, whatever the number."""
+    caplog.set_level("INFO")
+    directory = tmp_path / "model"
+    for epochs in ("1", "3", "5"):
+        assert call("train ce", arguments(task, directory, "--max-iters", epochs)) == 0
+        assert len(json.loads((directory / "history.json").read_text())) == int(epochs)
+    assert all(torch.equal(value, weights(trained)[name]) for name, value in weights(directory).items())
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
+    for epochs in ("5", "2"):
+        assert call("train ce", arguments(task, directory, "--max-iters", epochs)) == 0
+        assert "already trained: 5 epochs, nothing is left to do" in caplog.text
+        caplog.clear()
+    assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
+    # A network that was not written after the last checkpoint is written now.
+    wanted = (directory / "final.safetensors").read_bytes()
+    (directory / "final.safetensors").write_bytes(b"that of the epoch before")
+    os.utime(directory / "final.safetensors", (1, 1))
+    assert call("train ce", arguments(task, directory)) == 0
+    assert (directory / "final.safetensors").read_bytes() == wanted
+
+
 def test_damaged_checkpoint(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
     directory = tmp_path / "model"
     shutil.copytree(trained, directory)

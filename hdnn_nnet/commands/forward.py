@@ -18,7 +18,8 @@ class Options(Base):
     wspecifier: str = argument("where the matrices go, for example ark:-")
     output: str = option("loglikes", "what is written", choices=OUTPUTS)
     adapt_dir: str = option("", "parameters by speaker, of steps_py/adapt.sh")
-    utt2spk: str = option("", "for --adapt-dir; default: that of the data directory")
+    utt2spk: str = option("", "for --adapt-dir and --cmvn-scp; default: that of the data directory")
+    cmvn_scp: str = option("", "CMVN statistics for a feature rspecifier, by speaker; without --utt2spk by utterance")
     forward: ForwardOptions = group(ForwardOptions)
 
 
@@ -49,7 +50,7 @@ def main(options: Options) -> None:
         switch = SpeakerSwitch(model, options.adapt_dir, model_dir)
     utts = frames = 0
     started = time.monotonic()
-    source = open_features(options.features, model_dir)
+    source = open_features(options.features, model_dir, options.cmvn_scp, options.utt2spk)
     if switch is None:
         outputs = forward_all(model, source, options.output, log_prior, batch_frames)
     else:

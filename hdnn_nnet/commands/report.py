@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, group, option
-from hdnn_nnet.score.options import ResultOptions
+from hdnn_nnet.score.options import BootstrapOptions, ResultOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +18,10 @@ class Options(Base):
     html: str = argument("file to write")
     directories: tuple[str, ...] = argument("model directories, adapted ones among them", nargs="+")
     results: ResultOptions = group(ResultOptions)
+    bootstrap: BootstrapOptions = group(BootstrapOptions)
     title: str = option("Results", "of the page")
     note: str = option("", "a paragraph under the title")
+    audio: str = option("", "data directory of the last set, with wav.scp, to hear the worst utterances")
     seconds: float = option(0.3, "time to measure each network's forward pass", above=0)
 
 
@@ -33,4 +35,15 @@ def main(options: Options) -> None:
     from hdnn_nnet.score.report import page
 
     directories = [Path(d) for d in options.directories]
-    write_text(options.html, page(directories, options.results, options.title, options.note, options.seconds))
+    write_text(
+        options.html,
+        page(
+            directories,
+            options.results,
+            options.title,
+            options.note,
+            options.seconds,
+            options.bootstrap,
+            Path(options.audio) if options.audio else None,
+        ),
+    )

@@ -8,7 +8,13 @@ WRITES = "directory"
 
 
 def main(options: ScoreOptions) -> None:
+    from pathlib import Path
+
+    from hdnn_nnet.score.intervals import BEST
     from hdnn_nnet.score.scoring import score
 
     chosen = score(options)
     print(f"{chosen.line} {chosen.path}")
+    sentence = Path(options.directory) / "scoring_kaldi" / BEST
+    if sentence.is_file():
+        print(sentence.read_text(encoding="utf-8"), end="")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.normaliser import Normaliser
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.script_table import read_scp
@@ -46,15 +47,15 @@ class FeatureReader:
             raise HdnnError(f"{self.table.path} is empty; extract the features")
         utt2spk = self.data_dir / "utt2spk"
         self.utt2spk = read_scp(utt2spk) if utt2spk.exists() else {utterance: utterance for utterance in self.utts}
-        self._cmvn_stats: MatrixTable | None = None
-        self._norms: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
+        stats: MatrixTable | None = None
         if self.cmvn is not None:
             if not utt2spk.exists():
                 raise HdnnError(f"{utt2spk} does not exist, but normalisation by speaker was asked for")
             for utterance in self.utts:
                 if utterance not in self.utt2spk:
                     raise HdnnError(f"{utt2spk}: utterance {utterance} is missing; run fix_data_dir.sh")
-            self._cmvn_stats = MatrixTable(self.data_dir / "cmvn.scp", root)
+            stats = MatrixTable(self.data_dir / "cmvn.scp", root)
+        self._normalise = Normaliser(self.cmvn, self.deltas, stats, self.utt2spk)
 
     def __len__(self) -> int:
         return len(self.utts)
@@ -84,15 +85,6 @@ class FeatureReader:
         except (KeyError, ValueError) as error:
             raise HdnnError(f"{path}: no number of frames for {error}; remove the file, it is out of date") from error
 
-    def _norm(self, speaker: str) -> tuple[np.ndarray, np.ndarray | None]:
-        norm = self._norms.get(speaker)
-        if norm is None:
-            assert self.cmvn is not None
-            assert self._cmvn_stats is not None
-            norm = self.cmvn.offset_and_scale(self._cmvn_stats[speaker], f"{self._cmvn_stats.path}, speaker {speaker}")
-            self._norms[speaker] = norm
-        return norm
-
     def __getitem__(self, utterance: str) -> np.ndarray:
         features = self.table[utterance]
         if len(features) == 0:
@@ -100,15 +92,5 @@ class FeatureReader:
         features = features.astype(np.float32, copy=False)
         if not np.isfinite(features).all():
             raise HdnnError(f"{self.table.path}: utterance {utterance} holds NaN or infinity; extract it again")
-        if self.cmvn is not None:
-            speaker = self.utt2spk[utterance]
-            offset, scale = self._norm(speaker)
-            if len(offset) != features.shape[1]:
-                raise HdnnError(
-                    f"{self.table.path}: utterance {utterance} has {features.shape[1]} dimensions, the CMVN statistics "
-                    f"of speaker {speaker} have {len(offset)}; compute them again"
-                )
-            features = features + offset if scale is None else features * scale + offset
-        if self.deltas is not None:
-            features = self.deltas.apply(features)
+        features = self._normalise(utterance, features, self.table.path)
         return features if features.flags.writeable else features.copy()

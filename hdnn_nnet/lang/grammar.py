@@ -2,8 +2,11 @@
 
 import gzip
 import logging
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hdnn_nnet.atomic import atomic_path
@@ -11,6 +14,19 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lang.ngram import read_arpa
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _messages_to(path: Path) -> Iterator[None]:
+    """What a C++ library writes to the process's stderr goes to a file."""
+    kept = os.dup(2)
+    try:
+        with path.open("wb") as log_file:
+            os.dup2(log_file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def make_grammar(arpa: Path, words: Path, out: Path) -> None:
@@ -29,13 +45,14 @@ def make_grammar(arpa: Path, words: Path, out: Path) -> None:
                 shutil.copyfileobj(source, target)
         with atomic_path(out) as temporary:
             try:
-                kaldilm.arpa2fst(
-                    input_arpa=str(plain),
-                    output_fst=str(temporary),
-                    disambig_symbol="#0",
-                    read_symbol_table=str(words),
-                    max_arpa_warnings=0,
-                )
+                with _messages_to(out.parent / "arpa2fst.log"):
+                    kaldilm.arpa2fst(
+                        input_arpa=str(plain),
+                        output_fst=str(temporary),
+                        disambig_symbol="#0",
+                        read_symbol_table=str(words),
+                        max_arpa_warnings=0,
+                    )
             except RuntimeError as error:
                 raise HdnnError(f"{arpa}: cannot be made into G.fst ({' '.join(str(error).split())})") from error
 

@@ -1,5 +1,6 @@
 """Forward features through a network in batches (the counterpart of nnet-forward)."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,11 +9,17 @@ import torch
 
 from hdnn_nnet.device.precision import choose_device, choose_dtype
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.normaliser import Normaliser
 from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.feats.transforms import Cmvn, Deltas
+from hdnn_nnet.kaldi.matrix_table import MatrixTable
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.nn.model_dir import Network, load_network, read_option_file
 from hdnn_nnet.nn.options import ForwardOptions
 from hdnn_nnet.nn.prior import counts_path, read_log_prior
+
+log = logging.getLogger(__name__)
 
 
 def open_network(options: ForwardOptions, model_dir: Path, output: str) -> tuple[Network, torch.Tensor | None]:
@@ -34,10 +41,37 @@ def model_features(data_dir: str | Path, model_dir: Path, root: str | None = Non
     return FeatureReader(data_dir, cmvn, deltas, root)
 
 
-def open_features(where: str, model_dir: Path) -> Iterable[tuple[str, np.ndarray]]:
-    """A data directory with the model's CMVN and deltas, or a table whose features are taken as they are."""
+def open_features(
+    where: str, model_dir: Path, cmvn_scp: str = "", utt2spk: str = ""
+) -> Iterable[tuple[str, np.ndarray]]:
+    """Features of a data directory or a table.
+
+    Those of a directory get the model's CMVN and deltas, and those of a table with `cmvn_scp` too; without it they are taken as
+    they are, with a warning where the model was trained on others.
+
+    Args:
+        cmvn_scp: statistics by speaker, or by utterance without `utt2spk`, as apply-cmvn takes them.
+
+    Raises:
+        HdnnError: `cmvn_scp` for a directory, which has its own, or for a model without CMVN.
+    """
     if Path(where).is_dir():
+        if cmvn_scp:
+            raise HdnnError(f"--cmvn-scp is for tables of features; the directory {where} has its own cmvn.scp")
         return model_features(where, model_dir)
+    options = {name: read_option_file(model_dir / name) for name in ("cmvn_opts", "delta_opts")}
+    cmvn, deltas = Cmvn.parse(options["cmvn_opts"]), Deltas.parse(options["delta_opts"])
+    if cmvn_scp:
+        if cmvn is None:
+            raise HdnnError(f"{model_dir} was trained without CMVN; leave --cmvn-scp out")
+        speakers = read_scp(utt2spk) if utt2spk else {}
+        return Normaliser(cmvn, deltas, MatrixTable(cmvn_scp), speakers).all(read_matrices(where), where)
+    wanted = " and ".join(f"{name} {text}" for name, text in options.items() if text.strip())
+    if wanted:
+        log.warning(
+            "%s was trained with %s, and features of a table are taken as they are: %s must be normalised already; "
+            "else give --cmvn-scp and --utt2spk, or the data directory", model_dir, wanted, where,
+        )  # fmt: skip
     return read_matrices(where)
 
 

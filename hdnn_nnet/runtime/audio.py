@@ -1,7 +1,9 @@
 """Speech from sound files and from stdin, in pieces, as models want it."""
 
+import codecs
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import IO
@@ -12,6 +14,15 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.pcm import from_float, read_int16
 
 log = logging.getLogger(__name__)
+#: how files begin that are no samples: bytes, where, and what it is
+_MAGIC = (
+    (b"fLaC", 0, "FLAC"),
+    (b"OggS", 0, "Ogg"),
+    (b"ID3", 0, "MP3"),
+    (b"ftyp", 4, "MP4 (m4a)"),
+    (b"FORM", 0, "AIFF"),
+    (b"\x1aE\xdf\xa3", 0, "WebM or Matroska"),
+)
 
 
 def file_chunks(path: str | os.PathLike[str], rate: int, seconds: float = 0.2) -> Iterator[np.ndarray]:
@@ -22,6 +33,10 @@ def file_chunks(path: str | os.PathLike[str], rate: int, seconds: float = 0.2) -
     """
     import soundfile
 
+    if not os.path.exists(path):
+        raise HdnnError(f"{path}: no such file")
+    if os.path.isdir(path):
+        raise HdnnError(f"{path} is a directory; name the sound files in it")
     try:
         with soundfile.SoundFile(path) as sound:
             if sound.channels > 1:
@@ -33,7 +48,10 @@ def file_chunks(path: str | os.PathLike[str], rate: int, seconds: float = 0.2) -
             log.warning("%s: %d samples a second, converted to %d", path, sound.samplerate, rate)
             whole = resample(sound.read(dtype="float32", always_2d=True)[:, 0], sound.samplerate, rate)
     except (RuntimeError, OSError) as error:
-        raise HdnnError(f"{path}: cannot read the sound file ({error})") from error
+        raise HdnnError(
+            f"{path}: cannot be read as sound (WAV, FLAC, OGG, Opus, MP3, AIFF, AU work): {str(error).rstrip('. ')}; "
+            f"to convert it: ffmpeg -i {shlex.quote(str(path))} -ar {rate} -ac 1 out.wav"
+        ) from error
     step = int(seconds * rate)
     yield from (whole[first : first + step] for first in range(0, len(whole), step))
 
@@ -53,17 +71,35 @@ def stdin_chunks(rate: int, seconds: float = 0.2, source: IO[bytes] | None = Non
     A WAV header is understood if it says just that.
 
     Raises:
-        HdnnError: a header of another format.
+        HdnnError: a header of another format, or text.
     """
     stream = sys.stdin.buffer if source is None else source
     head = _read(stream, 12)
     if head[:4] == b"RIFF":
         _skip_wav_header(stream, head, rate)
     elif head:
-        head += stream.read(len(head) % 2)
+        head += _read(stream, max(2 * int(seconds * rate), 256) - len(head))
+        if kind := _not_samples(head):
+            raise HdnnError(
+                f"stdin is {kind}; send WAV or raw 16-bit samples of one channel at {rate}, "
+                f"for instance through ffmpeg -i - -f s16le -ar {rate} -ac 1 -"
+            )
         yield np.frombuffer(head[: len(head) // 2 * 2], "<i2")
     while data := _read(stream, 2 * int(seconds * rate)):
         yield np.frombuffer(data[: len(data) // 2 * 2], "<i2")
+
+
+def _not_samples(head: bytes) -> str:
+    """What the beginning of a stream is that cannot be raw samples; empty if it may be such."""
+    for magic, place, name in _MAGIC:
+        if head[place : place + len(magic)] == magic:
+            return name
+    try:
+        # A character may be cut at the end.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return ""
+    return "text" if text and all(c.isprintable() or c.isspace() for c in text) else ""
 
 
 def _read(stream: IO[bytes], count: int) -> bytes:

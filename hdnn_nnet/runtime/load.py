@@ -27,6 +27,7 @@ from hdnn_nnet.runtime.options import Pauses, RecogniserOptions, Search
 from hdnn_nnet.runtime.recogniser import K2Recogniser, Recogniser, Scoring
 from hdnn_nnet.runtime.vosk_recogniser import VoskRecogniser
 from hdnn_nnet.score.best import best, read_wer_files
+from hdnn_nnet.score.ctm import read_word_boundary
 
 
 def load_recogniser(directory: str | os.PathLike[str], options: RecogniserOptions) -> Recogniser:
@@ -115,11 +116,12 @@ def _k2(
     graph_dir: Path,
     transitions: TransitionModel,
     model_dir: Path,
-    prepare: Callable[[np.ndarray], np.ndarray] | None,
+    prepare: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
     scoring: Scoring,
     options: RecogniserOptions,
 ) -> K2Recogniser:
     graph = check_graph(graph_dir, transitions, model_dir)
+    boundary = graph_dir / "phones" / "word_boundary.int"
     return K2Recogniser(
         stream,
         description.extractor(),
@@ -131,6 +133,7 @@ def _k2(
         scoring=scoring,
         pauses=options.pauses,
         search=options.search,
+        boundary=read_word_boundary(boundary) if boundary.is_file() else None,
     )
 
 
@@ -155,14 +158,16 @@ def _scoring(decoded: Path, options: RecogniserOptions) -> Scoring:
     )
 
 
-def _preparation(cmvn: Cmvn | None, deltas: Deltas | None, where: str) -> Callable[[np.ndarray], np.ndarray] | None:
+def _preparation(
+    cmvn: Cmvn | None, deltas: Deltas | None, where: str
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
     """Normalisation and deltas of a whole recording, which counts as one speaker; None where there is neither."""
     if cmvn is None and deltas is None:
         return None
 
-    def prepare(features: np.ndarray) -> np.ndarray:
-        if cmvn is not None:
-            offset, scale = cmvn.offset_and_scale(accumulate_cmvn(None, features), where)
+    def prepare(features: np.ndarray, sound: np.ndarray) -> np.ndarray:
+        if cmvn is not None and sound.any():  # the floor of digital silence says nothing of the speaker
+            offset, scale = cmvn.offset_and_scale(accumulate_cmvn(None, features[sound]), where)
             features = features + offset if scale is None else features * scale + offset
         return deltas.apply(features) if deltas is not None else features
 

@@ -60,4 +60,8 @@ class Transcription(Options):
     model_dir: str = argument("a trained model, or an export")
     audio: tuple[str, ...] = argument("sound files; -: stdin, WAV or raw 16-bit samples of one channel", nargs="+")
     recogniser: RecogniserOptions = group(RecogniserOptions)
+    format: str = option(
+        "txt", "of the transcripts; json (an object a line and file) and ctm have times and confidences of words, srt subtitles",
+        choices=("txt", "json", "srt", "ctm"),
+    )  # fmt: skip
     chunk: float = option(0.2, "seconds of audio that are taken at a time", above=0)

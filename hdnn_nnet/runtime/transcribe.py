@@ -9,9 +9,10 @@ import torch
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.runtime.audio import file_chunks, stdin_chunks
+from hdnn_nnet.runtime.formats import as_ctm, as_json, as_srt
 from hdnn_nnet.runtime.load import load_recogniser
 from hdnn_nnet.runtime.options import Transcription
-from hdnn_nnet.runtime.recogniser import K2Recogniser
+from hdnn_nnet.runtime.recogniser import K2Recogniser, Piece, Recogniser
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,10 @@ def transcribe(options: Transcription) -> None:
     """Print the words of each piece, or of each file where there are several.
 
     Raises:
-        HdnnError: no model, no sound file, or no audio in one.
+        HdnnError: no model, no sound file, or no audio in one; of several files the others are transcribed all the same.
     """
+    if options.format == "srt" and len(options.audio) > 1:
+        raise HdnnError("--format srt numbers the subtitles of one recording; give one file at a time")
     torch.set_num_threads(options.recogniser.num_threads)
     began = time.monotonic()
     recogniser = load_recogniser(options.model_dir, options.recogniser)
@@ -46,29 +49,46 @@ def transcribe(options: Transcription) -> None:
             f"{options.model_dir} normalises its features by speaker (or adds deltas), which takes a whole recording: "
             "give files, or a model for on-line use (docs/deployment.md)"
         )
+    failed = 0
     for name in options.audio:
-        source = (
-            stdin_chunks(recogniser.rate, options.chunk)
-            if name == "-"
-            else file_chunks(name, recogniser.rate, options.chunk)
-        )
-        clock = _Clock(source, recogniser.rate)
-        began, processor = time.monotonic(), time.process_time()
-        words: list[str] = []
-        for piece in recogniser.pieces(clock):
-            words += piece.words
-            log.info("%s: %.2f to %.2f s, %d words", name, piece.start, piece.end, len(piece.words))
-            if len(options.audio) == 1 and piece.words:
-                print(" ".join(piece.words), flush=True)
-        if len(options.audio) > 1:
-            print(" ".join([name, *words]), flush=True)
-        if not clock.seconds:
-            raise HdnnError(f"{name} holds no audio")
-        log.info(
-            "%s: %d words in %.2f s of audio; %.2f s by the clock, real-time factor %.3f",
-            name,
-            len(words),
-            clock.seconds,
-            time.monotonic() - began,
-            (time.process_time() - processor) / clock.seconds,
-        )
+        try:
+            _one(recogniser, name, options)
+        except HdnnError as error:
+            if len(options.audio) == 1:
+                raise
+            log.error("%s", error)
+            failed += 1
+    if failed:
+        raise HdnnError(f"{failed} of {len(options.audio)} files could not be transcribed (see above)")
+
+
+def _one(recogniser: Recogniser, name: str, options: Transcription) -> None:
+    """Transcribe one file, or stdin."""
+    rate, live = recogniser.rate, options.format == "txt" and len(options.audio) == 1
+    clock = _Clock(stdin_chunks(rate, options.chunk) if name == "-" else file_chunks(name, rate, options.chunk), rate)
+    began, processor = time.monotonic(), time.process_time()
+    pieces: list[Piece] = []
+    for piece in recogniser.pieces(clock, confidences=options.format in ("json", "ctm")):
+        pieces.append(piece)
+        log.info("%s: %.2f to %.2f s, %d words", name, piece.start, piece.end, len(piece.words))
+        if live and piece.words:
+            print(" ".join(piece.words), flush=True)
+    if not clock.seconds:
+        raise HdnnError(f"{name} holds no audio")
+    words = [word for piece in pieces for word in piece.words]
+    text = {
+        "txt": lambda: "" if live else " ".join([name, *words]),
+        "json": lambda: as_json(name, clock.seconds, pieces),
+        "ctm": lambda: as_ctm(name, pieces),
+        "srt": lambda: as_srt(pieces),
+    }[options.format]()
+    if text:
+        print(text, flush=True)
+    log.info(
+        "%s: %d words in %.2f s of audio; real-time factor %.3f by processor time, %.3f by the clock",
+        name,
+        len(words),
+        clock.seconds,
+        (time.process_time() - processor) / clock.seconds,
+        (time.monotonic() - began) / clock.seconds,
+    )

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from hdnn_nnet.errors import HdnnError
 
 _NAME = re.compile(r"^wer_(\d+)_([0-9.]+)$")
@@ -60,3 +62,22 @@ def read_wer_files(directory: str | os.PathLike[str]) -> list[WerFile]:
 def best(files: list[WerFile]) -> WerFile:
     """The lowest WER; of equal ones the lowest penalty, then the lowest weight, as Kaldi's best_wer.sh."""
     return min(files, key=lambda item: (item.wer, float(item.penalty), item.lmwt))
+
+
+def choose(files: list[WerFile], smooth: int = 0) -> WerFile:
+    """`best`, or with `smooth` n the one with the lowest mean over its own WER and those of n LM weights on both sides.
+
+    A lucky weight between bad neighbours then does not win. Beyond the edge the last weight counts again, so that fewer
+    neighbours are no advantage.
+    """
+    if not smooth:
+        return best(files)
+    wers = {(item.penalty, item.lmwt): item.wer for item in files}
+
+    def mean(item: WerFile) -> float:
+        weights = [weight for penalty, weight in wers if penalty == item.penalty]
+        near = np.clip(np.arange(item.lmwt - smooth, item.lmwt + smooth + 1), min(weights), max(weights)).tolist()
+        values = [wers[item.penalty, weight] for weight in near if weight in weights]
+        return round(sum(values) / len(values), 9)
+
+    return min(files, key=lambda item: (mean(item), float(item.penalty), item.lmwt))

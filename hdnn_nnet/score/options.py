@@ -6,6 +6,15 @@ from hdnn_nnet.options import Options, argument, option
 
 
 @dataclass(frozen=True, kw_only=True)
+class BootstrapOptions(Options):
+    """Intervals."""
+
+    by: str = option("utterance", "units that are drawn", choices=("utterance", "speaker"))
+    replications: int = option(10000, "sets that are drawn; 0: no intervals", at_least=0)
+    bootstrap_seed: int = option(0, "of the draws", at_least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoreOptions(Options):
     """Scoring."""
 
@@ -17,6 +26,7 @@ class ScoreOptions(Options):
     word_ins_penalty: str = option("0.0,0.5,1.0", "word insertion penalties, with commas")
     filter: str = option("", "file of words to leave out or replace, such as local/wer_filter")
     allow_missing: bool = option(False, "score although utterances have no lattice; the WER is marked PARTIAL")
+    replications: int = option(10000, "sets that are drawn for the 95 % intervals; 0: no intervals", at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +45,8 @@ class CtmOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ResultOptions(Options):
-    """Where results are."""
+    """Where results are, and how LM weight and penalty are chosen."""
 
     dev: str = option("decode_dev", "decode directory of the development set in each model")
     eval: str = option("decode_eval", "the same of the evaluation set; empty: none")
+    smooth: int = option(0, "choose by the mean of a WER and those of this many LM weights on both sides", at_least=0)

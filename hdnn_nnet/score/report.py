@@ -1,49 +1,27 @@
 """Results of model directories as one HTML page that opens offline: tables, curves, gains of speakers, size and speed."""
 
-import base64
 import html
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from hdnn_nnet.adapt.store import INDEX, AdaptDir
 from hdnn_nnet.nn.model_dir import load_model
-from hdnn_nnet.score import plot_training, plot_wer
-from hdnn_nnet.score.figures import png, pyplot
-from hdnn_nnet.score.options import ResultOptions
-from hdnn_nnet.score.speakers import read_per_speaker
-from hdnn_nnet.score.summary import read_result
-from hdnn_nnet.score.table import table
+from hdnn_nnet.score.noise import DEV, EVAL, legend, notes
+from hdnn_nnet.score.options import BootstrapOptions, ResultOptions
+from hdnn_nnet.score.page import charts, curves, errors
+from hdnn_nnet.score.page.tables import html_table
+from hdnn_nnet.score.page.terms import explained
+from hdnn_nnet.score.summary import Result, read_result, systems
+from hdnn_nnet.score.table import Sets, set_estimates, table
 
 _FACTOR = re.compile(r"real-time factor (?:assuming \S+ frames/sec is )?([0-9.]+)")
-_SPEEDS = "<p>Forward pass: one thread of the machine that wrote this page. Real-time factor: of the decoder.</p>\n"
-_STYLE = """
-body { font: 15px/1.5 sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse; margin: 1em 0 }
-th, td { border-bottom: 1px solid #ccc; padding: .25em .8em; text-align: left; white-space: nowrap }
-td + td { font-variant-numeric: tabular-nums }
-img { max-width: 100%; height: auto }
-p { max-width: 50em }
-"""
-
-
-def html_table(rows: Sequence[Sequence[str]]) -> str:
-    """The first row is the header."""
-    lines = []
-    for number, cells in enumerate(rows):
-        kind = "th" if number == 0 else "td"
-        lines.append("<tr>" + "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells) + "</tr>")
-    return "<table>\n" + "\n".join(lines) + "\n</table>\n"
-
-
-def html_image(figure: Any, text: str) -> str:
-    """A figure inside the page."""
-    data = base64.b64encode(png(figure)).decode("ascii")
-    return f'<img alt="{html.escape(text)}" src="data:image/png;base64,{data}">\n'
+_SPEEDS = '<p class="note">Forward pass: one thread of the machine that wrote this page. Real-time factor: of the decoder.</p>\n'
 
 
 def forward_speed(model_dir: Path, seconds: float) -> float:
@@ -105,60 +83,159 @@ def size_and_speed(directories: Sequence[Path], dev: str, seconds: float) -> lis
     return rows
 
 
-def draw_gains(directories: Sequence[Path], parts: Sequence[tuple[str, str]]) -> Any | None:
-    """WER of every speaker before and after adaptation, one panel for each set; None where nothing was adapted.
+@dataclass
+class Material:
+    """What the sections of a page are made from.
 
-    Args:
-        parts: (name of the set, its decode directory).
+    Attributes:
+        results: systems by name, in the order of the command line.
+        sets: DEV or EVAL -> system -> estimate.
+        last: name of the set that headline, waterfall, speakers and errors are about: eval where there is one.
+        steps: the chain from a student by cross-entropy to what became of it.
     """
-    adapted = [
-        (d, part, decode, store) for part, decode in parts for d in directories if (store := adaptation(d, part))
+
+    directories: Sequence[Path]
+    results: Mapping[str, Sequence[Result]]
+    sets: Sets
+    decode: Mapping[str, str]
+    last: str
+    steps: Sequence[str]
+
+
+def headline(material: Material) -> str:
+    """Student, size, WER, and how far from the teacher: the largest network of the page."""
+    results, found = material.results, material.sets[material.last]
+    student = material.steps[-1]
+    first, estimate = results[student][0], found[student]
+    largest = max(results, key=lambda n: (results[n][0].parameters, -found[n].value))
+    spread = f"95 %: {estimate.interval}" if estimate.interval else "no interval"
+    cards = [
+        ("name", student, "the student at the end of its chain"),
+        ("", f"{estimate.value:.2f} %", f"WER on {material.last} ({spread})"),
+        ("", f"{first.parameters / 1e6:.2f} M", "parameters"),
     ]
-    if not adapted:
-        return None
-    sets = list(dict.fromkeys(part for _, part, *_ in adapted))
-    figure, axes = pyplot().subplots(1, len(sets), figsize=(6.2 * len(sets), 5.2), layout="constrained", squeeze=False)
-    for column, part in enumerate(sets):
-        panel = axes[0][column]
-        highest = 1.0
-        shown = [(d, decode, store) for d, name, decode, store in adapted if name == part]
-        for number, (directory, decode, store) in enumerate(shown):
-            before = read_per_speaker(Path(store.content["model"]) / decode)
-            after = read_per_speaker(directory / decode)
-            points = [(before[s].wer, after[s].wer) for s in before if s in after and before[s].words]
-            better = sum(b > a for b, a in points)
-            panel.scatter(*zip(*points, strict=True), color=f"C{number}", s=22, alpha=0.8,
-                          label=f"{directory.name}: {better} of {len(points)} better")  # fmt: skip
-            highest = max(highest, *(value for point in points for value in point))
-        panel.plot([0, highest], [0, highest], color="0.6", linewidth=1)
-        panel.set(xlabel="WER % before", ylabel="WER % after", title=f"{part}: below the line adaptation helps")
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize="small")
-    return figure
+    if largest != student and results[largest][0].parameters > first.parameters:
+        gap, times = estimate.value - found[largest].value, results[largest][0].parameters / first.parameters
+        text = f"points from {largest}, {times:.1f} times as large ({found[largest].value:.2f} %)"
+        cards.append(("", f"{gap:+.2f}", text))
+    shown = "".join(
+        f'<div class="card"><b class="{k}">{html.escape(v)}</b><span>{explained(s)}</span></div>' for k, v, s in cards
+    )
+    return f'<div class="cards">{shown}</div>\n'
 
 
-def page(directories: Sequence[Path], sets: ResultOptions, title: str, note: str, seconds: float) -> str:
+def error_rates(material: Material, remarks: Sequence[str]) -> str:
+    flat = [result for group in material.results.values() for result in group]
+    lines = "".join(f'<p class="note">{explained(line)}</p>\n' for line in remarks if line)
+    return html_table(table(flat, EVAL in material.sets, material.sets)) + lines
+
+
+def size_chart(material: Material) -> str:
+    kinds = (("ce", "CE"), ("kd", "KD"), ("smbr", "sMBR"), ("adapted", "adapted to speakers"))
+    key = "".join(f'<i class="{kind}">{explained(text)}</i>' for kind, text in kinds)
+    shapes = "circles: highway networks, squares: plain ones; bars: 95 % intervals"
+    drawn = charts.wer_by_size(material.results, material.sets)
+    return f'<p class="note key">{key} {shapes}</p>\n<div class="charts">{drawn}</div>\n'
+
+
+def gains(material: Material) -> str:
+    """The waterfall of the chain, and its speakers; empty where the chain has one system only."""
+    if len(material.steps) < 2:
+        return ""
+    drawn = [
+        charts.waterfall(material.steps, material.results, found, part)
+        for part, found in material.sets.items() if all(name in found for name in material.steps)
+    ]  # fmt: skip
+    last = material.results[material.steps[-1]][0].directory
+    for part, decode in material.decode.items():
+        source = charts.adapted_from(last, part)
+        before = source if source else material.results[material.steps[0]][0].directory
+        names = (before.name, last.name)
+        drawn.append(charts.speakers(before / decode, last / decode, names, part))
+    note = "Each speaker before (ring) and after (dot), at the set's own best weight and penalty."
+    return f'<div class="charts">{"".join(drawn)}</div>\n<p class="note">{note}</p>\n'
+
+
+def training(directories: Sequence[Path]) -> str:
+    groups = curves.frame_level(directories)
+    sequence = curves.sequence_level(directories)
+    if sequence:
+        groups["objective of sequence training"] = sequence
+    if not groups:
+        return ""
+    note = "Solid: held-out speakers, dashed: training, crosses: epochs that were taken back. Only the charts of one row compare."
+    rows = [
+        f'<h3>{explained(kind)}</h3>\n<div class="charts smaller">{"".join(c)}</div>\n' for kind, c in groups.items()
+    ]
+    return f'<p class="note">{note}</p>\n' + "".join(rows)
+
+
+def mistakes(material: Material, audio: Path | None) -> str:
+    """Confusions and worst utterances of the student; empty where hypotheses were not kept."""
+    result = material.results[material.steps[-1]][0]
+    file = result.eval_file if material.last == EVAL else result.dev
+    items = errors.alignments(file) if file else []
+    if not items:
+        return ""
+    keys = [item.key for item in errors.worst(items)]
+    sounds = errors.clips(audio, keys) if audio else {}
+    key = '<b class="sub">heard as another</b><b class="del">missed</b><b class="ins">invented</b>'
+    return (
+        f'<p class="note">{html.escape(result.directory.name)} on {material.last}.</p>\n'
+        '<p><input type="search" placeholder="find words or speakers" aria-label="find words or speakers"></p>\n'
+        f"<h3>Most frequent errors</h3>\n{errors.confusions(items)}"
+        f'<h3>Utterances with most errors</h3>\n<p class="note key">{key}</p>\n{errors.utterances(items, sounds)}'
+    )
+
+
+def page(
+    directories: Sequence[Path],
+    sets: ResultOptions,
+    title: str,
+    note: str,
+    seconds: float,
+    bootstrap: BootstrapOptions | None = None,
+    audio: Path | None = None,
+) -> str:
     """The page of some model directories, adapted ones among them.
 
     Args:
         seconds: time to measure each network's forward pass.
+        audio: data directory of the set whose worst utterances are shown, for players.
     """
-    results = [read_result(d, sets.dev, sets.eval) for d in directories]
-    parts = [("dev", sets.dev), *([("eval", sets.eval)] if sets.eval else [])]
-    body = [f"<h1>{html.escape(title)}</h1>\n"]
-    if note:
-        body.append(f"<p>{html.escape(note)}</p>\n")
-    body.append("<h2>Word error rates</h2>\n" + html_table(table(results, bool(sets.eval))))
-    body.append("<p>Weight and penalty are chosen on dev; eval is given at dev's choice.</p>\n")
-    body.append("<h2>WER against parameters</h2>\n" + html_image(plot_wer.draw(results, bool(sets.eval)), "WER"))
-    body.append("<h2>Training</h2>\n" + html_image(plot_training.draw(directories), "training curves"))
-    gains = draw_gains(directories, parts)
-    if gains is not None:
-        body.append("<h2>Gain of adaptation by speaker</h2>\n" + html_image(gains, "WER before and after adaptation"))
-        body.append("<p>One point a speaker, before and after at the set's own best weight and penalty each.</p>\n")
-    body.append("<h2>Size and speed</h2>\n" + html_table(size_and_speed(directories, sets.dev, seconds)))
-    body.append(_SPEEDS)
+    results = [read_result(d, sets.dev, sets.eval, sets.smooth) for d in directories]
+    bootstrap = bootstrap or BootstrapOptions()
+    found = set_estimates(results, bool(sets.eval), bootstrap)
+    grouped = systems(results)
+    last = EVAL if sets.eval else DEV
+    decode = {DEV: sets.dev, **({EVAL: sets.eval} if sets.eval else {})}
+    material = Material(directories, grouped, found, decode, last, charts.chain(grouped))
+    remarks = [
+        "Weight and penalty are chosen on dev; eval is given at dev's choice.",
+        legend(list(found.values()), bootstrap),
+        *notes(results, bootstrap),
+    ]
+    sections = {
+        "Word error rates": error_rates(material, remarks),
+        "Size": size_chart(material),
+        "What each step wins": gains(material),
+        "Training": training(directories),
+        "Errors": mistakes(material, audio),
+        "Size and speed": html_table(size_and_speed(directories, sets.dev, seconds)) + _SPEEDS,
+    }
+    shown = {name: content for name, content in sections.items() if content}
+    links = "".join(f'<a href="#s{n}">{html.escape(name)}</a>' for n, name in enumerate(shown))
+    body = "".join(
+        f'<section id="s{n}"><h2>{html.escape(name)}</h2>\n{content}</section>\n'
+        for n, (name, content) in enumerate(shown.items())
+    )
+    files = resources.files("hdnn_nnet.score.page")
+    style, script = ((files / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    intro = f'<p class="note">{explained(note)}</p>\n' if note else ""
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n{''.join(body)}</body>\n</html>\n"
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{html.escape(title)}</h1>\n{intro}{headline(material)}<nav>{links}</nav>\n{body}</main>\n"
+        f"<script>\n{script}</script>\n</body>\n</html>\n"
     )

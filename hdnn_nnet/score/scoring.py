@@ -9,10 +9,11 @@ from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.symbols import SymbolTable
 from hdnn_nnet.lattice.directory import read_directory
 from hdnn_nnet.score.best import WerFile, best, read_wer_files
+from hdnn_nnet.score.intervals import write_intervals
 from hdnn_nnet.score.options import ScoreOptions
 from hdnn_nnet.score.sweep import Combination, combinations, sweep
 from hdnn_nnet.score.text import WordFilter, read_text, write_hypotheses
-from hdnn_nnet.score.wer import align, compute_wer, operations_table, per_speaker, per_utterance
+from hdnn_nnet.score.wer import align, count_utterances, operations_table, per_speaker, per_utterance, total
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +49,19 @@ def score(options: ScoreOptions) -> WerFile:
     for old in directory.glob("wer_*"):
         old.unlink()  # of an earlier sweep; it would enter the choice of the best
     write_hypotheses(scoring / "test_filt.txt", reference)
-    texts = {}
+    texts, counts = {}, {}
     for (weight, penalty), hypotheses in numbers.items():
         text = {key: word_filter([symbols.symbol(w) for w in words]) for key, words in hypotheses.items()}
         texts[weight, penalty] = text
         write_hypotheses(scoring / f"penalty_{penalty}" / f"{weight}.txt", text)
-        write_text(directory / f"wer_{weight}_{penalty}", compute_wer(reference, text, mode="present").report())
+        counts[weight, penalty] = count_utterances(reference, text)
+        write_text(directory / f"wer_{weight}_{penalty}", total(counts[weight, penalty], len(missing)).report())
 
     chosen = best(read_wer_files(directory))
     write_text(scoring / "best_wer", f"{chosen.line} {chosen.path}\n")
+    # For whoever draws speakers later: the data directory may be gone by then.
+    write_text(scoring / "utt2spk", "".join(f"{key} {utt2spk[key]}\n" for key in reference if key in utt2spk))
+    write_intervals(scoring, counts, utt2spk, (chosen.lmwt, chosen.penalty), options.replications)
     alignments = align(reference, texts[chosen.lmwt, chosen.penalty])
     details = scoring / "wer_details"
     write_text(details / "lmwt", f"{chosen.lmwt}\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig, read_json
 from hdnn_nnet.nn.model_dir import load_config
-from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
+from hdnn_nnet.score.best import WerFile, choose, read_wer_file, read_wer_files
 
 _SEED = re.compile(r"_s\d+$")
 
@@ -22,7 +22,7 @@ class Result:
         criterion: the text of the file `criterion`, for example `CE` or `KD q=0 T=1`.
         cv_loss, cv_accuracy: of the last accepted epoch; None after sequence training.
         dev: the best of the development set's WER files; weight and penalty are chosen there.
-        evaluation: WER of the evaluation set at that weight and penalty; None without such a set.
+        eval_file: that of the evaluation set at this weight and penalty; None without such a set.
         sclite: sclite's WERs of both sets at the weight that is best on the development set; None where it did not score.
     """
 
@@ -33,8 +33,13 @@ class Result:
     cv_loss: float | None
     cv_accuracy: float | None
     dev: WerFile
-    evaluation: float | None
+    eval_file: WerFile | None
     sclite: tuple[float, float | None] | None = None
+
+    @property
+    def evaluation(self) -> float | None:
+        """WER of the evaluation set."""
+        return self.eval_file.wer if self.eval_file else None
 
 
 def read_sclite(decode_dir: Path) -> dict[int, float]:
@@ -61,18 +66,19 @@ def _sclite(directory: Path, dev: str, evaluation: str) -> tuple[float, float | 
     return on_dev[weight], read_sclite(directory / evaluation).get(weight) if evaluation else None
 
 
-def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "decode_eval") -> Result:
+def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "decode_eval", smooth: int = 0) -> Result:
     """Collect the figures of one model directory.
 
     Args:
         dev, evaluation: names of the decode directories in it; an empty `evaluation`: none.
+        smooth: neighbouring LM weights that help to choose one, see `best.choose`.
 
     Raises:
         HdnnError: a file is missing.
     """
     epochs = directory / "history.json"  # sequence training has no cross-validation
     history = [epoch for epoch in read_json(epochs) if epoch["accepted"]] if epochs.is_file() else []
-    chosen = best(read_wer_files(directory / dev))
+    chosen = choose(read_wer_files(directory / dev), smooth)
     criterion = directory / "criterion"
     return Result(
         directory,
@@ -82,7 +88,7 @@ def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "dec
         history[-1]["cv_loss"] if history else None,
         history[-1]["cv_accuracy"] if history else None,
         chosen,
-        read_wer_file(directory / evaluation / chosen.path.name).wer if evaluation else None,
+        read_wer_file(directory / evaluation / chosen.path.name) if evaluation else None,
         _sclite(directory, dev, evaluation),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import kaldialign
 import numpy as np
@@ -50,6 +51,29 @@ def _percent(part: int, whole: int) -> str:
         return f"{np.float32(np.float64(100.0) * np.float32(part) / np.float64(np.float32(whole))):.2f}"
 
 
+class UtteranceCount(NamedTuple):
+    """Errors of one utterance, and its reference words."""
+
+    words: int
+    insertions: int
+    deletions: int
+    substitutions: int
+
+    @property
+    def errors(self) -> int:
+        return self.insertions + self.deletions + self.substitutions
+
+
+def count_utterances(reference: Text, hypothesis: Text) -> dict[str, UtteranceCount]:
+    """Errors of every utterance that has both, in the reference's order."""
+    result = {}
+    for key, words in reference.items():
+        if key in hypothesis:
+            counts = kaldialign.edit_distance(list(words), list(hypothesis[key]))
+            result[key] = UtteranceCount(len(words), *(int(counts[kind]) for kind in ("ins", "del", "sub")))
+    return result
+
+
 def compute_wer(reference: Text, hypothesis: Text, mode: str = "strict") -> WerStats:
     """Count errors over all reference utterances.
 
@@ -60,22 +84,23 @@ def compute_wer(reference: Text, hypothesis: Text, mode: str = "strict") -> WerS
     Raises:
         HdnnError: mode `strict` and a hypothesis is missing.
     """
-    stats = WerStats()
-    for key, words in reference.items():
-        if key not in hypothesis:
-            if mode == "strict":
-                raise HdnnError(f"utterance {key} has no hypothesis; decode it, or allow missing ones")
-            stats.missing += 1
-            if mode == "present":
-                continue
-        guess = hypothesis.get(key, ())
-        counts = kaldialign.edit_distance(list(words), list(guess))
-        stats.words += len(words)
-        stats.insertions += int(counts["ins"])
-        stats.deletions += int(counts["del"])
-        stats.substitutions += int(counts["sub"])
+    missing = [key for key in reference if key not in hypothesis]
+    if missing and mode == "strict":
+        raise HdnnError(f"utterance {missing[0]} has no hypothesis; decode it, or allow missing ones")
+    given = {**dict.fromkeys(missing, ()), **hypothesis} if mode == "all" else hypothesis
+    return total(count_utterances(reference, given), len(missing))
+
+
+def total(counts: Mapping[str, UtteranceCount], missing: int = 0) -> WerStats:
+    """Sums over utterances; `missing` others have no hypothesis."""
+    stats = WerStats(missing=missing)
+    for count in counts.values():
+        stats.words += count.words
+        stats.insertions += count.insertions
+        stats.deletions += count.deletions
+        stats.substitutions += count.substitutions
         stats.sentences += 1
-        stats.wrong_sentences += list(words) != list(guess)
+        stats.wrong_sentences += count.errors > 0
     return stats
 
 

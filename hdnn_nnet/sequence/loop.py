@@ -112,6 +112,8 @@ class SequenceTrainer:
         """
         run, options = self.run, self.options
         self._restore()
+        if run.finished(run.progress.epoch > options.num_iters):
+            return
         run.snapshot = self._snapshot
         if run.is_main:
             prepare()

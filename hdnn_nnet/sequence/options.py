@@ -43,7 +43,12 @@ class SequenceOptions(Options):
 class SequenceUpdates(Options):
     """Updates."""
 
-    num_iters: int = option(4, "passes over the data; each leaves iter<N>.safetensors", at_least=1)
+    num_iters: int = option(
+        4,
+        "passes over the data; each leaves iter<N>.safetensors; more go on with a finished training",
+        at_least=1,
+        free=True,
+    )
     learn_rate: float = option(1e-5, "per frame, as in Kaldi", at_least=0)
     momentum: float = option(0.0, "of the updates", at_least=0, below=1)
     batch_utts: int = option(1, "utterances of an update, over all processes", at_least=1)

@@ -35,6 +35,8 @@ from hdnn_nnet.train.teacher import checksum
 log = logging.getLogger(__name__)
 #: criteria as tables show them
 _WRITTEN = {"smbr": "sMBR", "mpfe": "MPFE", "mmi": "MMI"}
+#: what they maximise, per frame
+_VALUES = {"smbr": "expected frame accuracy", "mpfe": "expected phone accuracy", "mmi": "MMI objective"}
 
 
 def train_sequence(options: SequenceTraining) -> None:
@@ -95,7 +97,9 @@ def train_sequence(options: SequenceTraining) -> None:
         network, log_prior, corpus, criterion, options.updates, run, options.checkpoint.seed, options.soft.temperature
     )
     trainer.train(lambda: prepare(options, network, counts))
-    log.info("done: model in %s", directory)
+    log.info(
+        "done: %s %.4f, model in %s", _VALUES[criterion.criterion], run.progress.history[-1]["objective"], directory
+    )
     ranks.close()
 
 

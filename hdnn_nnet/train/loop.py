@@ -43,6 +43,8 @@ def train(
     """
     sgd = Sgd(choose_parameters(model, ["all"]), options.scale_rate)
     best = _start(model, criterion, validation, schedule, sgd, run)
+    if run.finished(schedule.finished):
+        return
     run.snapshot = lambda: Snapshot(
         {"model": model.state_dict(), "best": best, "velocity": sgd.state()}, {"schedule": schedule.saved()}
     )

@@ -13,6 +13,7 @@ class NewbobState:
 
     Attributes:
         epoch: epochs judged so far.
+        finished: the gain has become too small; an end by `max_iters` is not kept, so that more epochs may be asked for.
     """
 
     learn_rate: float
@@ -45,7 +46,7 @@ class Newbob:
 
     @property
     def finished(self) -> bool:
-        return self.state.finished
+        return self.state.finished or self.state.epoch >= self.options.max_iters
 
     def start(self, initial_loss: float) -> None:
         """Set the loss of the untrained (or given) parameters that the first epoch is compared with."""
@@ -64,8 +65,6 @@ class Newbob:
         )
         if accepted:
             state.best_loss = loss
-        if state.epoch >= options.max_iters:
-            state.finished = True
         if state.epoch <= options.keep_lr_iters:
             return accepted
         gain = (previous - state.best_loss) / previous if previous not in (0.0, math.inf) else 1.0

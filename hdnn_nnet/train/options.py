@@ -22,7 +22,7 @@ class NewbobOptions(Options):
     learn_rate: float | None = option(
         None, "per frame; default: 0.008 (dnn), 0.004 (hdnn), 0.003 (hdnn of 256 units and more)", at_least=0
     )
-    max_iters: int = option(20, "most epochs", at_least=1)
+    max_iters: int = option(20, "most epochs; a larger number goes on with a finished training", at_least=1, free=True)
     min_iters: int = option(0, "least epochs", at_least=0)
     keep_lr_iters: int = option(0, "epochs before halving may start", at_least=0)
     start_halving_impr: float = option(0.01, "relative gain that starts halving")

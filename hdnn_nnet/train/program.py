@@ -155,5 +155,7 @@ class Training:
         validation = self._shuffler(model, data.cv, targets(data.cv), cv_minibatch)
         run = Run(self.directory, self.ranks, self.device, full, minutes, SUMS)
         train(model, criterion, training, validation, schedule, options.update, run, lambda: self._prepare(description))
-        log.info("done: cross-validation loss %.4f, model in %s", schedule.best_loss, self.directory)
+        accuracy = next(line["cv_accuracy"] for line in reversed(run.progress.history) if line["accepted"])
+        text = "done: cross-validation loss %.4f, frame accuracy %.4f, model in %s"
+        log.info(text, schedule.best_loss, accuracy, self.directory)
         self.ranks.close()

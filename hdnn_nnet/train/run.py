@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 #: steps after which the ranks agree on whether to stop or to write a checkpoint
 _AGREE_EVERY = 20
+#: options that checkpoints of version 0.1 held against a training that is to go on for longer
+_ONCE_SIGNED = ("max_iters", "num_iters")
+#: seconds between two lines on the steps of an epoch in a log: at its beginning, later, and the share of its time that they are
+_LINES_FROM, _LINES_TO, _LINES_SHARE = 10, 60, 0.1
 
 
 class Stopped(HdnnError):
@@ -111,12 +115,12 @@ class Run:
         if restored is None:
             return None
         tensors, saved = restored
-        if saved["signature"] != self.signature:
-            names = self.signature.keys() | saved["signature"].keys()
-            changed = sorted(k for k in names if saved["signature"].get(k) != self.signature.get(k))
+        before = {name: value for name, value in saved["signature"].items() if name not in _ONCE_SIGNED}
+        if before != self.signature:
+            names = self.signature.keys() | before.keys()
+            changed = sorted(k for k in names if before.get(k) != self.signature.get(k))
             raise HdnnError(f"{self.path} is of another set-up ({', '.join(changed)} changed); remove it to train anew")
         self.progress = Progress(**saved["progress"])
-        log.info("resuming at %s %d, step %d", self.unit, self.progress.epoch, self.progress.step)
         return Snapshot(tensors, saved["state"])
 
     def checkpoint(self) -> None:
@@ -126,15 +130,28 @@ class Run:
             content = {"signature": self.signature, "progress": asdict(self.progress), "state": state}
             save_checkpoint(self.path, tensors, content)
 
+    def finished(self, last: bool) -> bool:
+        """Whether a training is over and its network written, so that nothing may be touched; says where it stands.
+
+        Args:
+            last: there is no epoch left.
+        """
+        final, done = self.directory / "final.safetensors", self.progress.epoch - 1
+        if last and final.is_file() and final.stat().st_mtime_ns >= self.path.stat().st_mtime_ns:
+            log.info("already trained: %d %s%s, nothing is left to do", done, self.unit, "s" * (done != 1))
+            return True
+        if done or self.progress.step:
+            log.info("resuming at %s %d, step %d", self.unit, self.progress.epoch, self.progress.step)
+        return False
+
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """Inside, a signal ends the training after the step at work. The TensorBoard file is open meanwhile."""
+        """Inside, a signal ends the training after the step at work. What goes to TensorBoard is closed in the end."""
         with stop_signals() as self._signals:
-            self._events = _tensorboard(self.directory) if self.is_main else None
             try:
                 yield
             finally:
-                if self._events is not None:
+                if self._events:
                     self._events.close()
 
     def epoch(self, batches: Iterable[Any], steps: int) -> Iterator[Any]:
@@ -184,7 +201,9 @@ class Run:
         self.progress = Progress(self.progress.epoch + 1, history=[*self.progress.history, line])
         if self.is_main:
             write_text(self.directory / self.history, json.dumps(self.progress.history, indent=1) + "\n")
-        if self._events is not None:
+            if self._events is None:  # not before there is something to write
+                self._events = _tensorboard(self.directory) or False
+        if self._events:
             for name, value in line.items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     self._events.add_scalar(name, value, self.progress.epoch - 1)
@@ -203,17 +222,18 @@ class Run:
 
 
 def show_progress(items: Iterable[Any], what: str, total: int, done: int, visible: bool) -> Iterator[Any]:
-    """A bar on a terminal; in a log one line every minute."""
+    """A bar on a terminal; in a log lines that become rarer as the epoch goes on, which steps_py/follow.py makes a bar of."""
     if not visible:
         yield from items
     elif sys.stderr.isatty():
         yield from tqdm(items, desc=what, total=total, initial=done, unit="step", file=sys.stderr)
     else:
-        last = time.monotonic()
+        begin = last = time.monotonic()
         for number, item in enumerate(items, done + 1):
             yield item
-            if time.monotonic() - last > 60:
-                last = time.monotonic()
+            now = time.monotonic()
+            if now - last > min(max(_LINES_FROM, _LINES_SHARE * (now - begin)), _LINES_TO):
+                last = now
                 log.info("%s: step %d of %d", what, number, total)
 
 

@@ -169,7 +169,7 @@ def main(options: Options) -> None:
     summary = make_corpus(Config(hours_train=options.hours_train, seed=options.seed), options.corpus, options.nj)
     for set_name, counts in summary["sets"].items():
         log.info(
-            "%s: %d meetings, %d speakers, %d segments, %d words (%d different), %.1f min of speech, OOV %.1f %%",
+            "%s: %d meetings, %d speakers, %d annotated segments, %d whole words (%d different), %.1f min of speech, OOV %.1f %%",
             *(set_name, counts["meetings"], counts["speakers"], counts["segments"], counts["words"]),
             *(counts["vocabulary"], counts["hours_speech"] * 60, counts["oov_percent"]),
         )

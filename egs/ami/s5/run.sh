@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From a meeting corpus to word error rates of small-footprint highway networks.
 #
-#   ./run.sh --corpus mini                          an embedded synthetic corpus: no Kaldi, no AMI, minutes on two cores
+# usage: run.sh [options]
+# e.g.:  run.sh --corpus mini                       an embedded synthetic corpus: no Kaldi, no AMI, minutes on two cores
 #   ./run.sh --corpus ami --amicorpus DIR --annotations DIR
 #   KALDI_ROOT=... ./run.sh --toolkit kaldi ...     GMMs up to SAT, fMLLR features and decoders of Kaldi; see docs/kaldi.md
 #   KALDI_ROOT=... ./run.sh --corpus ami --kaldi-s5-dir DIR        on top of a Kaldi AMI recipe that has been run
@@ -15,22 +16,22 @@
 #   14 students for on-line use, exported for Vosk and ONNX (--online-networks; they are trained in stage 8, without teacher in 6)
 
 # Begin configuration.
-corpus=mini            # mini or ami
-stage=0
-stop_stage=14
-toolkit=auto           # GMMs, graphs and decoders: python (ours), kaldi (Kaldi's), or auto: kaldi where KALDI_ROOT is set
-gmm=tri4a              # alignments come from it: tri4a (speaker-adapted triphones), or mono (the quick way; python only)
+corpus=mini            # {mini,ami}
+stage=0                # {0..14} to begin with
+stop_stage=14          # {0..14} to end with
+toolkit=auto           # {auto,python,kaldi} GMMs, graphs and decoders: python (ours), kaldi (Kaldi's), or auto: kaldi where KALDI_ROOT is set
+gmm=tri4a              # {mono,tri4a} alignments come from it: tri4a (speaker-adapted triphones), or mono (the quick way; python only)
 gmm_wer=               # GMMs to decode besides tri4a, for the table: all, or names of mono tri1 tri2a tri3a; default: none
 kaldi_s5_dir=          # a Kaldi AMI s5 directory that has been run: its data, lang, graph and tri4a are taken as they are
 kaldi_lm=              # its language model; default: what its data/local/lm/final_lm says, or the only graph there is
 preflight=true         # look for gaps (programs, disk, GPU, queue, corpus) before the first stage
-nj=                    # parallel jobs; default: the cores of this machine (mini), 16 (ami)
+nj=                    # {N} parallel jobs; default: the cores of this machine (mini), 16 (ami)
 amicorpus=             # ami: directory with <meeting>/audio/<meeting>.Headset-N.wav
 annotations=           # ami: the manual annotations, release 1.6.2
 fisher=                # ami: a file named text of the Fisher transcripts for the language model; default: AMI's text alone
 hours_train=0.75       # mini: training speech to synthesise
-corpus_seed=1          # mini: another seed is another corpus, with directories of its own
-units=phones           # phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
+corpus_seed=1          # {Z} mini: another seed is another corpus, with directories of its own
+units=phones           # {phones,bpe} phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
 networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
 teacher=               # network of the teacher, or several in quotes, which are averaged; default: "hdnn-h256l10 hdnn-h128l10" (mini:
                        # the second is trained anyway), dnn-h2048l6 (ami)
@@ -42,30 +43,31 @@ smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10
 online_networks=       # students on log-mel features of no known speaker, distilled, decoded and exported for devices; none;
                        # default: "hdnn-h128l10" (mini by python), none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
-smbr_learn_rate=       # default: that of sMBR
+smbr_learn_rate=       # {X} default: that of sMBR
 adapt=chain            # models to adapt to speakers: names as for smbr (with _smbr where that is meant), chain (the distilled
                        # highway students, after sMBR where they had it), none
-adapt_labels=hard      # hard: hypotheses of a first pass (CE); soft: the teacher (KD)
+adapt_labels=hard      # {hard,soft} hard: hypotheses of a first pass (CE); soft: the teacher (KD)
 adapt_update=gates     # groups that move, or all
-train_jobs=            # networks trained at a time; default: 2 (mini), 1 (ami)
-feat_type=             # features of the networks: fmllr (of tri4a), fbank (40 log-mel) or mfcc; default: fmllr (tri4a), fbank (mono)
+train_jobs=            # {N} networks trained at a time; default: 2 (mini), 1 (ami)
+feat_type=             # {fmllr,fbank,mfcc} features of the networks: of tri4a, or 40 log-mel energies, or cepstra; default: fmllr
+                       # (tri4a), fbank (mono)
 cmvn_opts=auto         # normalisation of these; auto: means and variances of a speaker, none for fmllr
-seed=                  # of trainings and adaptations; default: theirs
+seed=                  # {Z} of trainings and adaptations; default: theirs
 device=                # of trainings; default: a GPU if there is one
-num_procs=             # training processes (torchrun); default: one
-max_iters=             # epochs of trainings by cross-entropy and distillation at most; default: theirs
+num_procs=             # {N} training processes (torchrun); default: one
+max_iters=             # {N} epochs of trainings by cross-entropy and distillation at most; default: theirs
 acwt=0.1               # acoustic scale of the search (scoring tries many); a larger one is faster and prunes more, see RESULTS
-beam=                  # of decoding; default: 13.0 (ami), 11.0 (mini, for speed)
-lattice_beam=          # default: 8.0 (ami), 6.0 (mini)
-max_active=            # default: 7000 (ami), 2000 (mini)
-decoder=auto
+beam=                  # {X} of decoding; default: 13.0 (ami), 11.0 (mini, for speed)
+lattice_beam=          # {X} default: 8.0 (ami), 6.0 (mini)
+max_active=            # {N} default: 7000 (ami), 2000 (mini)
+decoder=auto           # {auto,kaldi,k2} auto: kaldi where it is on PATH
 # End configuration.
 
+. "$(dirname "${BASH_SOURCE[0]}")/steps_py/step.sh" || exit 1
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
-. ./path.sh || exit 1
 . ./cmd.sh
-. parse_options.sh || exit 1
-set -euo pipefail
+. local/recipe.sh
+if [ "$stage" -gt "$stop_stage" ]; then fail "--stage $stage is after --stop-stage $stop_stage: nothing to do"; fi
 
 case $corpus in
   mini)
@@ -84,10 +86,6 @@ case $corpus in
   *) echo "$0: --corpus must be mini or ami, not $corpus" >&2; exit 1 ;;
 esac
 if [ "$smbr" = none ]; then smbr=; fi
-if [ $# -ne 0 ]; then
-  echo "usage: $0 [--corpus mini|ami] [--stage N] [--stop-stage N] [--nj N] ... (see the top of $0)" >&2
-  exit 1
-fi
 
 if [ "$toolkit" = auto ]; then toolkit=python; if [ -n "${KALDI_ROOT:-}" ]; then toolkit=kaldi; fi; fi
 case $gmm in
@@ -146,21 +144,14 @@ graph=$exp/$gmm/graph
 if [ $toolkit = kaldi ]; then lang_test=${lang}_$lm_name; graph=${graph}_$lm_name; fi
 if [ -n "$kaldi_s5_dir" ]; then graph=$exp/$gmm/graph; fi # a link
 ali=$exp/${gmm}_ali
-stage_name=
-on_exit() {
-  local status=$?
-  if [ $status -ne 0 ] && [ -n "$stage_name" ]; then
-    echo "$0: stage $stage_name failed; mend it and go on with --stage ${stage_name%% *}" >&2
-  fi
-}
-trap on_exit EXIT
 
-# True if the stage is to be run; says so.
-run_stage() {
-  stage_name="$1 ($2)"
-  if [ "$stage" -gt "$1" ] || [ "$stop_stage" -lt "$1" ]; then return 1; fi
-  echo "=== stage $1: $2 ($(date +%H:%M:%S))" >&2
-}
+for network in $teacher $networks $kd_networks $online_networks; do
+  check_options train ce "--network=$network" ${device:+"--device=$device"} data cv ali ali dir
+done
+plan "$nets" \
+  "stages $stage to $stop_stage of corpus $corpus by $toolkit: $gmm alignments, $feat_type features, $nj jobs, $train_jobs trainings at a time" \
+  "teacher $teacher; students by CE: ${networks:-none}, by KD: ${kd_networks:-none}; sMBR: ${smbr:-none}; adaptation: $adapt" \
+  "results go to $PWD/$nets"
 
 if run_stage 0 "preflight, corpus"; then
   if [ "$preflight" = true ]; then
@@ -249,23 +240,6 @@ if run_stage 5 "decoding graph, features of the networks"; then
   done
 fi
 
-# Run a command in the background, at most $train_jobs at a time; wait_jobs waits for all. A failed one ends the stage when
-# the others are through: their work is not lost.
-running=0
-failed=0
-next_job() {
-  wait -n || failed=1
-  running=$((running - 1))
-}
-in_background() {
-  while [ "$running" -ge "$train_jobs" ]; do next_job; done
-  "$@" &
-  running=$((running + 1))
-}
-wait_jobs() {
-  while [ "$running" -gt 0 ]; do next_job; done
-  if [ "$failed" -ne 0 ]; then exit 1; fi
-}
 # Networks trained side by side on one machine share its cores.
 threads=0
 if [ "$train_jobs" -gt 1 ]; then threads=1; fi
@@ -297,6 +271,7 @@ if run_stage 6 "teacher and students by cross-entropy"; then
   done
   if [ -z "$kd_networks" ]; then train_online train_ce.sh; fi
   wait_jobs
+  for network in $ce_networks; do trained "$nets/$network"; done
 fi
 
 # Alignment and denominator lattices of a network, for its sequence training.
@@ -324,11 +299,12 @@ done
 teacher_dirs=${teacher_dirs# }
 soft=${teacher_dirs//"$nets/"/}
 soft=$nets/soft_${soft// /+}
-if run_stage 7 "soft labels of the teacher" && [ -n "$kd_networks" ]; then
+if run_stage 7 "soft labels of the teacher" "$kd_networks" "no --kd-networks"; then
   if [ "$teacher_smbr" = true ]; then
     for network in $teacher; do prepare_smbr "$network"; done
     for network in $teacher; do in_background train_smbr "$network"; done
     wait_jobs
+    for network in $teacher; do trained "$nets/${network}_smbr"; done
   fi
   highest=$(printf '%s\n' $temperatures | sort -g | tail -n 1)
   steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" --temperature "$highest" \
@@ -355,6 +331,7 @@ for network in $kd_networks; do
 done
 if [ -n "$kd_networks" ] && [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ]; then train_online train_kd.sh "$soft"; fi
 wait_jobs
+if [[ $stage_name == "8 "* ]]; then trained "${kd_dirs[@]}"; fi
 
 model_dirs=()
 for network in $ce_networks; do model_dirs+=("$nets/$network"); done
@@ -374,14 +351,15 @@ if [ "$teacher_smbr" = true ] && [ -n "$kd_networks" ]; then # stage 7 has train
   smbr=$others
 fi
 
-if run_stage 9 "alignments and denominator lattices"; then
+if run_stage 9 "alignments and denominator lattices" "$smbr" "no --smbr"; then
   for name in $smbr; do prepare_smbr "$name"; done
 fi
 
 for name in $smbr; do smbr_dirs+=("$nets/${name}_smbr"); done
-if run_stage 10 "sequence training (sMBR)"; then
+if run_stage 10 "sequence training (sMBR)" "$smbr" "no --smbr"; then
   for name in $smbr; do in_background train_smbr "$name"; done
   wait_jobs
+  for name in $smbr; do trained "$nets/${name}_smbr"; done
 fi
 model_dirs+=(${smbr_dirs[@]+"${smbr_dirs[@]}"})
 
@@ -413,7 +391,7 @@ decode() {
 decoded=" " # what the first pass of adaptation has decoded already
 adapt_dirs=()
 for name in $adapt; do adapt_dirs+=("$nets/${name}_adapt"); done
-if run_stage 11 "adaptation to the speakers of dev and eval"; then
+if run_stage 11 "adaptation to the speakers of dev and eval" "$adapt" "no --adapt"; then
   for name in $adapt; do
     for part in dev eval; do
       labels=$teacher_dirs
@@ -452,11 +430,14 @@ if run_stage 12 "decoding"; then
   done
 fi
 model_dirs+=(${adapt_dirs[@]+"${adapt_dirs[@]}"} ${online_dirs[@]+"${online_dirs[@]}"})
+if [[ $stage_name == "12 "* ]]; then scored "${model_dirs[@]}"; fi
 
 if run_stage 13 "table, figures and report"; then
   hdnn plot training "$nets/training.png" "${model_dirs[@]}"
   hdnn plot wer --title "$corpus" "$nets/wer.png" "${model_dirs[@]}"
-  hdnn report --title "$corpus" --note "$note" "$nets/report.html" "${model_dirs[@]}"
+  audio=
+  if [ -f "$netdata/eval/wav.scp" ]; then audio=$netdata/eval; fi
+  hdnn report --title "$corpus" --note "$note" --audio "$audio" "$nets/report.html" "${model_dirs[@]}"
   hdnn wer-table "${model_dirs[@]}" | tee "$nets/wer.md"
   for system in $gmm_wer "$gmm"; do # of their own decodings, for comparison
     if [ -d "$exp/$system/decode_dev/scoring_kaldi" ]; then
@@ -465,7 +446,7 @@ if run_stage 13 "table, figures and report"; then
   done
 fi
 
-if run_stage 14 "students for on-line use, exported" && [ -n "$online_networks" ]; then
+if run_stage 14 "students for on-line use, exported" "$online_networks" "no --online-networks"; then
   for dir in "${online_dirs[@]}"; do
     card=(--trained-on "$data/ihm/train ($corpus)" --check-data "$onlinedata/dev" --check-utterances 20)
     steps_py/export_nnet3.sh --cmd "$train_cmd" --beam "$beam" --max-active "$max_active" "${card[@]}" \

@@ -1,0 +1,1 @@
+"""The report as one HTML page: charts as SVG, tables, styles and script, all inside one file."""

@@ -1,0 +1,144 @@
+"""Progress of jobs while they run: the follower of their logs, and the end of a recipe that is stopped."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FOLLOW = REPOSITORY / "steps_py/follow.py"
+EPOCH = "INFO (hdnn train ce) ITERATION {:02d}: TRAIN AVG.LOSS 1.5, nnet accepted\n"
+STEP = "INFO (hdnn train ce) epoch {}: step {} of 200\n"
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_epochs_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    log, shown = tmp_path / "train.log", tmp_path / "shown"
+    with shown.open("w") as stderr:
+        process = subprocess.Popen([FOLLOW, "hdnn-h8l2", log, str(os.getpid())], stderr=stderr)
+    time.sleep(0.3)  # the log is not there yet, as with a job that waits in a queue
+    with log.open("w") as file:
+        file.write("# hdnn train ce\n" + EPOCH.format(1) + EPOCH.format(2)[:30])
+        file.flush()
+        until(lambda: shown.read_text().count("\n") == 1)
+        file.write(EPOCH.format(2)[30:] + "a line that is nobody's business\n" + STEP.format(3, 10))
+    until(lambda: shown.read_text().count("\n") == 2)
+    log.rename(tmp_path / "train.1.log")  # the job died and is started again
+    log.write_text("INFO (hdnn train ce) resuming at epoch 3, step 10\n")
+    until(lambda: shown.read_text().count("\n") == 3)
+    log.write_text(log.read_text() + EPOCH.format(3))  # at the very end
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+    said = [f"hdnn-h8l2: {EPOCH.format(n)[21:-1]}" for n in (1, 2, 3)]
+    assert shown.read_text().splitlines() == [*said[:2], "hdnn-h8l2: resuming at epoch 3, step 10", said[2]]
+
+
+def test_it_ends_with_a_step_that_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    parent = subprocess.Popen(["bash", "-c", f"{FOLLOW} x {log} $$ & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    follower = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    until(lambda: not Path(f"/proc/{follower}").exists() or " Z " in Path(f"/proc/{follower}/stat").read_text())
+    parent.stdout.close()
+
+
+def test_a_bar_on_a_terminal_for_all_jobs_side_by_side(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    environment = os.environ | {"HDNN_PROGRESS": str(tmp_path / "progress"), "COLUMNS": "100"}
+    (tmp_path / "progress").mkdir()
+    for name, step in (("a", 50), ("b", 150)):
+        (tmp_path / f"{name}.log").write_text(EPOCH.format(1) + STEP.format(2, step))
+    both = [
+        subprocess.Popen([FOLLOW, name, tmp_path / f"{name}.log", str(os.getpid())], stderr=slave, env=environment)
+        for name in ("a", "b")
+    ]
+    output = ""
+    deadline = time.monotonic() + 10
+    while "a epoch 2 [#####...............] 25%  b epoch 2 [###############.....] 75%" not in output:
+        assert time.monotonic() < deadline, output
+        if select.select([master], [], [], 0.1)[0]:
+            output += os.read(master, 4096).decode()
+    assert output.count("a: ITERATION 01") == output.count("b: ITERATION 01") == 1
+    for process in both:
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+    assert not list((tmp_path / "progress").iterdir())
+    os.close(slave)
+    os.close(master)
+
+
+RECIPE = f"""#!/usr/bin/env bash
+# A recipe.
+# usage: run.sh [options]
+# e.g.:  run.sh
+
+stage=0          # {{0..9}} to begin with
+stop_stage=9     # {{0..9}} to end with
+nothing=         # work of stage 1
+. {REPOSITORY}/steps_py/step.sh || exit 1
+. {REPOSITORY}/local/recipe.sh
+train_jobs=2
+plan exp "two stages"
+if run_stage 1 "nothing" "$nothing" "no --nothing"; then exit 9; fi
+if run_stage 2 "two jobs"; then
+  for number in 1 2; do in_background run.py "$number.log" "$JOB"; done
+  wait_jobs
+  figure "log-likelihood -80"
+fi
+"""
+
+
+def recipe(folder: Path, job: str, *words: str) -> subprocess.Popen[str]:
+    path = folder / "run.sh"
+    path.write_text(RECIPE)
+    path.chmod(0o755)
+    environment = os.environ | {"JOB": job, "PATH": f"{REPOSITORY}/steps_py:{os.environ['PATH']}"}
+    return subprocess.Popen(
+        [path, *words], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which the tests' own shell may ignore
+    )  # fmt: skip
+
+
+def test_a_recipe_says_what_it_will_do_and_what_came_of_it(tmp_path: Path) -> None:
+    for expected in ("no earlier run to estimate the time from", "the last run took 0 s for 1 of these stages"):
+        process = recipe(tmp_path, "true")
+        _, messages = process.communicate(timeout=30)
+        assert process.returncode == 0, messages
+        assert f"run.sh: two stages\n{tmp_path}/run.sh: {expected}\n" in messages
+        assert "=== stage 1: nothing: nothing to do (no --nothing)\n" in messages
+        assert "s: log-likelihood -80\n" in messages
+    failed = recipe(tmp_path, "false")
+    _, messages = failed.communicate(timeout=30)
+    assert failed.returncode == 1
+    assert messages.endswith("stage 2 (two jobs) failed; mend it and go on with --stage 2\n")
+
+
+def test_nothing_is_said_after_a_stopped_recipe_has_ended(tmp_path: Path) -> None:
+    """Ctrl-C reaches every process of the terminal, `kill` only one."""
+    (tmp_path / "job").write_text("#!/bin/bash\ntrap 'sleep 0.5; echo ended; exit 1' TERM\nsleep 60 & wait\n")
+    (tmp_path / "job").chmod(0o755)
+    for everybody in (True, False):
+        for log in tmp_path.glob("*.log"):
+            log.unlink()
+        process = recipe(tmp_path, "./job")
+        until(lambda: len(list(tmp_path.glob("*.log"))) == 2)
+        time.sleep(0.5)
+        (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT if everybody else signal.SIGTERM)
+        assert process.wait(timeout=20) == 128 + (signal.SIGINT if everybody else signal.SIGTERM)
+        for number in (1, 2):
+            assert "ended" in (tmp_path / f"{number}.log").read_text()
+        assert process.stderr is not None
+        assert process.stderr.read().endswith("stopped in stage 2 (two jobs); go on with --stage 2\n")
+        process.stderr.close()
