@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, NoReturn
 
 from hdnn_nnet import __version__
@@ -133,15 +133,25 @@ def call(name: str, argv: Sequence[str]) -> int:
     if args.verbose:
         logging.getLogger().setLevel(logging.DEBUG)
     options = from_args(module.Options, args)
-    with _held(getattr(module, "WRITES", ""), options, name):
+    with ExitStack() as locks:
+        for field in getattr(module, "WRITES", "").split():
+            locks.enter_context(_held(field, options, name))
         return module.main(options) or 0
 
 
 def _held(field: str, options: Any, name: str) -> AbstractContextManager[None]:
-    """The lock on the directory that a command writes; of several ranks the first one holds it."""
-    if not field or os.environ.get("RANK", "0") != "0":
+    """The lock on the directory (or prefix of files) that a command writes; of several ranks the first one holds it.
+
+    One of several jobs (`--job`) shares the directory with the others.
+    """
+    if os.environ.get("RANK", "0") != "0":
         return nullcontext()
-    return locked(flatten(options)[field], f"hdnn {name}")
+    values = flatten(options)
+    job = values.get("job")
+    if field != "prefix":
+        return locked(values[field], f"hdnn {name}", job)
+    folder, _, stem = values[field].rpartition("/")
+    return locked(folder or ".", f"hdnn {name}", job, f".{stem}.lock")
 
 
 def check(argv: Sequence[str]) -> int:

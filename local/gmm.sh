@@ -23,6 +23,8 @@ need_files "$data/feats.scp" "$data/cmvn.scp" "$data/text" "$lang/L.fst" "$lang/
 if [ "$steps" != steps_py ]; then need_files "${KALDI_ROOT:?set KALDI_ROOT, or take --steps steps_py}/src/gmmbin/gmm-est-fmllr"; fi
 limit_jobs "$(wc -l < "$data/spk2utt")"
 
+lock_output "$exp"
+
 # make <directory> <file it is made from> <script> <arguments>...
 make() {
   local dir=$1 input=$2 script=$3
@@ -32,7 +34,7 @@ make() {
     return
   fi
   rm -f "$dir/.made_by"
-  "$script" --cmd "$cmd" "$@"
+  submit "$script" --cmd "$cmd" "$@"
   echo "$script $*" > "$dir/.made_by"
 }
 # shellcheck disable=SC2086  # the sizes are two words

@@ -30,6 +30,7 @@ for f in "$s5/data/$mic"/{train,dev,eval}/{feats.scp,cmvn.scp,text,utt2spk} "$s5
   fi
 done
 
+lock_output "$data"
 for part in train dev eval; do
   dir=$data/mfcc/$part
   mkdir -p "$dir"

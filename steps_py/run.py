@@ -14,16 +14,18 @@ no pipefail. The status is 1 when any job failed, and the end of the first faile
 --mem 2G, -pe smp 4 and the like   options meant for queue.pl are ignored
 
 A signal (SIGINT, SIGTERM, SIGHUP) is passed to all processes of the running jobs; those still there after a minute
-are killed.
+are killed. The jobs end, too, with a script above that names itself in HDNN_STEPS, as the steps do, however it ends.
 """
 
 import contextlib
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -140,6 +142,35 @@ def earlier_status(log: Path) -> int | None:
     return max(int(ends[-1][0]), int(ends[-1][1] or 0)) if ends else None
 
 
+def parents() -> list[int]:
+    """The processes above this one, nearest first."""
+    found: list[int] = []
+    process = os.getppid()
+    while process > 1:
+        found.append(process)
+        try:
+            process = int(Path(f"/proc/{process}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()[1])
+        except OSError:
+            break
+    return found
+
+
+def end_with_steps() -> None:
+    """Send this process SIGTERM as soon as one of the scripts that started it, by HDNN_STEPS, is gone."""
+    named = set(os.environ.get("HDNN_STEPS", "").split())
+    try:
+        steps = [os.pidfd_open(process) for process in parents() if str(process) in named]
+    except (AttributeError, OSError):  # an older Linux, or one is gone already
+        return
+
+    def watch() -> None:
+        select.select(steps, [], [])  # a process that ended is ready to be read
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if steps:
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def date() -> str:
     return time.strftime("%a %b %e %H:%M:%S %Z %Y")
 
@@ -216,6 +247,7 @@ class Launcher:
         """Run all jobs, `slots` at a time."""
         for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(caught, self.stop)
+        end_with_steps()
         for number in range(self.request.first, self.request.last + 1):
             if not self.wanted(number):
                 continue

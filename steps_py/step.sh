@@ -62,6 +62,56 @@ limit_jobs() { if [ "$nj" -gt "$1" ]; then nj=$1; fi; }
 # said_in <log> <text>: the log's last line with the text, without what the logger puts before it.
 said_in() { grep -F "$2" "$1" | tail -n 1 | sed 's/^[^)]*) //'; }
 
+# lock_output <dir>: make it, and hold it until this step and its jobs have ended; end if another run holds it. A step that was
+# started by the one that holds it goes on. Commands of hdnn hold .lock; a step's lock is another one, as its jobs are such.
+lock_output() {
+  local dir lock handle
+  mkdir -p "$1"
+  dir=$(cd "$1" && pwd -P) lock=$dir/.step.lock
+  case ":${HDNN_LOCKED:-}:" in *":$dir:"*) return ;; esac
+  if [ ! -w "$dir" ]; then fail "$dir cannot be written to"; fi
+  while true; do
+    exec {handle}<> "$lock"
+    if ! flock -n "$handle"; then
+      fail "$1 is being written by $(head -c 1000 "$lock"); wait until it and its jobs have ended, or stop it"
+    fi
+    if [ "$lock" -ef "/dev/fd/$handle" ]; then break; fi # else the one before removed it between our two lines
+    exec {handle}>&-
+  done
+  _step_locks+=("$lock")
+  export HDNN_LOCKED=${HDNN_LOCKED:-}:$dir
+  echo "${0##*/}, process $$ on $(uname -n), since $(date '+%F %T')" > "$lock" || true
+}
+
+# submit <launcher or step> <word>...: run it, and end it where this step is told to end.
+submit() {
+  local status=0
+  set -m # a process group of its own, so that a signal reaches all of it
+  "$@" < /dev/null &
+  _step_job=$!
+  set +m
+  wait "$_step_job" || status=$?
+  _step_job=''
+  return $status
+}
+
+# _step_stop <signal> <its number>: end what runs, and this step.
+_step_stop() {
+  trap '' HUP INT TERM
+  if [ -n "$_step_job" ]; then
+    kill -s TERM -- "-$_step_job" 2> /dev/null || true
+    wait "$_step_job" || true
+    echo "${0##*/}: stopped by SIG$1; its jobs were ended" >&2
+  fi
+  exit $((128 + $2))
+}
+_step_job='' _step_locks=()
+trap '_step_stop HUP 1' HUP
+trap '_step_stop INT 2' INT
+trap '_step_stop TERM 15' TERM
+trap 'if [ ${#_step_locks[@]} -gt 0 ]; then rm -f "${_step_locks[@]}"; fi' EXIT
+export HDNN_STEPS="${HDNN_STEPS:-} $$" # run.py ends its jobs with any of them
+
 echo "$0 $*" >&2
 if [ -f path.sh ]; then . ./path.sh; fi
 if ! grep -q '^program=' "$0"; then program=; fi # whatever the environment calls so

@@ -15,12 +15,13 @@ program_options+=($train_opts)
 train_job() {
   local dir=$1 attempt=0 status before launch=(hdnn)
   if [ "$num_procs" -gt 1 ] || [[ " $cmd " == *" --num-nodes "* ]]; then launch=(hdnn torchrun "--nproc_per_node=$num_procs"); fi
+  lock_output "$dir"
   mkdir -p "$dir/log"
   rm -f "$dir"/log/train.[0-9]*.log
   while true; do
     before=$(checkpoint_time "$dir") status=0
     # queue.pl keeps a job whose command was killed (status 137) waiting for the administrator: hence the status 1.
-    $cmd "$dir/log/train.log" "${launch[@]}" "${@:2}" \|\| exit 1 || status=$?
+    submit $cmd "$dir/log/train.log" "${launch[@]}" "${@:2}" \|\| exit 1 || status=$?
     if [ "$status" -eq 0 ]; then return; fi
     # Above 128 the launcher itself was stopped: the user wants an end.
     if [ "$status" -gt 128 ] || [ "$attempt" -ge "$retries" ] || [ "$(checkpoint_time "$dir")" = "$before" ]; then

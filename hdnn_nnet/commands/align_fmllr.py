@@ -23,6 +23,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn align fmllr --num-jobs 4 --job 1 data/train data/lang exp/tri4a exp/tri4a_ali"
+WRITES = "ali_dir"
 
 
 def main(options: Options) -> None:

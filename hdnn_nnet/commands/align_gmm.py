@@ -20,6 +20,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn align gmm --num-jobs 4 --job 1 data/train data/lang exp/mono exp/mono_ali"
+WRITES = "ali_dir"
 
 
 def main(options: Options) -> None:

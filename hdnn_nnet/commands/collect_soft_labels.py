@@ -19,6 +19,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn collect soft-labels 4 data/train exp/dnn/soft"
+WRITES = "dir"
 
 
 def main(options: Options) -> None:

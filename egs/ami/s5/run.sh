@@ -137,6 +137,7 @@ on_exit() {
   fi
 }
 trap on_exit EXIT
+export HDNN_STEPS="${HDNN_STEPS:-} $$" # run.py ends its jobs with this process
 
 # True if the stage is to be run; says so.
 run_stage() {
