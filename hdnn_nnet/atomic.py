@@ -23,6 +23,8 @@ def _place() -> str:
 
 
 _HOST = _place()
+#: errors of a disk (or quota, or limit) that is full
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LEFTOVER = re.compile(rf"\..*\.{re.escape(_HOST)}-(\d+)\.tmp(\..*)?")
 #: directories in which this process has looked for what killed ones left
 _swept: set[Path] = set()
@@ -57,7 +59,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_UMASK)  # some writers give theirs to their owner alone
         os.replace(temporary, final)
     except OSError as error:
-        if error.errno is None or error.filename not in (None, temporary, str(temporary)):
+        ours = (None, temporary, str(temporary))
+        copying_to_us = error.filename2 in ours[1:] and error.errno in FULL  # else the source cannot be read
+        if error.errno is None or not (error.filename in ours or copying_to_us):
             raise
         raise type(error)(error.errno, error.strerror, str(final)) from error
     finally:

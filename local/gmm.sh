@@ -35,7 +35,7 @@ make() {
   fi
   rm -f "$dir/.made_by"
   submit "$script" --cmd "$cmd" "$@"
-  echo "$script $*" > "$dir/.made_by"
+  put "$dir/.made_by" "$script $*"
 }
 # shellcheck disable=SC2086  # the sizes are two words
 {

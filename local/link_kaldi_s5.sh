@@ -61,5 +61,5 @@ for part in dev eval; do
     taken="$taken $part"
   fi
 done
-echo "$lm" > "$exp/lm"
+put "$exp/lm" "$lm"
 echo "$0: data, lang, $gmm and its graph of $s5, language model $lm; fMLLR transforms of:${taken:- none (dev and eval are decoded here)}" >&2

@@ -39,7 +39,7 @@ if [ "${labels:-hard}" = hard ]; then
   lattice_jobs=$(cat "$source/num_jobs")
   submit $cmd "JOB=1:$lattice_jobs" "$dir/log/labels.JOB.log" \
     hdnn "${best_paths[@]}" "$source/lat.JOB.gz" "$model/final.mdl" "ark,scp:$dir/post.JOB.ark,$dir/post.JOB.scp"
-  for ((job = 1; job <= lattice_jobs; job++)); do cat "$dir/post.$job.scp"; done > "$dir/post.scp"
+  put "$dir/post.scp" "$(for ((job = 1; job <= lattice_jobs; job++)); do cat "$dir/post.$job.scp"; done)"
   source=$dir/post.scp
 fi
 submit $cmd "JOB=1:$nj" "$dir/log/adapt.JOB.log" hdnn "${adapt[@]}" --job JOB "$data/split$nj/JOB" "$model" "$source" "$dir"

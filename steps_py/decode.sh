@@ -32,7 +32,7 @@ if [ "$stage" -le 0 ]; then
   mkdir -p "$dir/log"
   # What an earlier run left would hide missing lattices, or pass for the result of this one.
   rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi
-  echo "$nj" > "$dir/num_jobs"
+  put "$dir/num_jobs" "$nj"
   died=false
   decode_jobs "$dir/log/decode.JOB.log" "$srcdir" "$data/split$nj" "$model" "$graphdir/HCLG.fst" \
     "ark:|gzip -c > $dir/lat.JOB.gz" || died=true

@@ -77,7 +77,7 @@ if [ -z "$si_dir" ]; then
     lock_output "$si_dir"
     mkdir -p "$si_dir/log"
     rm -rf "$si_dir"/lat.*.gz "$si_dir"/wer_* "$si_dir"/scoring_kaldi
-    echo "$nj" > "$si_dir/num_jobs"
+    put "$si_dir/num_jobs" "$nj"
     search "$si_dir/log/decode.JOB.log" "ark:|gzip -c > $si_dir/lat.JOB.gz" "$alignment_model" \
       "$first_beam" "$first_max_active"
     hdnn check lattices --max-missing "$max_missing" "$data" "$si_dir" > /dev/null
@@ -91,7 +91,7 @@ if [ "$stage" -le 1 ]; then
 fi
 if [ "$stage" -le 2 ]; then
   rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi "$dir"/trans.*
-  echo "$nj" > "$dir/num_jobs"
+  put "$dir/num_jobs" "$nj"
   if $rescore; then widths=("$beam" "$max_active"); else widths=("$first_beam" "$first_max_active"); fi
   search "$dir/log/decode_pass2.JOB.log" "ark:|gzip -c > $dir/lat.tmp.JOB.gz" "$adapt_model" "${widths[@]}" \
     "--transforms=$dir/pre_trans.JOB"

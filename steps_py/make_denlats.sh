@@ -33,7 +33,7 @@ fi
 nj=$(hdnn data split "$data" "$nj")
 # What an earlier run left must not pass for the result of this one.
 rm -f "$dir"/lat.scp "$dir"/lat.*.scp "$dir"/lat.*.ark
-echo "$nj" > "$dir/num_jobs"
+put "$dir/num_jobs" "$nj"
 # As in Kaldi's step, an utterance whose search ends in no final state gets no lattice. Those of a job that died are named, and
 # none of them may be missing.
 died=false

@@ -193,8 +193,11 @@ class Job:
         environment = dict(os.environ)
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(f"# {command}\n# Started at {date()}\n#\n")
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(f"# {command}\n# Started at {date()}\n#\n")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(log)) from error
         # bash reads the command from a pipe: it may be longer than the kernel allows for one argument.
         with open(log, "a") as output:
             process = subprocess.Popen(
@@ -227,11 +230,22 @@ class Job:
     def finish(self, status: int) -> bool:
         """Write the closing lines; True when the job succeeded."""
         seconds = round(time.time() - self.started)
+        if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
+            self.say("# Killed by SIGKILL; if nobody did that, the machine was out of memory (dmesg tells)\n")
         code = f"code {status}" if status >= 0 else f"code 0; signal {-status}"
-        with open(self.log, "a") as output:
-            output.write(f"# Accounting: time={seconds} threads={self.threads}\n")
-            output.write(f"# Ended ({code}) at {date()}, elapsed time {seconds} seconds\n")
+        self.say(
+            f"# Accounting: time={seconds} threads={self.threads}\n"
+            f"# Ended ({code}) at {date()}, elapsed time {seconds} seconds\n"
+        )
         return status == 0
+
+    def say(self, lines: str) -> None:
+        """Add to the log; what the job did does not depend on whether that fits on the disk."""
+        try:
+            with open(self.log, "a") as output:
+                output.write(lines)
+        except OSError as error:
+            print(f"run.py: warning: cannot write {self.log}: {error.strerror}", file=sys.stderr)
 
 
 @dataclass
@@ -280,8 +294,8 @@ class Launcher:
         job.process.returncode = os.waitstatus_to_exitcode(status)
         if self.stopped_by:
             self.wait_for_group(job)
-            with open(job.log, "a") as output:  # no "# Ended": the job is incomplete
-                output.write(f"# Stopped: the launcher got {signal.Signals(self.stopped_by).name} at {date()}\n")
+            # No "# Ended": the job is incomplete.
+            job.say(f"# Stopped: the launcher got {signal.Signals(self.stopped_by).name} at {date()}\n")
         elif not job.finish(job.process.returncode):
             self.failed.append(job.number)
         self.devices.extend(job.devices)

@@ -56,6 +56,14 @@ need_output() {
   for f in "${@:2}"; do if [ ! -s "$f" ]; then fail "$f is missing; see $1"; fi; done
 }
 
+# put <file> <text>: write a line to a file, which is whole or as it was.
+put() {
+  if ! { echo "$2" > "$1.tmp" && mv "$1.tmp" "$1"; } 2> /dev/null; then
+    rm -f "$1.tmp"
+    fail "$1 cannot be written; is the disk full?"
+  fi
+}
+
 # limit_jobs <number>: no more jobs than there is work.
 limit_jobs() { if [ "$nj" -gt "$1" ]; then nj=$1; fi; }
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from hdnn_nnet import options
 from hdnn_nnet.cli import COMMANDS, call, load
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lock import locked
-from hdnn_nnet import options
 from hdnn_nnet.options import walk
 
 HOLD = "import sys; from hdnn_nnet.lock import locked\nwith locked(sys.argv[1], 'hdnn train ce'):\n"
