@@ -174,11 +174,3 @@ def test_standard_output(text: str, prog: str, unbuffered: bool) -> None:
     done = program(text, unbuffered, writer)
     os.close(writer)
     assert (done.returncode, done.stderr.count("\n")) == (141, 1)
-
-
-def test_modes_follow_the_umask(tmp_path: Path) -> None:
-    text = "import torch; from hdnn_nnet import atomic; from hdnn_nnet.nn.tensor_file import save_tensors\n"
-    text += f"save_tensors({{'x': torch.zeros(2)}}, '{tmp_path}/x.safetensors'); atomic.write_text('{tmp_path}/t', 't')"
-    for umask, mode in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
-        subprocess.run([sys.executable, "-c", text], cwd=REPOSITORY, umask=umask, check=True)
-        assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("x.safetensors", "t")} == {mode}
