@@ -57,7 +57,10 @@ class FeatureDescription:
     def read(cls, directory: str | os.PathLike[str]) -> "FeatureDescription | None":
         """From the `feat_opts` of a data or model directory; None if it has none."""
         path = Path(directory) / FEAT_OPTS
-        return cls.parse(path.read_text(encoding="utf-8"), path) if path.is_file() else None
+        try:
+            return cls.parse(path.read_text(encoding="utf-8"), path) if path.is_file() else None
+        except UnicodeDecodeError as error:
+            raise HdnnError(f"{path} is not UTF-8 ({error}); convert it") from error
 
     def line(self) -> str:
         return " ".join([f"--type={self.kind}", *(f"--{name}={shlex.quote(value)}" for name, value in self.options)])

@@ -124,6 +124,8 @@ class ScriptTable(ABC, Generic[T]):
             if place is None:
                 place = self._places[key] = self._place(key)
             path, offset, part = place
+            if not path or os.path.isdir(path):
+                raise HdnnError(f"{path!r} is no file")
             if path.endswith("|"):
                 return ByteStream.of(read_bytes(path), path, key), part
             if path.endswith(".gz"):

@@ -66,6 +66,11 @@ class NetworkConfig:
         return self.window * self.feat_dim
 
     @property
+    def num_weights(self) -> int:
+        """Weights of hidden layers and softmax layer, without gates and biases."""
+        return self.width * (self.input_dim + (self.depth - 1) * self.width + self.num_pdfs)
+
+    @property
     def name(self) -> str:
         """The paper's name of the network, for example `HDNN-H128L10`."""
         return f"{self.arch.upper()}-H{self.width}L{self.depth}"
@@ -77,9 +82,13 @@ class NetworkConfig:
     def from_json(cls, content: dict[str, Any], path: str | os.PathLike[str]) -> "NetworkConfig":
         """Check and build; `path` is named in errors."""
         try:
-            return cls(**content)
-        except TypeError as error:
+            config = cls(**content)
+        except (TypeError, HdnnError) as error:
             raise HdnnError(f"{path}: not a network description of this version ({error})") from error
+        for field in dataclasses.fields(cls):
+            if type(value := getattr(config, field.name)) is not field.type:
+                raise HdnnError(f"{path}: {field.name} is {value!r}; train or copy the model again")
+        return config
 
 
 def parse_name(name: str) -> tuple[str, int, int]:

@@ -49,8 +49,11 @@ def load_model(directory: str | os.PathLike[str], name: str = "final.safetensors
     Raises:
         HdnnError: a file is missing or damaged, or weights and description disagree.
     """
-    model = build_network(load_config(directory))
-    load_weights(model, Path(directory) / name)
+    config, weights = load_config(directory), Path(directory) / name
+    if weights.is_file() and config.num_weights > weights.stat().st_size:  # a damaged number may ask for terabytes
+        raise HdnnError(f"{directory}/model.json does not fit {name}, which is too small for {config.name}")
+    model = build_network(config)
+    load_weights(model, weights)
     return model.eval()
 
 

@@ -225,6 +225,9 @@ def open_soft_labels(
     path = Path(where)
     if path.is_dir():
         info = read_json(path / "info.json")
+        known = {"num_pdfs": int, "temperature": int | float, "checksums": str}
+        if not isinstance(info, dict) or any(not isinstance(info.get(k, ""), kind) for k, kind in known.items()):
+            raise HdnnError(f"{path}/info.json does not say what it should; regenerate the soft labels")
         if info["num_pdfs"] != num_pdfs:
             raise HdnnError(
                 f"{path} holds soft labels of {info['num_pdfs']} pdfs, the alignment has {num_pdfs}; "
