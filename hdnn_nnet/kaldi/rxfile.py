@@ -104,7 +104,12 @@ def open_input(rxfilename: str | os.PathLike[str]) -> Iterator[BufferedIOBase]:
                 yield stream
         else:
             path, offset = split_offset(name)
-            with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as stream:
+            packed = path.endswith(".gz")
+            if (
+                packed and os.path.isfile(path) and not os.path.getsize(path)
+            ):  # the package takes it for an empty archive
+                raise EOFError("it is empty")
+            with gzip.open(path) if packed else open(path, "rb") as stream:
                 if offset:  # named pipes and <(command) cannot seek
                     stream.seek(offset)
                 yield stream
