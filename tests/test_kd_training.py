@@ -239,11 +239,11 @@ def test_a_flipped_bit_of_stored_labels_is_an_error(task, whole, teacher, tmp_pa
     source.read(utt)
     for offset in (20, 23):  # bytes of a weight: its lowest bits and its exponent
         archive.write_bytes(data[: place + offset] + bytes([data[place + offset] ^ 1]) + data[place + offset + 1 :])
-        with pytest.raises(HdnnError, match=f"post.1.ark:{place}, key {utt}: damaged"):
+        with pytest.raises(HdnnError, match=rf"post\.1\.ark:{place}, key {utt}: damaged"):
             open_soft_labels(soft, PDFS).read(utt)
     archive.write_bytes(data)
     (soft / "post.crc32").unlink()
-    with pytest.raises(HdnnError, match="post.crc32 does not exist"):
+    with pytest.raises(HdnnError, match=r"post\.crc32 does not exist"):
         open_soft_labels(soft, PDFS)
     info = json.loads((soft / "info.json").read_text())
     del info["checksums"]  # as earlier versions wrote it

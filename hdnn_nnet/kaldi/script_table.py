@@ -124,8 +124,6 @@ class ScriptTable(ABC, Generic[T]):
             if place is None:
                 place = self._places[key] = self._place(key)
             path, offset, part = place
-            if not path or os.path.isdir(path):
-                raise HdnnError(f"{path!r} is no file")
             if path.endswith("|"):
                 return ByteStream.of(read_bytes(path), path, key), part
             if path.endswith(".gz"):
@@ -140,6 +138,8 @@ class ScriptTable(ABC, Generic[T]):
         """File (or command), offset and range of a line."""
         name, part = split_range(self.lines[key].strip())
         path, offset = split_offset(without_gunzip(name) if name.endswith("|") else name)
+        if not path or os.path.isdir(path):
+            raise HdnnError(f"{path}: Is a directory" if path else "no name of a file")
         return sys.intern(path), offset, part
 
     def slices(self, stream: ByteStream, part: MatrixRange, rows: int, columns: int) -> tuple[slice, slice]:

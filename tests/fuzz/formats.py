@@ -304,9 +304,7 @@ FORMATS: dict[str, Format] = {
         _posteriors("ark,t:{folder}/post.ark"), lambda p: _keys(read_posteriors(p)), whole=False
     ),
     "soft labels": Format(_soft_labels("post.ark"), _read_soft_labels),
-    "soft labels, script file": Format(
-        _soft_labels("post.scp"), _read_soft_labels, False, ("post.scp", "post.ark", "post.crc32")
-    ),
+    "soft labels, script file": Format(_soft_labels("post.scp"), _read_soft_labels, False, ("post.",)),
     "soft labels, checksums": Format(_soft_labels("post.crc32"), _read_soft_labels, whole=False),
     "soft labels, information": Format(
         _soft_labels("info.json"), _read_soft_labels, False, ("info.json", "post.crc32", "data")
@@ -329,7 +327,7 @@ FORMATS: dict[str, Format] = {
     "counts": Format(_copy(f"{_K}/exp/ali/ali_train_pdf.counts"), read_counts, whole=False),
     "network": Format(_model("final.safetensors"), lambda path: load_model(path.parent)),
     "network, description": Format(
-        _model("model.json"), lambda p: load_model(p.parent), False, ("model.json", "final.safetensors")
+        _model("model.json"), lambda p: load_model(p.parent), False, ("model.json", "final")
     ),
     "checkpoint": Format(_checkpoint, load_checkpoint),
     "adapted parameters": Format(_adapted("spk-s1.safetensors"), _read_adapted),
@@ -352,6 +350,6 @@ FORMATS: dict[str, Format] = {
         whole=False,
     ),
     "configuration": Format(
-        _text("x.conf", "# features\n--num-mel-bins=40\n--use-energy=false # no\n"), read_config, whole=False
+        _text("x.conf", "# fbank\n--num-mel-bins=40\n--use-energy=false # no\n"), read_config, whole=False
     ),
 }
