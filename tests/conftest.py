@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,16 @@ def kaldi_root() -> Path:
     if not (path / "src" / "bin" / "copy-int-vector").exists():
         pytest.skip("needs real Kaldi: set KALDI_ROOT")
     return path
+
+
+@pytest.fixture(scope="session")
+def kaldi_program(kaldi_root: Path) -> Callable[[str], Path]:
+    """A program of real Kaldi by its path in src; the test is skipped where it was not built."""
+
+    def find(name: str) -> Path:
+        path = kaldi_root / "src" / name
+        if not os.access(path, os.X_OK):
+            pytest.skip(f"needs Kaldi's {name}")
+        return path
+
+    return find

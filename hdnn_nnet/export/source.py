@@ -14,6 +14,7 @@ from hdnn_nnet.export.options import FeatureKindOptions, SourceOptions
 from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.kaldi.alignments import read_counts
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.nn.import_nnet1 import folded
 from hdnn_nnet.nn.model_dir import load_model, read_option_file
 from hdnn_nnet.nn.networks import AcousticModel
 from hdnn_nnet.nn.prior import counts_path, log_prior
@@ -80,6 +81,7 @@ def open_source(model_dir: str | os.PathLike[str], options: SourceOptions) -> So
     model = load_model(directory, options.weights)
     if options.params:
         overlay(model, options.params)
+    model = folded(model)
     cmvn_opts, delta_opts = (read_option_file(directory / name) for name in ("cmvn_opts", "delta_opts"))
     if cmvn_opts:
         raise HdnnError(
