@@ -13,7 +13,7 @@ from pathlib import Path
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.extract import DEFAULTS, FeatureExtractor
-from hdnn_nnet.kaldi.data_dir import FEAT_OPTS
+from hdnn_nnet.kaldi.data_dir import FEAT_OPTS, FEATS_OF
 from hdnn_nnet.options import read_config
 
 
@@ -67,6 +67,7 @@ class FeatureDescription:
 
     def write(self, directory: str | os.PathLike[str]) -> None:
         write_text(Path(directory) / FEAT_OPTS, self.line() + "\n")
+        (Path(directory) / FEATS_OF).unlink(missing_ok=True)
 
     def kaldi_config(self) -> str:
         """The text of a configuration for compute-KIND-feats, or for Kaldi's on-line features; without dither."""
