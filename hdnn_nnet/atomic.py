@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,12 @@ def _place() -> str:
 
 
 _HOST = _place()
+#: errors of a disk (or quota, or limit) that is full
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LEFTOVER = re.compile(rf"\..*\.{re.escape(_HOST)}-(\d+)\.tmp(\..*)?")
+#: of any host; nobody writes a file for so long
+_FOREIGN = re.compile(r"\..*\.[\w-]+-\d+-\d+\.tmp(\..*)?")
+_MOST_DAYS = 7.0
 #: directories in which this process has looked for what killed ones left
 _swept: set[Path] = set()
 
@@ -57,7 +63,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_UMASK)  # some writers give theirs to their owner alone
         os.replace(temporary, final)
     except OSError as error:
-        if error.errno is None or error.filename not in (None, temporary, str(temporary)):
+        ours = (None, temporary, str(temporary))
+        copying_to_us = error.filename2 in ours[1:] and error.errno in FULL  # else the source cannot be read
+        if error.errno is None or not (error.filename in ours or copying_to_us):
             raise
         raise type(error)(error.errno, error.strerror, str(final)) from error
     finally:
@@ -67,14 +75,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _sweep(directory: Path) -> None:
-    """Once a process: remove temporary files of processes of this host that are gone."""
+    """Once a process: remove temporary files of processes of this host that are gone, and old ones of other hosts."""
     if directory in _swept:
         return
     _swept.add(directory)
     for name in os.listdir(directory):
         match = _LEFTOVER.fullmatch(name)
-        if match and not _alive(int(match[1])):
-            (directory / name).unlink(missing_ok=True)
+        foreign = None if match else _FOREIGN.fullmatch(name)
+        with suppress(OSError):
+            if (match and not _alive(int(match[1]))) or (foreign and _age_days(directory / name) > _MOST_DAYS):
+                (directory / name).unlink()
+
+
+def _age_days(path: Path) -> float:
+    return (time.time() - path.stat().st_mtime) / 86400
 
 
 def _alive(process: int) -> bool:

@@ -7,10 +7,11 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from typing import Any, NoReturn
 
 from hdnn_nnet import __version__
+from hdnn_nnet.atomic import FULL
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lock import locked
 from hdnn_nnet.options import OptionParser, flatten, from_args, parse
@@ -134,15 +135,25 @@ def call(name: str, argv: Sequence[str]) -> int:
     if args.verbose:
         logging.getLogger().setLevel(logging.DEBUG)
     options = from_args(module.Options, args)
-    with _held(getattr(module, "WRITES", ""), options, name):
+    with ExitStack() as locks:
+        for field in getattr(module, "WRITES", "").split():
+            locks.enter_context(_held(field, options, name))
         return module.main(options) or 0
 
 
 def _held(field: str, options: Any, name: str) -> AbstractContextManager[None]:
-    """The lock on the directory that a command writes; of several ranks the first one holds it."""
-    if not field or os.environ.get("RANK", "0") != "0":
+    """The lock on the directory (or prefix of files) that a command writes; of several ranks the first one holds it.
+
+    One of several jobs (`--job`) shares the directory with the others.
+    """
+    if os.environ.get("RANK", "0") != "0":
         return nullcontext()
-    return locked(flatten(options)[field], f"hdnn {name}")
+    values = flatten(options)
+    job = values.get("job")
+    if field != "prefix":
+        return locked(values[field], f"hdnn {name}", job)
+    folder, _, stem = values[field].rpartition("/")
+    return locked(folder or ".", f"hdnn {name}", job, f".{stem}.lock")
 
 
 def check(argv: Sequence[str]) -> int:
@@ -157,27 +168,32 @@ def check(argv: Sequence[str]) -> int:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The console script."""
     words = list(sys.argv[1:] if argv is None else argv)
+    prog = "hdnn"
+    with suppress(HdnnError):
+        prog += " " + find(words)[0] if words else ""
+    leave(lambda: _run(words), prog)
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("--help", "-h", "help"):
-        print(f"{_TOP}\ncommands:\n{_listing(list(COMMANDS))}", end="", file=sys.stdout if words else sys.stderr)
-        sys.exit(0 if words else 1)
+        return _show(f"{_TOP}\ncommands:\n{_listing(list(COMMANDS))}", asked=bool(words))
     if words[0] == "--version":
-        print(f"hdnn_nnet {__version__}")
-        sys.exit(0)
+        return _show(f"hdnn_nnet {__version__}\n")
     if words[0] == "--completion":
-        leave(lambda: print(completion(" ".join(words[1:]))), "hdnn")
+        return _show(completion(" ".join(words[1:])) + "\n")
     if words[0] == "--check":
-        leave(lambda: check(words[1:]), "hdnn")
+        return check(words[1:])
     if words[0] == "--options":  # for the --help of a step
-        leave(lambda: print_options(words[1:]), "hdnn")
+        return print_options(words[1:])
     if _family(words[0]) and (len(words) == 1 or words[1] in ("--help", "-h")):
-        print(f"commands:\n{_listing(_family(words[0]))}", end="", file=sys.stdout if len(words) > 1 else sys.stderr)
-        sys.exit(0 if len(words) > 1 else 1)
-    try:
-        name, rest = find(words)
-    except HdnnError as error:
-        print(f"hdnn: error: {error}", file=sys.stderr)
-        sys.exit(1)
-    leave(lambda: call(name, rest), f"hdnn {name}")
+        return _show(f"commands:\n{_listing(_family(words[0]))}", asked=len(words) > 1)
+    return call(*find(words))
+
+
+def _show(text: str, asked: bool = True) -> int:
+    """Print what was asked for; else it is a reminder, and status 1."""
+    print(text, end="", file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 1
 
 
 def print_options(argv: Sequence[str]) -> int:
@@ -224,8 +240,12 @@ def leave(work: Callable[[], int | None], prog: str) -> NoReturn:
 
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format=f"%(levelname)s ({prog}) %(message)s", stream=sys.stderr)
+    status: Any
     try:
-        status = work() or 0
+        try:
+            status = work() or 0
+        except SystemExit as ended:  # after --help
+            status = ended.code
         sys.stdout.flush()
     except HdnnError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
@@ -235,12 +255,17 @@ def leave(work: Callable[[], int | None], prog: str) -> NoReturn:
         status = 130
     except BrokenPipeError:
         print(f"{prog}: error: the reader of the output pipe ended early; see its log", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter's last flush must not fail again
         status = 141
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"{prog}: error: {where}{error.strerror or error}", file=sys.stderr)
+        # Whatever writes a file names it.
+        where = error.filename or ("standard output" if error.errno in FULL else "")
+        print(f"{prog}: error: {where}{': ' if where else ''}{error.strerror or error}", file=sys.stderr)
         status = 1
+    if status:  # what cannot be written must not fail again when the interpreter ends
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)
 
 

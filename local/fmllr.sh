@@ -20,6 +20,7 @@ make_feats=$steps/make_fmllr_feats.sh
 if [ "$steps" != steps_py ]; then make_feats=$steps/nnet/make_fmllr_feats.sh; fi
 need_files "$source/train/feats.scp" "$gmm/final.mdl" "$gmm/final.mat" "$ali/trans.1" "$graph/HCLG.fst"
 
+lock_output "$data"
 for part in $sets; do
   speakers=$(wc -l < "$source/$part/spk2utt")
   jobs=$((nj < speakers ? nj : speakers))
@@ -32,7 +33,7 @@ for part in $sets; do
   else
     rm -rf "$dir" "$dir.si"
     begin_part
-    "$steps"/decode_fmllr.sh --nj "$jobs" --cmd "$decode_cmd" --config "$decode_config" "$graph" "$source/$part" "$dir"
+    submit "$steps"/decode_fmllr.sh --nj "$jobs" --cmd "$decode_cmd" --config "$decode_config" "$graph" "$source/$part" "$dir"
     hdnn check lattices "$source/$part" "$dir"
     touch "$dir/.decoded"
     took "$dir" "WER $(cut -d ' ' -f 2 "$dir/scoring_kaldi/best_wer") %"
@@ -44,7 +45,7 @@ for part in train $sets; do
   if [ "$part" = train ]; then transforms=$ali; fi
   speakers=$(wc -l < "$source/$part/spk2utt")
   rm -rf "$dir"/split*
-  "$make_feats" --nj $((nj < speakers ? nj : speakers)) --cmd "$cmd" --transform-dir "$transforms" \
+  submit "$make_feats" --nj $((nj < speakers ? nj : speakers)) --cmd "$cmd" --transform-dir "$transforms" \
     "$dir" "$source/$part" "$gmm" "$dir/log" "$dir/data"
   # A speaker without a transform is left out by transform-feats with a warning only.
   hdnn check utterances "$source/$part/feats.scp" "$dir/feats.scp"

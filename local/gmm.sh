@@ -24,6 +24,8 @@ need_files "$data/feats.scp" "$data/cmvn.scp" "$data/text" "$lang/L.fst" "$lang/
 if [ "$steps" != steps_py ]; then need_files "${KALDI_ROOT:?set KALDI_ROOT, or take --steps steps_py}/src/gmmbin/gmm-est-fmllr"; fi
 limit_jobs "$(wc -l < "$data/spk2utt")"
 
+lock_output "$exp"
+
 # figure <directory>: what its training or alignment came to, from our own logs; nothing from Kaldi's.
 figure() {
   grep -ho 'log-likelihood -\{0,1\}[0-9.]* a frame' "$1"/log/{train,align.1}.log 2> /dev/null | tail -n 1 || true
@@ -39,8 +41,8 @@ make() {
   fi
   rm -f "$dir/.made_by"
   begin_part
-  "$script" --cmd "$cmd" "$@"
-  echo "$script $*" > "$dir/.made_by"
+  submit "$script" --cmd "$cmd" "$@"
+  put "$dir/.made_by" "$script $*"
   took "$dir" "$(figure "$dir")"
 }
 # shellcheck disable=SC2086  # the sizes are two words

@@ -31,7 +31,7 @@ for system in "$@"; do
     best=$dir/decode_$part/scoring_kaldi/best_wer
     if [ -s "$best" ] && [ "$best" -nt "$graph/HCLG.fst" ] && [ "$best" -nt "$data/$part/feats.scp" ]; then continue; fi
     begin_part
-    "$steps"/decode.sh --nj $((nj < speakers ? nj : speakers)) --cmd "$cmd" --beam "$beam" --lattice-beam "$lattice_beam" \
+    submit "$steps"/decode.sh --nj $((nj < speakers ? nj : speakers)) --cmd "$cmd" --beam "$beam" --lattice-beam "$lattice_beam" \
       --acwt "$acwt" --max-active "$max_active" "$graph" "$data/$part" "$dir/decode_$part"
     hdnn check lattices "$data/$part" "$dir/decode_$part" > /dev/null
     took "$dir/decode_$part" "WER $(cut -d ' ' -f 2 "$best") %"

@@ -13,11 +13,12 @@ source=$1 data=$2
 if [ ! -x steps/make_mfcc.sh ]; then
   fail "no steps/make_mfcc.sh here; set KALDI_ROOT, and link its egs/wsj/s5/steps and utils as run.sh does"
 fi
+lock_output "$data"
 limit_jobs "$(wc -l < "$source/spk2utt")"
 rm -rf "$data"/split* # of an earlier run, with other features
 utils/copy_data_dir.sh --validate-opts "--no-feats" "$source" "$data"
-steps/make_mfcc.sh --nj "$nj" --cmd "$cmd" "$data" "$data/log" "$data/data"
-steps/compute_cmvn_stats.sh "$data" "$data/log" "$data/data"
+submit steps/make_mfcc.sh --nj "$nj" --cmd "$cmd" "$data" "$data/log" "$data/data"
+submit steps/compute_cmvn_stats.sh "$data" "$data/log" "$data/data"
 # It removes what has no features; how many, and which, must be seen.
 utils/fix_data_dir.sh "$data"
 hdnn check utterances --max-missing "$max_missing" "$source/utt2spk" "$data/feats.scp"

@@ -52,7 +52,7 @@ if [ ${#systems[@]} -gt 1 ]; then # seen here, not after hours of training by cr
     fi
   done
 fi
-mkdir -p "$exp"
+lock_output "$exp"
 for seed in $seeds; do
   for system in "${systems[@]}"; do
     read -r name weights <<< "$system"

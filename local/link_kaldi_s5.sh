@@ -30,6 +30,7 @@ for f in "$s5/data/$mic"/{train,dev,eval}/{feats.scp,cmvn.scp,text,utt2spk} "$s5
   fi
 done
 
+lock_output "$data"
 for part in train dev eval; do
   dir=$data/mfcc/$part
   mkdir -p "$dir"
@@ -60,5 +61,5 @@ for part in dev eval; do
     taken="$taken $part"
   fi
 done
-echo "$lm" > "$exp/lm"
+put "$exp/lm" "$lm"
 echo "$0: data, lang, $gmm and its graph of $s5, language model $lm; fMLLR transforms of:${taken:- none (dev and eval are decoded here)}" >&2

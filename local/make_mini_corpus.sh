@@ -10,8 +10,9 @@ nj=2              # parallel processes
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1
 corpus=$1
 
+lock_output "$corpus"
 # The script may be reached through the link egs/ami/s5/local.
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} \
+submit env "PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}" \
   python3 -m local.mini.make_corpus --hours-train "$hours_train" --seed "$seed" --nj "$nj" "$corpus"
 echo "$0: $(find "$corpus" -name '*.wav' | wc -l) headset recordings in $corpus; counts in $corpus/corpus.json" >&2

@@ -19,7 +19,8 @@ for f in words segments corpusResources/meetings.xml; do
 done
 # The script may be reached through the link egs/ami/s5/local, and from any directory.
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} \
+lock_output "$data"
+submit env "PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}" \
   python3 -m local.prepare_ami --mic "$mic" --nj "$nj" --annotations-only "$annotations_only" \
   --extra-train-meetings "$extra_train_meetings" --max-words-per-segment "$max_words_per_segment" "$@"
 echo "$0: wrote $data/$mic; counts above and in $data/$mic/counts.txt" >&2

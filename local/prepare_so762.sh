@@ -8,6 +8,7 @@
 source=$(readlink -f "$1") data=$2
 
 need_files "$source"/data-fmllr/{train/feats.scp,dev/feats.scp,train_cv10.uttlist}
+lock_output "$data"
 for part in train dev; do
   mkdir -p "$data/$part"
   for f in text utt2spk spk2utt utt2dur; do cp "$source/data-fmllr/$part/$f" "$data/$part/$f"; done

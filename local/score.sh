@@ -18,9 +18,10 @@ weights=(--min-lmwt "$min_lmwt" --max-lmwt "$max_lmwt")
 score=(score "${program_options[@]}" "${weights[@]}" "$data" "$lang" "$dir")
 check_options "${score[@]}"
 need_files "$data"/{text,utt2spk} "$lang/words.txt" "$dir"/{num_jobs,lat.1.gz}
+lock_output "$dir"
 if [ "$stage" -le 0 ]; then
-  $cmd "$dir/log/score.log" hdnn "${score[@]}"
+  submit $cmd "$dir/log/score.log" hdnn "${score[@]}"
   cat "$dir/scoring_kaldi/best_wer"
   if [ -f "$dir/scoring_kaldi/best_wer_interval" ]; then cat "$dir/scoring_kaldi/best_wer_interval"; fi
 fi
-if $sclite; then "$(dirname "$0")/score_sclite.sh" --cmd "$cmd" "${weights[@]}" "$data" "$lang" "$dir"; fi
+if $sclite; then submit "$(dirname "$0")/score_sclite.sh" --cmd "$cmd" "${weights[@]}" "$data" "$lang" "$dir"; fi

@@ -29,16 +29,17 @@ if [ -z "$hubscr" ] || [ ! -f "$hubscr" ]; then
   fail "sclite's hubscr.pl is not on PATH; install the Debian package sctk"
 fi
 
+lock_output "$dir"
 name=$(basename "$data")
 if [ "$stage" -le 0 ]; then
-  $cmd "$dir/log/ctm.log" hdnn "${ctm[@]}"
+  submit $cmd "$dir/log/ctm.log" hdnn "${ctm[@]}"
 fi
 if [ "$stage" -le 1 ]; then
   for lmwt in $(seq "$min_lmwt" "$max_lmwt"); do
     cp "$data/stm" "$dir/ascore_$lmwt/stm"
     rm -f "$dir/ascore_$lmwt/$name".ctm.filt* # of an earlier run
   done
-  $cmd "LMWT=$min_lmwt:$max_lmwt" "$dir/log/sclite.LMWT.log" \
+  submit $cmd "LMWT=$min_lmwt:$max_lmwt" "$dir/log/sclite.LMWT.log" \
     PATH="$(dirname "$hubscr"):$PATH" perl "$hubscr" -p "$(dirname "$hubscr")" -V -l english -h hub5 -g "$data/glm" \
     -r "$dir/ascore_LMWT/stm" "$dir/ascore_LMWT/$name.ctm"
 fi

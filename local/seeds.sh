@@ -21,7 +21,7 @@ same_settings() {
     exit 1
   fi
   mkdir -p "$1"
-  echo "$2" > "$1/settings"
+  put "$1/settings" "$2"
 }
 
 # soft_labels <teacher>: its name, and a checksum of what make_soft_labels.sh says of them.

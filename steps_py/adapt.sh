@@ -31,17 +31,18 @@ case ${labels:-hard} in
   supervised) need_files "$source/num_jobs" "$source/final.mdl" ;;
 esac
 nj=$(hdnn data split "$data" "$nj")
+lock_output "$dir"
 mkdir -p "$dir/log"
 # What an earlier run left must not pass for the result of this one.
 rm -f "$dir"/index.json "$dir"/part.*.json "$dir"/spk-*.safetensors "$dir"/post.*
 if [ "${labels:-hard}" = hard ]; then
   lattice_jobs=$(cat "$source/num_jobs")
-  $cmd "JOB=1:$lattice_jobs" "$dir/log/labels.JOB.log" \
+  submit $cmd "JOB=1:$lattice_jobs" "$dir/log/labels.JOB.log" \
     hdnn "${best_paths[@]}" "$source/lat.JOB.gz" "$model/final.mdl" "ark,scp:$dir/post.JOB.ark,$dir/post.JOB.scp"
-  for ((job = 1; job <= lattice_jobs; job++)); do cat "$dir/post.$job.scp"; done > "$dir/post.scp"
+  put "$dir/post.scp" "$(for ((job = 1; job <= lattice_jobs; job++)); do cat "$dir/post.$job.scp"; done)"
   source=$dir/post.scp
 fi
-$cmd "JOB=1:$nj" "$dir/log/adapt.JOB.log" hdnn "${adapt[@]}" --job JOB "$data/split$nj/JOB" "$model" "$source" "$dir"
+submit $cmd "JOB=1:$nj" "$dir/log/adapt.JOB.log" hdnn "${adapt[@]}" --job JOB "$data/split$nj/JOB" "$model" "$source" "$dir"
 counts=$(hdnn collect adapt "$nj" "$data" "$dir")
 rm -f "$dir"/post.*
 echo "$0: $dir: $counts"

@@ -19,10 +19,11 @@ check_options "${align[@]}" "$data" "$lang" "$src" "$dir"
 check_options "${collect[@]}"
 need_files "$data"/{feats.scp,text} "$lang"/{L.fst,words.txt,phones.txt,oov.int} "$src"/{final.mdl,tree}
 need_model "$src"
+lock_output "$dir"
 mkdir -p "$dir/log"
 limit_jobs "$(wc -l < "$data/feats.scp")"
 # An earlier result must not pass for this one, whole or in part.
 rm -f "$dir"/ali.*.gz "$dir"/unaligned "$dir"/unaligned.* "$dir"/num_jobs "$dir"/final.mdl
-$cmd "JOB=1:$nj" "$dir/log/align.JOB.log" hdnn "${align[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
-$cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"
+submit $cmd "JOB=1:$nj" "$dir/log/align.JOB.log" hdnn "${align[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
+submit $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"
 echo "$0: $(said_in "$dir/log/collect.log" "$dir: ")"

@@ -17,10 +17,11 @@ check_options align fmllr "${program_options[@]}" "$data" "$lang" "$src" "$dir"
 check_options "${collect[@]}"
 need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk} "$lang"/{L.fst,words.txt,oov.int,phones/silence.csl} \
   "$src"/{final.mdl,tree}
+lock_output "$dir"
 mkdir -p "$dir/log"
 limit_jobs "$(cut -d ' ' -f 2 "$data/utt2spk" | sort -u | wc -l)"
 rm -f "$dir"/trans.* "$dir"/log/align.*.log
-$cmd "JOB=1:$nj" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+submit $cmd "JOB=1:$nj" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   hdnn align fmllr "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
-$cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"
+submit $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"
 echo "$0: $(said_in "$dir/log/collect.log" "$dir: "); transforms gain $(gains "$dir"/log/align.*.log)"

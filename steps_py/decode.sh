@@ -34,10 +34,11 @@ if [ "$stage" -le 0 ]; then
     fail "$adapt_dir/index.json does not exist; adapt with steps_py/adapt.sh"
   fi
   nj=$(hdnn data split "$data" "$nj")
+  lock_output "$dir"
   mkdir -p "$dir/log"
   # What an earlier run left would hide missing lattices, or pass for the result of this one.
   rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi
-  echo "$nj" > "$dir/num_jobs"
+  put "$dir/num_jobs" "$nj"
   died=false
   decode_jobs "$dir/log/decode.JOB.log" "$srcdir" "$data/split$nj" "$model" "$graphdir/HCLG.fst" \
     "ark:|gzip -c > $dir/lat.JOB.gz" || died=true
@@ -51,4 +52,4 @@ fi
 if $skip_scoring; then exit 0; fi
 if [ "$max_missing" != 0 ]; then scoring_opts="$scoring_opts --allow-missing true"; fi
 # shellcheck disable=SC2086
-local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$dir"
+submit local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$dir"

@@ -55,7 +55,7 @@ search() {
 
 # transforms <log> <lattices> <table> <options>...: transforms of all speakers from the lattices of all jobs.
 transforms() {
-  $cmd "JOB=1:$nj" "$1" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+  submit $cmd "JOB=1:$nj" "$1" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
     hdnn gmm fmllr "${fmllr[@]}" "${@:4}" "$sdata/JOB" "$srcdir" "$2" "$3"
 }
 
@@ -69,18 +69,20 @@ need_files "$graphdir"/{HCLG.fst,words.txt,phones/silence.csl} "$data"/{feats.sc
   "$alignment_model" "$adapt_model" "$final_model"
 nj=$(hdnn data split "$data" "$nj")
 sdata=$data/split$nj
+lock_output "$dir"
 mkdir -p "$dir/log"
 if [ -z "$si_dir" ]; then
   si_dir=$dir.si
   if [ "$stage" -le 0 ]; then
+    lock_output "$si_dir"
     mkdir -p "$si_dir/log"
     rm -rf "$si_dir"/lat.*.gz "$si_dir"/wer_* "$si_dir"/scoring_kaldi
-    echo "$nj" > "$si_dir/num_jobs"
+    put "$si_dir/num_jobs" "$nj"
     search "$si_dir/log/decode.JOB.log" "ark:|gzip -c > $si_dir/lat.JOB.gz" "$alignment_model" \
       "$first_beam" "$first_max_active"
     hdnn check lattices --max-missing "$max_missing" "$data" "$si_dir" > /dev/null
     # shellcheck disable=SC2086
-    if ! $skip_scoring; then local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$si_dir"; fi
+    if ! $skip_scoring; then submit local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$si_dir"; fi
   fi
 fi
 if [ "$(cat "$si_dir/num_jobs")" != "$nj" ]; then fail "$si_dir/num_jobs is not $nj; take the same --nj"; fi
@@ -89,7 +91,7 @@ if [ "$stage" -le 1 ]; then
 fi
 if [ "$stage" -le 2 ]; then
   rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi "$dir"/trans.*
-  echo "$nj" > "$dir/num_jobs"
+  put "$dir/num_jobs" "$nj"
   if $rescore; then widths=("$beam" "$max_active"); else widths=("$first_beam" "$first_max_active"); fi
   search "$dir/log/decode_pass2.JOB.log" "ark:|gzip -c > $dir/lat.tmp.JOB.gz" "$adapt_model" "${widths[@]}" \
     "--transforms=$dir/pre_trans.JOB"
@@ -99,7 +101,7 @@ if [ "$stage" -le 3 ]; then
 fi
 if [ "$stage" -le 4 ]; then
   if $rescore; then
-    $cmd "JOB=1:$nj" "$dir/log/acoustic_rescore.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+    submit $cmd "JOB=1:$nj" "$dir/log/acoustic_rescore.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
       hdnn gmm rescore "--model=$final_model" "--transforms=$dir/trans.JOB" "--acoustic-scale=$acwt" \
       "--lattice-beam=$lattice_beam" "$sdata/JOB" "$srcdir" "$dir/lat.tmp.JOB.gz" "ark:|gzip -c > $dir/lat.JOB.gz"
   else
@@ -114,4 +116,4 @@ fi
 if $skip_scoring; then exit 0; fi
 if [ "$max_missing" != 0 ]; then scoring_opts="$scoring_opts --allow-missing true"; fi
 # shellcheck disable=SC2086
-local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$dir"
+submit local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$dir"

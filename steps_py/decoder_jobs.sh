@@ -28,7 +28,8 @@ choose_decoder() {
 # decode_jobs <log> <model-dir> <split-dir> <transition model> <graph> <lattices>: lattices of all jobs. JOB in the log's name and
 # in the wspecifier of lattices is the job's number.
 decode_jobs() {
+  # shellcheck disable=SC2086 # the launcher may be several words
   # The launchers set no pipefail. Without it a forward pass that ends early would pass for one with few utterances.
-  $cmd "${decoder_threads[@]}" "JOB=1:$nj" "$1" set -o pipefail \; "${forward[@]}" "$2" "$3/JOB" ark:- \| \
+  submit $cmd "${decoder_threads[@]}" "JOB=1:$nj" "$1" set -o pipefail \; "${forward[@]}" "$2" "$3/JOB" ark:- \| \
     "${latgen[@]}" "$4" "$5" ark:- "$6" \|\| exit 1 # for queue.pl, which never ends where a command was killed (137)
 }

@@ -11,7 +11,8 @@ model=$1 graph=$2 out=$3 log=$3/log/export_nnet3.log
 
 check_options export nnet3 "${program_options[@]}" "$model" "$graph" "$out"
 need_files "$model/final.mdl" "$model/model.json" "$graph/HCLG.fst" "$graph/words.txt"
+lock_output "$out"
 mkdir -p "$out/log"
-$cmd "$log" hdnn export nnet3 "${program_options[@]}" "$model" "$graph" "$out"
+submit $cmd "$log" hdnn export nnet3 "${program_options[@]}" "$model" "$graph" "$out"
 need_output "$log" "$out/am/final.mdl" "$out/README.md"
 echo "$0: $(grep -oE 'Done: .*|vosk: .*' "$log" | tr '\n' ';')"

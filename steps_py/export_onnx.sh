@@ -11,7 +11,8 @@ model=$1 data=$2 out=$3 log=$3/log/export_onnx.log
 
 check_options export onnx "${program_options[@]}" "$model" "$data" "$out"
 need_files "$model/final.mdl" "$model/model.json" "$data/feats.scp"
+lock_output "$out"
 mkdir -p "$out/log"
-$cmd "$log" hdnn export onnx "${program_options[@]}" "$model" "$data" "$out"
+submit $cmd "$log" hdnn export onnx "${program_options[@]}" "$model" "$data" "$out"
 need_output "$log" "$out/onnx/stream.int8.onnx" "$out/README.md"
 echo "$0: $(grep -oE 'Done: .*|onnx[a-z0-9-]*: .*' "$log" | tr '\n' ';')"

@@ -21,18 +21,19 @@ needed=("$data/text" "$src/tree" "$lang"/{L_disambig.fst,phones/disambig.int,oov
 if [ -n "$dengraph" ]; then needed=("$dengraph/HCLG.fst"); fi
 need_files "$data"/{feats.scp,utt2spk} "$lang/words.txt" "$src/final.mdl" "${needed[@]}"
 need_model "$src"
+lock_output "$dir"
 mkdir -p "$dir/log"
 dir=$(cd "$dir" && pwd) # so that lat.scp holds from any directory
 if [ -z "$dengraph" ]; then
   dengraph=$dir/dengraph
   echo "$0: $(hdnn lang unigram "$data" "$lang" "$src" "$dir/lang")"
   # shellcheck disable=SC2086
-  "$(dirname "$0")/mkgraph.sh" --cmd "$cmd" $mkgraph_opts "$dir/lang" "$src" "$dengraph"
+  submit "$(dirname "$0")/mkgraph.sh" --cmd "$cmd" $mkgraph_opts "$dir/lang" "$src" "$dengraph"
 fi
 nj=$(hdnn data split "$data" "$nj")
 # What an earlier run left must not pass for the result of this one.
 rm -f "$dir"/lat.scp "$dir"/lat.*.scp "$dir"/lat.*.ark
-echo "$nj" > "$dir/num_jobs"
+put "$dir/num_jobs" "$nj"
 # As in Kaldi's step, an utterance whose search ends in no final state gets no lattice. Those of a job that died are named, and
 # none of them may be missing.
 died=false

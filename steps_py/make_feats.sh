@@ -20,14 +20,15 @@ check_options "${make[@]}" "$data" prefix
 check_options "${collect[@]}" "$data" prefix
 need_files "$data/wav.scp" "$data/utt2spk" "$data/spk2utt"
 # Absolute, so that the features are found from any directory.
+lock_output "$data"
 mkdir -p "$logdir" "$arkdir"
 arkdir=$(cd "$arkdir" && pwd)
 # The name holds the parent directory too: data/ihm/train and data/sdm/train may share an archive directory.
 name=${type}_$(basename "$(dirname "$(readlink -f "$data")")")_$(basename "$data") prefix=$arkdir/raw_$name
 if [ -f "$data/segments" ]; then count=$(wc -l < "$data/segments"); else count=$(wc -l < "$data/wav.scp"); fi
 limit_jobs "$count"
-$cmd "JOB=1:$nj" "$logdir/make_$name.JOB.log" hdnn "${make[@]}" --num-jobs "$nj" --job JOB "$data" "$prefix"
-$cmd "$logdir/collect_$name.log" hdnn "${collect[@]}" --num-jobs "$nj" --cmvn "$arkdir/cmvn_$name" "$data" "$prefix"
+submit $cmd "JOB=1:$nj" "$logdir/make_$name.JOB.log" hdnn "${make[@]}" --num-jobs "$nj" --job JOB "$data" "$prefix"
+submit $cmd "$logdir/collect_$name.log" hdnn "${collect[@]}" --num-jobs "$nj" --cmvn "$arkdir/cmvn_$name" "$data" "$prefix"
 frames=$(awk '{n += $2} END {print n}' "$data/utt2num_frames")
 echo "$0: $(wc -l < "$data/feats.scp") of $count utterances have $type features, $frames frames;" \
   "$data/cmvn.scp has $(wc -l < "$data/cmvn.scp") speakers"

@@ -12,11 +12,12 @@ target=$1 data=$2 gmm=$3 logdir=$4 arkdir=$5
 
 check_options feats fmllr "${program_options[@]}" "$data" "$gmm" prefix
 need_files "$data"/{feats.scp,cmvn.scp,utt2spk} "$gmm/cmvn_opts"
+lock_output "$target"
 mkdir -p "$logdir" "$arkdir"
 arkdir=$(cd "$arkdir" && pwd) # so that the features are found from any directory
 name=fmllr_$(basename "$(dirname "$(readlink -m "$target")")")_$(basename "$target") prefix=$arkdir/raw_$name
 limit_jobs "$(wc -l < "$data/feats.scp")"
-$cmd "JOB=1:$nj" "$logdir/make_$name.JOB.log" \
+submit $cmd "JOB=1:$nj" "$logdir/make_$name.JOB.log" \
   hdnn feats fmllr "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$gmm" "$prefix"
-$cmd "$logdir/collect_$name.log" hdnn collect fmllr --num-jobs "$nj" "$data" "$target" "$prefix"
+submit $cmd "$logdir/collect_$name.log" hdnn collect fmllr --num-jobs "$nj" "$data" "$target" "$prefix"
 echo "$0: $(said_in "$logdir/collect_$name.log" "$target: ")"

@@ -17,12 +17,13 @@ count=(prior-counts "${program_options[@]}" "--num-utts=$num_utts" $forward_opts
 check_options "${count[@]}" "$data" "$dir" counts
 need_files "$data/feats.scp"
 need_model "$dir"
+lock_output "$dir"
 mkdir -p "$dir/log"
 used=$(wc -l < "$data/feats.scp")
 if [ "$used" -gt "$num_utts" ]; then used=$num_utts; fi
 limit_jobs "$used"
 rm -f "$dir"/prior_counts.*
-$cmd "JOB=1:$nj" "$dir/log/prior_counts.JOB.log" \
+submit $cmd "JOB=1:$nj" "$dir/log/prior_counts.JOB.log" \
   hdnn "${count[@]}" --num-jobs "$nj" --job JOB "$data" "$dir" "$dir/prior_counts.JOB"
 parts=()
 for ((job = 1; job <= nj; job++)); do parts+=("$dir/prior_counts.$job"); done

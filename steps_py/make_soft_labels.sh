@@ -18,9 +18,10 @@ check_options "${soft[@]}" "$teacher" "$data" ark:-
 need_files "$data/feats.scp"
 for t in $teacher; do need_model "$t"; done
 nj=$(hdnn data split "$data" "$nj")
+lock_output "$dir"
 mkdir -p "$dir/log"
 dir=$(cd "$dir" && pwd) # so that post.scp holds from any directory
 rm -f "$dir/info.json" "$dir/post.scp" "$dir"/post.*.ark "$dir"/post.*.scp "$dir"/stats.*.json
-$cmd "JOB=1:$nj" "$dir/log/soft.JOB.log" hdnn "${soft[@]}" "--stats=$dir/stats.JOB.json" \
+submit $cmd "JOB=1:$nj" "$dir/log/soft.JOB.log" hdnn "${soft[@]}" "--stats=$dir/stats.JOB.json" \
   "$teacher" "$data/split$nj/JOB" "ark,scp:$dir/post.JOB.ark,$dir/post.JOB.scp"
 hdnn collect soft-labels "$nj" "$data" "$dir"

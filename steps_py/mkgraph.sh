@@ -24,8 +24,9 @@ if [ -s "$dir/HCLG.fst" ] && [ "$(cat "$dir/.scales" 2> /dev/null || true)" = "$
 fi
 maker=(hdnn mkgraph)
 if $use_kaldi; then maker=("${KALDI_ROOT:?--use-kaldi true needs KALDI_ROOT}/egs/wsj/s5/utils/mkgraph.sh"); fi
+lock_output "$dir"
 mkdir -p "$dir/log"
-$cmd "$dir/log/mkgraph.log" "${maker[@]}" "${words[@]}"
+submit $cmd "$dir/log/mkgraph.log" "${maker[@]}" "${words[@]}"
 need_output "$dir/log/mkgraph.log" "$dir/HCLG.fst"
-echo "$scales" > "$dir/.scales"
+put "$dir/.scales" "$scales"
 echo "$0: $dir/HCLG.fst has $(wc -c < "$dir/HCLG.fst") bytes, $(cat "$dir/num_pdfs") pdfs"

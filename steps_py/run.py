@@ -14,16 +14,18 @@ no pipefail. The status is 1 when any job failed, and the end of the first faile
 --mem 2G, -pe smp 4 and the like   options meant for queue.pl are ignored
 
 A signal (SIGINT, SIGTERM, SIGHUP) is passed to all processes of the running jobs; those still there after a minute
-are killed.
+are killed. The jobs end, too, with a script above that names itself in HDNN_STEPS, as the steps do, however it ends.
 """
 
 import contextlib
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -140,6 +142,35 @@ def earlier_status(log: Path) -> int | None:
     return max(int(ends[-1][0]), int(ends[-1][1] or 0)) if ends else None
 
 
+def parents() -> list[int]:
+    """The processes above this one, nearest first."""
+    found: list[int] = []
+    process = os.getppid()
+    while process > 1:
+        found.append(process)
+        try:
+            process = int(Path(f"/proc/{process}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()[1])
+        except OSError:
+            break
+    return found
+
+
+def end_with_steps() -> None:
+    """Send this process SIGTERM as soon as one of the scripts that started it, by HDNN_STEPS, is gone."""
+    named = set(os.environ.get("HDNN_STEPS", "").split())
+    try:
+        steps = [os.pidfd_open(process) for process in parents() if str(process) in named]
+    except (AttributeError, OSError):  # an older Linux, or one is gone already
+        return
+
+    def watch() -> None:
+        select.select(steps, [], [])  # a process that ended is ready to be read
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if steps:
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def date() -> str:
     return time.strftime("%a %b %e %H:%M:%S %Z %Y")
 
@@ -162,8 +193,11 @@ class Job:
         environment = dict(os.environ)
         if devices:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(f"# {command}\n# Started at {date()}\n#\n")
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(f"# {command}\n# Started at {date()}\n#\n")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(log)) from error
         # bash reads the command from a pipe: it may be longer than the kernel allows for one argument.
         with open(log, "a") as output:
             process = subprocess.Popen(
@@ -196,11 +230,22 @@ class Job:
     def finish(self, status: int) -> bool:
         """Write the closing lines; True when the job succeeded."""
         seconds = round(time.time() - self.started)
+        if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
+            self.say("# Killed by SIGKILL; if nobody did that, the machine was out of memory (dmesg tells)\n")
         code = f"code {status}" if status >= 0 else f"code 0; signal {-status}"
-        with open(self.log, "a") as output:
-            output.write(f"# Accounting: time={seconds} threads={self.threads}\n")
-            output.write(f"# Ended ({code}) at {date()}, elapsed time {seconds} seconds\n")
+        self.say(
+            f"# Accounting: time={seconds} threads={self.threads}\n"
+            f"# Ended ({code}) at {date()}, elapsed time {seconds} seconds\n"
+        )
         return status == 0
+
+    def say(self, lines: str) -> None:
+        """Add to the log; what the job did does not depend on whether that fits on the disk."""
+        try:
+            with open(self.log, "a") as output:
+                output.write(lines)
+        except OSError as error:
+            print(f"run.py: warning: cannot write {self.log}: {error.strerror}", file=sys.stderr)
 
 
 @dataclass
@@ -216,6 +261,7 @@ class Launcher:
         """Run all jobs, `slots` at a time."""
         for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(caught, self.stop)
+        end_with_steps()
         for number in range(self.request.first, self.request.last + 1):
             if not self.wanted(number):
                 continue
@@ -248,8 +294,8 @@ class Launcher:
         job.process.returncode = os.waitstatus_to_exitcode(status)
         if self.stopped_by:
             self.wait_for_group(job)
-            with open(job.log, "a") as output:  # no "# Ended": the job is incomplete
-                output.write(f"# Stopped: the launcher got {signal.Signals(self.stopped_by).name} at {date()}\n")
+            # No "# Ended": the job is incomplete.
+            job.say(f"# Stopped: the launcher got {signal.Signals(self.stopped_by).name} at {date()}\n")
         elif not job.finish(job.process.returncode):
             self.failed.append(job.number)
         self.devices.extend(job.devices)

@@ -130,6 +130,14 @@ need_output() {
   for f in "${@:2}"; do if [ ! -s "$f" ]; then fail "$f is missing; see $1"; fi; done
 }
 
+# put <file> <text>: write a line to a file, which is whole or as it was.
+put() {
+  if ! { echo "$2" > "$1.tmp" && mv "$1.tmp" "$1"; } 2> /dev/null; then
+    rm -f "$1.tmp"
+    fail "$1 cannot be written; is the disk full?"
+  fi
+}
+
 # limit_jobs <number>: no more jobs than there is work.
 limit_jobs() { if [ "$nj" -gt "$1" ]; then nj=$1; fi; }
 
@@ -140,7 +148,6 @@ said_in() { grep -F "$2" "$1" | tail -n 1 | sed 's/^[^)]*) //'; }
 follow() {
   "$(dirname "${BASH_SOURCE[0]}")/follow.py" "$@" $$ &
   step_follower=$!
-  trap stop_following EXIT
 }
 stop_following() {
   if [ -z "$step_follower" ]; then return; fi
@@ -149,11 +156,64 @@ stop_following() {
   step_follower=
 }
 
+# lock_output <dir>: make it, and hold it until this step and its jobs have ended; end if another run holds it. A step that was
+# started by the one that holds it goes on. Commands of hdnn hold .lock; a step's lock is another one, as its jobs are such.
+lock_output() {
+  local dir lock handle
+  mkdir -p "$1"
+  dir=$(cd "$1" && pwd -P) lock=$dir/.step.lock
+  case ":${HDNN_LOCKED:-}:" in *":$dir:"*) return ;; esac
+  if [ ! -w "$dir" ]; then fail "$dir cannot be written to"; fi
+  while true; do
+    exec {handle}<> "$lock"
+    if ! flock -n "$handle"; then
+      fail "$1 is being written by $(head -c 1000 "$lock"); wait until it and its jobs have ended, or stop it"
+    fi
+    if [ "$lock" -ef "/dev/fd/$handle" ]; then break; fi # else the one before removed it between our two lines
+    exec {handle}>&-
+  done
+  _step_locks+=("$lock")
+  export HDNN_LOCKED=${HDNN_LOCKED:-}:$dir
+  echo "${0##*/}, process $$ on $(uname -n), since $(date '+%F %T')" > "$lock" || true
+}
+
+# submit <launcher or step> <word>...: run it, and end it where this step is told to end.
+submit() {
+  local status=0
+  set -m # a process group of its own, so that a signal reaches all of it
+  "$@" < /dev/null &
+  _step_job=$!
+  set +m
+  wait "$_step_job" || status=$?
+  _step_job=''
+  return $status
+}
+
+# _step_stop <signal> <its number>: end what runs, and this step.
+_step_stop() {
+  trap '' HUP INT TERM
+  if [ -n "$_step_job" ]; then
+    kill -s TERM -- "-$_step_job" 2> /dev/null || true
+    wait "$_step_job" || true
+    echo "${0##*/}: stopped by SIG$1; its jobs were ended" >&2
+  fi
+  exit $((128 + $2))
+}
+_step_end() {
+  stop_following
+  if [ ${#_step_locks[@]} -gt 0 ]; then rm -f "${_step_locks[@]}"; fi
+}
+_step_job='' _step_locks=() step_follower=''
+trap '_step_stop HUP 1' HUP
+trap '_step_stop INT 2' INT
+trap '_step_stop TERM 15' TERM
+trap _step_end EXIT
+export HDNN_STEPS="${HDNN_STEPS:-} $$" # run.py ends its jobs with any of them
+
 echo "$0 $*" >&2
 for _step_word in . "$(dirname "$0")"; do # of a recipe, where one is started from another directory
   if [ -f "$_step_word/path.sh" ]; then . "$_step_word/path.sh" && break; fi
 done
-step_follower=
 if ! grep -q '^program=' "$0"; then program=; fi # whatever the environment calls so
 program_options=() step_files=("${BASH_SOURCE[@]:1}") # this file may have been sourced by one that several steps share
 step_options=$(own_options | cut -d $'\037' -f 1 | tr '\n' ' ')

@@ -16,6 +16,7 @@ program_options+=($train_opts)
 train_job() {
   local dir=$1 log=$1/log/train.log attempt=0 status before earlier launch=(hdnn)
   if [ "$num_procs" -gt 1 ] || [[ " $cmd " == *" --num-nodes "* ]]; then launch=(hdnn torchrun "--nproc_per_node=$num_procs"); fi
+  lock_output "$dir"
   mkdir -p "$dir/log"
   echo "$(basename "$dir"): training; its log is $log" >&2
   while true; do
@@ -23,7 +24,7 @@ train_job() {
     before=$(checkpoint_time "$dir") status=0
     follow "$(basename "$dir")" "$log"
     # queue.pl keeps a job whose command was killed (status 137) waiting for the administrator: hence the status 1.
-    $cmd "$log" "${launch[@]}" "${@:2}" \|\| exit 1 || status=$?
+    submit $cmd "$log" "${launch[@]}" "${@:2}" \|\| exit 1 || status=$?
     stop_following
     if [ "$status" -eq 0 ]; then break; fi
     # Above 128 the launcher itself was stopped: the user wants an end.

@@ -14,11 +14,12 @@ train=(train lda-mllt "${program_options[@]}" "$@")
 check_options "${train[@]}"
 need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk} "$ali"/{final.mdl,ali.1.gz,num_jobs} \
   "$lang"/{topo,L.fst,words.txt,oov.int,phones/{sets,roots,optional_silence}.int,phones/{silence,context_indep}.csl}
+lock_output "$dir"
 mkdir -p "$dir/log"
 # One thread a process: the processes are the parallelism, and BLAS threads would only get in their way.
 if [ "$stage" -le 0 ]; then
   follow "$(basename "$dir")" "$log"
-  $cmd "$log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 hdnn "${train[@]}"
+  submit $cmd "$log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 hdnn "${train[@]}"
   stop_following
 fi
 need_output "$log" "$dir"/{final.mdl,final.mat,full.mat,tree,num_jobs,ali.1.gz}

@@ -1,7 +1,9 @@
 """Paths that many tests need; each fixture skips with its reason where the thing is missing."""
 
 import os
+import re
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,33 @@ def kaldi_root() -> Path:
     if not (path / "src" / "bin" / "copy-int-vector").exists():
         pytest.skip("needs real Kaldi: set KALDI_ROOT")
     return path
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """A test marked kaldi that starts a program which a partly built Kaldi lacks is skipped."""
+    outcome = yield
+    error = outcome.excinfo[1] if outcome.excinfo else None  # type: ignore[attr-defined]
+    if pyfuncitem.get_closest_marker("kaldi") is None or not isinstance(error, Exception):
+        return
+    root = os.environ.get("KALDI_ROOT") or "/opt/kaldi"
+    said = getattr(error, "stderr", None) or b""
+    text = said if isinstance(said, str) else said.decode("utf-8", "replace")
+    missing = str(error.filename) if isinstance(error, FileNotFoundError) else ""
+    if not missing and (match := re.search(rf"({re.escape(root)}/\S+): (No such file|not found)", text)):
+        missing = match[1]
+    if missing.startswith(root):
+        outcome.force_exception(pytest.skip.Exception(f"needs Kaldi's {missing}"))  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def kaldi_program(kaldi_root: Path) -> Callable[[str], Path]:
+    """A program of real Kaldi by its path in src; the test is skipped where it was not built."""
+
+    def find(name: str) -> Path:
+        path = kaldi_root / "src" / name
+        if not os.access(path, os.X_OK):
+            pytest.skip(f"needs Kaldi's {name}")
+        return path
+
+    return find

@@ -19,6 +19,7 @@ ROOMS = (
         "errors",
         "atomic",
         "lock",
+        "processes",
         "ragged",
         "options",
         "device",

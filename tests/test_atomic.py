@@ -52,6 +52,13 @@ def test_what_a_killed_job_left_is_removed_by_the_next_run(tmp_path: Path) -> No
     (tmp_path / ".mine.tmp.txt").write_text("of the user")
     write_text(tmp_path / "y.txt", "whole")
     assert sorted(os.listdir(tmp_path)) == [".mine.tmp.txt", ".x.otherhost-4026531836-1.tmp.txt", "y.txt"]
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in (".x.otherhost-4026531836-1.tmp.txt", ".mine.tmp.txt"):
+        (old / name).touch()
+        os.utime(old / name, (0, 0))
+    write_text(old / "y.txt", "whole")
+    assert sorted(os.listdir(old)) == [".mine.tmp.txt", "y.txt"]
 
 
 def test_files_have_the_mode_of_the_umask(tmp_path: Path) -> None:

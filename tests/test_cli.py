@@ -196,7 +196,7 @@ def quiet_logging():
         (3, 3, ""),
         (HdnnError("feats.scp: no such file; run steps_py/make_mfcc.sh"), 1, "error: feats.scp: no such file"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.ark"), 1, "error: a.ark: No such file"),
-        (OSError(errno.ENOSPC, "No space left on device"), 1, "error: No space left on device"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "error: standard output: No space left on device"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

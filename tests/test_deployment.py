@@ -311,6 +311,10 @@ def test_feature_options_must_agree(task: Path, tmp_path: Path) -> None:
     (model / "feat_opts").unlink()
     with pytest.raises(HdnnError, match="does not say how its features were computed"):
         call("export nnet3", [str(model), *arguments[1:]])
+    (model / "feats_of").write_text("speaker-adapted features of data/train\n")
+    with pytest.raises(HdnnError, match="was trained on speaker-adapted features of data/train, which a device cannot"):
+        call("export nnet3", ["--feat-type=fbank", f"--feat-config={config}", str(model), *arguments[1:]])
+    (model / "feats_of").unlink()
     config.write_text("--num-mel-bins=16\n")
     with pytest.raises(HdnnError, match="gives 16 features a frame"):
         call("export nnet3", ["--feat-type=fbank", f"--feat-config={config}", str(model), *arguments[1:]])

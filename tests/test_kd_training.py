@@ -16,6 +16,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter, read_posteriors
 from hdnn_nnet.nn.model_dir import load_model, load_tensors
+from hdnn_nnet.train.soft_sources import open_soft_labels
 from tests.support.small_task import PDFS, make
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -226,6 +227,28 @@ def test_what_does_not_fit_is_refused_before_training(task, whole, teacher, tmp_
     info = json.loads((soft / "info.json").read_text())
     (soft / "info.json").write_text(json.dumps(info | {"num_pdfs": 7}))
     refuse("soft labels of 7 pdfs, the alignment has 5", soft)
+
+
+def test_a_flipped_bit_of_stored_labels_is_an_error(task, whole, teacher, tmp_path: Path) -> None:
+    soft = store(teacher, whole, tmp_path / "soft")
+    archive = soft / "post.1.ark"
+    data = archive.read_bytes()
+    source = open_soft_labels(soft, PDFS)
+    utt = next(iter(source.num_frames))
+    place = int((soft / "post.scp").read_text().split()[1].rpartition(":")[2])
+    source.read(utt)
+    for offset in (20, 23):  # bytes of a weight: its lowest bits and its exponent
+        archive.write_bytes(data[: place + offset] + bytes([data[place + offset] ^ 1]) + data[place + offset + 1 :])
+        with pytest.raises(HdnnError, match=rf"post\.1\.ark:{place}, key {utt}: damaged"):
+            open_soft_labels(soft, PDFS).read(utt)
+    archive.write_bytes(data)
+    (soft / "post.crc32").unlink()
+    with pytest.raises(HdnnError, match=r"post\.crc32 does not exist"):
+        open_soft_labels(soft, PDFS)
+    info = json.loads((soft / "info.json").read_text())
+    del info["checksums"]  # as earlier versions wrote it
+    (soft / "info.json").write_text(json.dumps(info))
+    open_soft_labels(soft, PDFS).read(utt)
 
 
 def test_steps(task, whole, teacher, tmp_path: Path) -> None:

@@ -109,6 +109,16 @@ def test_a_damaged_file_is_refused(binary: bool, tmp_path: Path) -> None:
         check_acoustic_model(path)
 
 
+def test_statistics_of_activations_have_all_tokens_of_kaldi(tmp_path: Path) -> None:
+    """In the order, and with the types, of NonlinearComponent::Write (nnet3/nnet-component-itf.cc)."""
+    write_acoustic_model(convert(network(VARIANTS[0]), log_prior(COUNTS)), transition_model(), tmp_path / "x.mdl")
+    data = (tmp_path / "x.mdl").read_bytes()
+    zero, empty = b"\x08" + bytes(8), b"FV \x04" + bytes(4)
+    wanted = b"<ValueAvg> " + empty + b"<DerivAvg> " + empty + b"<Count> " + zero + b"<OderivRms> " + empty
+    wanted += b"<OderivCount> " + zero + b"<NumDimsSelfRepaired> " + zero + b"<NumDimsProcessed> " + zero
+    assert data.count(wanted + b"</SigmoidComponent> ") >= 1
+
+
 def nnet3_program(kaldi_root: Path, name: str) -> Path:
     program = kaldi_root / "src/nnet3bin" / name
     if not program.exists():

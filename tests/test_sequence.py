@@ -27,6 +27,7 @@ from hdnn_nnet.sequence.objectives import (
     SequenceResult,
     arc_scores,
     evaluate,
+    frame_accuracy,
     sequence_loss,
 )
 from tests.support.lattice_cases import MODEL, PDFS, PHONES, all_paths, arc_by_arc, timed_lattices
@@ -427,6 +428,22 @@ def test_engines_agree_to_the_rounding_of_k2_s_scores(data: st.DataObject) -> No
     a, b = (get_engine(name)(batch, scores, accuracy) for name in ENGINES)
     for name in ("log_total", "occupancy", "expected", "gain"):
         np.testing.assert_allclose(getattr(a, name).numpy(), getattr(b, name).numpy(), atol=3e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("peak", [1.0, 10.0, 100.0])
+def test_where_the_engines_part_on_lattices_with_nearly_one_path(task: Task, peak: float) -> None:
+    """k2 differentiates in single precision: gains are right to 1e-5 (of a frame), however small they are."""
+    for utterance in task.arcs:
+        batch = task.batch(utterance)
+        scores = arc_scores(batch, torch.from_numpy(task.loglikes[utterance]), 0.1 * peak, 0.1 * peak)
+        accuracy = batch.entry_sum(
+            frame_accuracy(batch, SequenceOptions(criterion="mpfe", silence_phones=task.silence))
+        )
+        exact, found = (get_engine(name)(batch, scores, accuracy) for name in ENGINES)
+        np.testing.assert_allclose(found.occupancy.numpy(), exact.occupancy.numpy(), atol=2e-6)
+        assert found.gain is not None
+        assert exact.gain is not None
+        np.testing.assert_allclose(found.gain.numpy(), exact.gain.numpy(), atol=1e-5)
 
 
 def test_loss_has_the_gradient_of_the_result(task: Task) -> None:

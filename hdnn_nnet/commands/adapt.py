@@ -7,6 +7,7 @@ from hdnn_nnet.adapt.options import Adaptation
 
 Options = Adaptation
 EXAMPLE = "hdnn adapt --labels soft data/dev/split4/1 exp/hdnn exp/teacher exp/hdnn/adapt_dev"
+WRITES = "dir"
 
 
 def main(options: Adaptation) -> None:

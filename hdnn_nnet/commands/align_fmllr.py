@@ -7,6 +7,7 @@ from hdnn_nnet.gmm.options import GmmAlignCommand
 
 Options = GmmAlignCommand
 EXAMPLE = "hdnn align fmllr --num-jobs 4 --job 1 data/train data/lang exp/tri4a exp/tri4a_ali"
+WRITES = "ali_dir"
 
 
 def main(options: GmmAlignCommand) -> None:

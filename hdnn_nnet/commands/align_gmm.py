@@ -4,6 +4,7 @@ from hdnn_nnet.gmm.options import GmmAlignCommand
 
 Options = GmmAlignCommand
 EXAMPLE = "hdnn align gmm --num-jobs 4 --job 1 data/train data/lang exp/mono exp/mono_ali"
+WRITES = "ali_dir"
 
 
 def main(options: GmmAlignCommand) -> None:

@@ -21,6 +21,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn align nnet --num-jobs 4 --job 1 data/train data/lang exp/hdnn exp/hdnn_ali"
+WRITES = "ali_dir"
 
 
 def main(options: Options) -> None:

@@ -20,6 +20,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn collect adapt 4 data/dev exp/hdnn/adapt_dev"
+WRITES = "dir"
 
 
 def main(options: Options) -> None:

@@ -20,6 +20,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn collect ali --num-jobs 4 data/train exp/mono exp/mono_ali"
+WRITES = "ali_dir"
 
 
 def main(options: Options) -> None:

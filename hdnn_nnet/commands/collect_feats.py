@@ -21,6 +21,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn collect feats --num-jobs 4 --cmvn fbank/cmvn_train data/train fbank/raw_fbank_train"
+WRITES = "data_dir"
 
 
 def main(options: Options) -> None:

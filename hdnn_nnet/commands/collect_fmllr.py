@@ -17,6 +17,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn collect fmllr --num-jobs 4 data/train data-fmllr/train data-fmllr/train/data/feats"
+WRITES = "target_dir"
 
 
 def main(options: Options) -> None:

@@ -21,6 +21,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn collect lattices 4 data/train exp/hdnn exp/hdnn_denlats"
+WRITES = "lat_dir"
 
 
 def main(options: Options) -> None:

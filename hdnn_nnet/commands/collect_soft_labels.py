@@ -19,6 +19,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn collect soft-labels 4 data/train exp/dnn/soft"
+WRITES = "dir"
 
 
 def main(options: Options) -> None:
@@ -29,10 +30,12 @@ def main(options: Options) -> None:
     from hdnn_nnet.errors import HdnnError
     from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.nn.config import read_json
+    from hdnn_nnet.train.soft_sources import CHECKSUMS
 
     folder = Path(options.dir)
     wanted = read_scp(Path(options.data) / "feats.scp")
     lines: dict[str, str] = {}
+    checksums: dict[str, str] = {}
     total = {"utterances": 0, "frames": 0, "entries": 0, "mass_sum": 0.0}
     lowest, shared, size = 1.0, {}, 0
     for job in range(1, options.num_jobs + 1):
@@ -44,6 +47,7 @@ def main(options: Options) -> None:
         content = read_json(stats)
         for key in total:
             total[key] += content[key]
+        checksums |= content["checksums"]
         lowest = min(lowest, content["mass_min"])
         shared = {key: content[key] for key in ("num_pdfs", "mass", "temperature", "teachers")}
     missing = [utt for utt in wanted if utt not in lines]
@@ -52,8 +56,10 @@ def main(options: Options) -> None:
             f"{len(missing)} of {len(wanted)} utterances have no soft labels, such as {missing[0]}; see {folder}/log"
         )
     write_text(folder / "post.scp", "".join(f"{utt} {lines[utt]}\n" for utt in wanted))
+    write_text(folder / CHECKSUMS, "".join(f"{utt} {checksums[utt]}\n" for utt in wanted))
     frames = total["frames"]
     info = shared | {
+        "checksums": CHECKSUMS,
         "utterances": total["utterances"],
         "frames": frames,
         "kept_mass": total["mass_sum"] / frames,

@@ -4,6 +4,7 @@ from hdnn_nnet.score.options import CtmOptions
 
 Options = CtmOptions
 EXAMPLE = "hdnn ctm data/dev exp/tri4a/graph exp/hdnn/final.mdl exp/hdnn/decode_dev"
+WRITES = "directory"
 
 
 def main(options: CtmOptions) -> None:

@@ -22,6 +22,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn data split-tr-cv data/train data/train_tr90 data/train_cv10"
+WRITES = "train cv"
 
 
 def main(options: Options) -> None:

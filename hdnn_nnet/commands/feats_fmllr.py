@@ -23,6 +23,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn feats fmllr --transform-dir exp/tri4a_ali data/train exp/tri4a data-fmllr/train/data/feats"
+WRITES = "prefix"
 
 
 def main(options: Options) -> None:

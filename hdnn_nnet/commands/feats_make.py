@@ -4,6 +4,7 @@ from hdnn_nnet.feats.options import Extraction
 
 Options = Extraction
 EXAMPLE = "hdnn feats make --type fbank --config conf/fbank.conf --num-jobs 4 --job 1 data/train fbank/raw_fbank_train"
+WRITES = "prefix"
 
 
 def main(options: Extraction) -> None:

@@ -22,6 +22,7 @@ class Options(Base):
 
 
 EXAMPLE = "hdnn lang unigram data/train data/lang exp/hdnn exp/hdnn_denlats/lang"
+WRITES = "target"
 
 
 def main(options: Options) -> None:

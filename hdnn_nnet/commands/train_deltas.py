@@ -16,6 +16,7 @@ class Options(TriphoneCommand):
 
 
 EXAMPLE = "hdnn train deltas 2000 10000 data/train data/lang exp/mono_ali exp/tri1"
+WRITES = "exp_dir"
 
 
 def main(options: Options) -> None:

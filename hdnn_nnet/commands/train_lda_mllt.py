@@ -16,6 +16,7 @@ class Options(TriphoneCommand):
 
 
 EXAMPLE = "hdnn train lda-mllt 2500 15000 data/train data/lang exp/tri1_ali exp/tri3a"
+WRITES = "exp_dir"
 
 
 def main(options: Options) -> None:

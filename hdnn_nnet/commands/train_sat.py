@@ -19,6 +19,7 @@ class Options(TriphoneCommand):
 
 
 EXAMPLE = "hdnn train sat 2500 15000 data/train data/lang exp/tri3a_ali exp/tri4a"
+WRITES = "exp_dir"
 
 
 def main(options: Options) -> None:

@@ -199,9 +199,11 @@ def _append_component(component: Component, writer: KaldiWriter) -> None:
             ("Count", 0.0),
             ("OderivRms", None),
             ("OderivCount", 0.0),
+            ("NumDimsSelfRepaired", 0.0),
+            ("NumDimsProcessed", 0.0),
         ):
             writer.token(f"<{name}>")
-            writer.vector(empty) if number is None else writer.float(number)
+            writer.vector(empty) if number is None else writer.double(number)
     writer.token(f"</{component.type}>")
 
 

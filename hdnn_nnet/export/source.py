@@ -13,7 +13,9 @@ from hdnn_nnet.export.manifest import checksum
 from hdnn_nnet.export.options import FeatureKindOptions, SourceOptions
 from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.kaldi.alignments import read_counts
+from hdnn_nnet.kaldi.data_dir import FEATS_OF
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.nn.import_nnet1 import folded
 from hdnn_nnet.nn.model_dir import load_model, read_option_file
 from hdnn_nnet.nn.networks import AcousticModel
 from hdnn_nnet.nn.prior import counts_path, log_prior
@@ -48,6 +50,12 @@ def model_feature_description(model_dir: Path, options: FeatureKindOptions) -> F
     """
     kind, config = options.feat_type, options.feat_config
     known = FeatureDescription.read(model_dir)
+    origin = model_dir / FEATS_OF
+    if origin.is_file():
+        raise HdnnError(
+            f"{model_dir} was trained on {read_option_file(origin)}, which a device cannot compute; export a network trained on "
+            "mfcc or fbank features"
+        )
     if not kind and not config:
         if known is None:
             raise HdnnError(
@@ -80,6 +88,7 @@ def open_source(model_dir: str | os.PathLike[str], options: SourceOptions) -> So
     model = load_model(directory, options.weights)
     if options.params:
         overlay(model, options.params)
+    model = folded(model)
     cmvn_opts, delta_opts = (read_option_file(directory / name) for name in ("cmvn_opts", "delta_opts"))
     if cmvn_opts:
         raise HdnnError(

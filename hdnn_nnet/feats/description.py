@@ -13,7 +13,7 @@ from pathlib import Path
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.extract import DEFAULTS, FeatureExtractor
-from hdnn_nnet.kaldi.data_dir import FEAT_OPTS
+from hdnn_nnet.kaldi.data_dir import FEAT_OPTS, FEATS_OF
 from hdnn_nnet.options import read_config
 
 
@@ -57,13 +57,17 @@ class FeatureDescription:
     def read(cls, directory: str | os.PathLike[str]) -> "FeatureDescription | None":
         """From the `feat_opts` of a data or model directory; None if it has none."""
         path = Path(directory) / FEAT_OPTS
-        return cls.parse(path.read_text(encoding="utf-8"), path) if path.is_file() else None
+        try:
+            return cls.parse(path.read_text(encoding="utf-8"), path) if path.is_file() else None
+        except UnicodeDecodeError as error:
+            raise HdnnError(f"{path} is not UTF-8 ({error}); convert it") from error
 
     def line(self) -> str:
         return " ".join([f"--type={self.kind}", *(f"--{name}={shlex.quote(value)}" for name, value in self.options)])
 
     def write(self, directory: str | os.PathLike[str]) -> None:
         write_text(Path(directory) / FEAT_OPTS, self.line() + "\n")
+        (Path(directory) / FEATS_OF).unlink(missing_ok=True)
 
     def kaldi_config(self) -> str:
         """The text of a configuration for compute-KIND-feats, or for Kaldi's on-line features; without dither."""

@@ -107,15 +107,22 @@ class DiagGmms:
                 reader.expect("<WEIGHTS>")
             weights.append(reader.vector().astype(np.float64))
             reader.expect("<MEANS_INVVARS>")
-            means.append(reader.matrix().astype(np.float64))
+            scaled = reader.matrix()
             reader.expect("<INV_VARS>")
-            inverse.append(reader.matrix().astype(np.float64))
+            with np.errstate(invalid="ignore"):
+                means.append(scaled.astype(np.float64))
+                inverse.append(reader.matrix().astype(np.float64))
             reader.expect("</DiagGMM>", "<DiagGMMEnd>")
             if not means[-1].shape == inverse[-1].shape == (len(weights[-1]), dim) or not (inverse[-1] > 0).all():
                 raise reader.fail("a mixture whose parts do not fit together")
         offsets = np.cumsum([0] + [len(w) for w in weights])
-        variances = 1.0 / np.concatenate(inverse)
-        return cls(offsets, np.concatenate(weights), np.concatenate(means) * variances, variances)
+        with np.errstate(all="ignore"):  # of damaged values, which are refused
+            variances = 1.0 / np.concatenate(inverse)
+            products = np.concatenate(means) * variances
+        try:
+            return cls(offsets, np.concatenate(weights), products, variances)
+        except HdnnError as error:
+            raise reader.fail(str(error)) from error
 
 
 def read_gmm_model(path: str | os.PathLike[str]) -> tuple[TransitionModel, DiagGmms]:

@@ -7,6 +7,8 @@ model to the workers and adds up the statistics that come back.
 import contextlib
 import itertools
 import multiprocessing
+import os
+import signal
 import traceback
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +31,7 @@ from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.kaldi.tree_stats import TreeStats
+from hdnn_nnet.processes import cause_of_death, end_with_parent
 
 #: share of the memory for training graphs: they are needed in few passes, features in all
 _GRAPHS = 0.25
@@ -192,7 +195,7 @@ class Workers:
         context = multiprocessing.get_context("fork")
         for arguments in sets:
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, kind, arguments, os.getpid()), daemon=True)
             process.start()
             theirs.close()
             self._pipes.append(ours)
@@ -209,8 +212,11 @@ class Workers:
         """Call `method` in all workers at once; their answers in order."""
         if self._local is not None:
             return [getattr(self._local, method)(*arguments)]
-        for pipe in self._pipes:
-            pipe.send((method, arguments))
+        for number, pipe in enumerate(self._pipes, 1):
+            try:
+                pipe.send((method, arguments))
+            except OSError as error:
+                raise self._died(number) from error
         return self._collect()
 
     def _collect(self) -> list[Any]:
@@ -218,12 +224,18 @@ class Workers:
         for number, pipe in enumerate(self._pipes, 1):
             try:
                 good, answer = pipe.recv()
-            except EOFError as error:
-                raise HdnnError(f"training process {number} died (out of memory?); use fewer with --nj") from error
+            except (EOFError, OSError) as error:
+                raise self._died(number) from error
             if not good:
                 raise HdnnError(f"training process {number}: {answer}")
             answers.append(answer)
         return answers
+
+    def _died(self, number: int) -> HdnnError:
+        """Of what a process died."""
+        process = self._processes[number - 1]
+        process.join(timeout=10)
+        return HdnnError(f"training process {number} (process {process.pid}) {cause_of_death(process.exitcode)}")
 
     def close(self) -> None:
         for pipe, process in zip(self._pipes, self._processes, strict=True):
@@ -236,7 +248,9 @@ class Workers:
                 process.terminate()
 
 
-def _serve(pipe: Any, kind: type[UtteranceSet], arguments: tuple[Any, ...]) -> None:
+def _serve(pipe: Any, kind: type[UtteranceSet], arguments: tuple[Any, ...], parent: int) -> None:
+    # Siblings hold copies of the parent's ends of the pipes, so that its death would not be noticed there.
+    end_with_parent(parent, signal.SIGKILL)
     try:
         utterances = kind(*arguments)
         pipe.send((True, None))

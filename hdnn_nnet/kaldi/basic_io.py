@@ -17,6 +17,8 @@ from hdnn_nnet.kaldi.rxfile import read_bytes
 
 INT32_ITEM = np.dtype([("size", "i1"), ("value", "<i4")])  # Kaldi puts each integer's size in front of it
 
+_INT32 = np.iinfo(np.int32)
+_INTEGER = re.compile(rb"[+-]?\d{1,11}")
 _WORD = re.compile(rb"\s*(\S+)")
 _TOKEN = re.compile(rb"(\S+)\s")
 _BRACKETED = re.compile(rb"\s*\[([^\]]*)\]")
@@ -112,10 +114,9 @@ class KaldiReader:
         """A signed 32-bit integer."""
         if not self.binary:
             word = self._word()
-            try:
-                return int(word)
-            except ValueError as error:
-                raise self.fail(f"an integer expected, found {word[:40]!r}") from error
+            if not _INTEGER.fullmatch(word) or not _INT32.min <= int(word) <= _INT32.max:
+                raise self.fail(f"a 32-bit integer expected, found {word[:40]!r}")
+            return int(word)
         if self.take(1) != b"\4":
             self.position -= 1
             raise self.fail("a 32-bit integer expected")
@@ -168,13 +169,16 @@ class KaldiReader:
         self.position = match.end()
         try:
             return np.array(match.group(1).split(), dtype=dtype)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise self.fail("something that is no number inside [ ... ]") from error
 
     def int32_vector(self) -> np.ndarray:
         """A vector of integers (Kaldi's WriteIntegerVector); shape (n,), int32."""
         if not self.binary:
-            return self._bracketed("i8").astype(np.int32)
+            values = self._bracketed("i8")
+            if len(values) and not _INT32.min <= values.min() <= values.max() <= _INT32.max:
+                raise self.fail("an integer of more than 32 bits inside [ ... ]")
+            return values.astype(np.int32)
         if self.take(1) != b"\4":
             self.position -= 1
             raise self.fail("a vector of 32-bit integers expected")

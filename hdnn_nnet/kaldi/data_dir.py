@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from hdnn_nnet.atomic import write_text
+from hdnn_nnet.atomic import copy_file, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.script_table import read_scp
 
@@ -13,6 +13,8 @@ BY_SPEAKER = ("cmvn.scp", "spk2gender", "spk2warp")
 BY_RECORDING = ("wav.scp", "reco2file_and_channel")
 # how the features were computed (hdnn_nnet.feats.description); the same for all utterances
 FEAT_OPTS = "feat_opts"
+# instead of these: what features were made from that no options describe, such as speaker-adapted ones; one line
+FEATS_OF = "feats_of"
 
 
 def byte_order(text: str) -> bytes:
@@ -64,7 +66,15 @@ class DataDir:
 
 
 def copy_feat_opts(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copy the `feat_opts` of a data or model directory to another one; without any, an older one there goes."""
+    """Copy the `feat_opts` of a data or model directory to another one; without any, an older one there goes.
+
+    So with the `feats_of` of features that have none.
+    """
+    origin = Path(source) / FEATS_OF
+    if origin.is_file():
+        copy_file(origin, Path(target) / FEATS_OF)
+    else:
+        (Path(target) / FEATS_OF).unlink(missing_ok=True)
     path, copy = Path(source) / FEAT_OPTS, Path(target) / FEAT_OPTS
     if path.is_file():
         text = path.read_text(encoding="utf-8")

@@ -44,12 +44,15 @@ class Component:
         input_dim, output_dim: columns in and out.
         arrays: by name: `weight` (output_dim, input_dim) and `bias`; `offsets` (frames) of Splice; `columns` of Copy, from 0;
             `shift`; `scale`; `positive` and `negative` slopes of ParametricRelu.
+        numbers: by token, without brackets, what only matters in training: `LearnRateCoef` and `BiasLearnRateCoef` (factors on
+            the learning rate, 1 where they are missing), `MaxNorm`.
     """
 
     kind: str
     input_dim: int
     output_dim: int
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
 
 
 def read_nnet1(path: str | os.PathLike[str]) -> list[Component]:
@@ -86,9 +89,12 @@ def read_nnet1(path: str | os.PathLike[str]) -> list[Component]:
 def _read_component(reader: KaldiReader, kind: str) -> Component:
     output_dim, input_dim = reader.int32(), reader.int32()
     arrays: dict[str, np.ndarray] = {}
+    numbers: dict[str, float] = {}
     while _next_is_token(reader) and reader.peek_token() in _NUMBERS:
-        reader.token()
-        reader.float()
+        token = reader.token().strip("<>")
+        numbers[token] = reader.float()
+        if not np.isfinite(numbers[token]):
+            raise reader.fail(f"{kind}: {token} is {numbers[token]}")
     for name, type_ in _ARRAYS[kind]:
         read = {"matrix": reader.matrix, "vector": reader.vector, "integers": reader.int32_vector}[type_]
         arrays[name] = read()
@@ -117,7 +123,7 @@ def _read_component(reader: KaldiReader, kind: str) -> Component:
             raise reader.fail("Copy takes a column that does not exist")
     if kind not in ("AffineTransform", "LinearTransform", "Splice", "Copy") and input_dim != output_dim:
         raise reader.fail(f"{kind} with {input_dim} inputs and {output_dim} outputs")
-    return Component(kind, input_dim, output_dim, arrays)
+    return Component(kind, input_dim, output_dim, arrays, numbers)
 
 
 def _next_is_token(reader: KaldiReader) -> bool:

@@ -6,6 +6,7 @@ line of `[ id weight id weight ]` groups.
 
 import os
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -48,6 +49,13 @@ class SparsePosteriors:
         return np.add.reduceat(np.append(self.weights, 0).astype(np.float64), self.offsets[:-1]) * (
             np.diff(self.offsets) > 0
         )
+
+    def checksum(self) -> str:
+        """CRC-32 of the values, eight hexadecimal digits: a flipped bit is found, an intention is not."""
+        value = 0
+        for part in (self.offsets.astype("<i8"), self.pdfs.astype("<i4"), self.weights.astype("<f4")):
+            value = zlib.crc32(np.ascontiguousarray(part).data, value)
+        return f"{value:08x}"
 
     def dense(self, num_pdfs: int) -> np.ndarray:
         """(T, num_pdfs) float32."""

@@ -15,6 +15,7 @@ from hdnn_nnet.errors import HdnnError
 
 _GUNZIP = re.compile(r"\s*(?:gunzip\s+-c|gzip\s+-(?:cd|dc)|zcat)\s+([\w./+=@%:,-]+\.gz)\s*\|\s*")
 _PIECE = 1 << 16
+_MOST_DIGITS = 18  # of an offset
 _MOST_AFTER_ERROR = 1 << 26
 #: what reading a stream of `open_input` raises
 READ_ERRORS = (OSError, EOFError, zlib.error)
@@ -73,7 +74,11 @@ def without_gunzip(rxfilename: str) -> str:
 def split_offset(name: str) -> tuple[str, int]:
     """`file:offset` to its parts; the offset is 0 where there is none. Like Kaldi, digits after a colon are always one."""
     path, _, offset = name.rpartition(":")
-    return (path, int(offset)) if path and offset.isascii() and offset.isdigit() else (name, 0)
+    if not path or not offset.isascii() or not offset.isdigit():
+        return name, 0
+    if len(offset) > _MOST_DIGITS:
+        raise HdnnError(f"{name}: no file is so long; regenerate the script file")
+    return path, int(offset)
 
 
 def read_error(name: str, error: Exception) -> HdnnError:
@@ -99,7 +104,12 @@ def open_input(rxfilename: str | os.PathLike[str]) -> Iterator[BufferedIOBase]:
                 yield stream
         else:
             path, offset = split_offset(name)
-            with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as stream:
+            packed = path.endswith(".gz")
+            if (
+                packed and os.path.isfile(path) and not os.path.getsize(path)
+            ):  # the package takes it for an empty archive
+                raise EOFError("it is empty")
+            with gzip.open(path) if packed else open(path, "rb") as stream:
                 if offset:  # named pipes and <(command) cannot seek
                     stream.seek(offset)
                 yield stream

@@ -138,6 +138,8 @@ class ScriptTable(ABC, Generic[T]):
         """File (or command), offset and range of a line."""
         name, part = split_range(self.lines[key].strip())
         path, offset = split_offset(without_gunzip(name) if name.endswith("|") else name)
+        if not path or os.path.isdir(path):
+            raise HdnnError(f"{path}: Is a directory" if path else "no name of a file")
         return sys.intern(path), offset, part
 
     def slices(self, stream: ByteStream, part: MatrixRange, rows: int, columns: int) -> tuple[slice, slice]:

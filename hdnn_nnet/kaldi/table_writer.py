@@ -12,13 +12,22 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.rxfile import Specifier, parse_specifier
 
 
-def _whole_writes(stream: IO[bytes]) -> IO[bytes]:
-    """A stream whose `write` writes all it is given.
+class _WholeWrites(io.BytesIO):
+    """A raw stream whose `write` writes all it is given.
 
     With PYTHONUNBUFFERED set (as in many containers) stdout is raw: where a job is suspended and goes on, a write to a pipe
     ends early, and what was left of it would be lost.
     """
-    return io.BufferedWriter(stream) if isinstance(stream, io.RawIOBase) else stream
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        super().__init__()
+        self._raw = stream
+
+    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]
+        rest = memoryview(data)
+        while len(rest):
+            rest = rest[self._raw.write(rest) or 0 :]
+        return len(data)
 
 
 class TableWriter:
@@ -46,7 +55,8 @@ class TableWriter:
     def __enter__(self) -> Self:
         target = self._archive
         if target == "-":
-            self._stream = _whole_writes(sys.stdout.buffer)
+            stdout: object = sys.stdout.buffer
+            self._stream = _WholeWrites(stdout) if isinstance(stdout, io.RawIOBase) else sys.stdout.buffer
         elif target.startswith("|"):
             command = ["bash", "-o", "pipefail", "-c", target[1:]]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
@@ -65,33 +75,65 @@ class TableWriter:
         return stream
 
     def write(self, key: str, value: bytes) -> None:
-        """Write one entry; `value` is what follows `key` and a space."""
+        """Write one entry; `value` is what follows `key` and a space.
+
+        Raises:
+            OSError: with the name of the archive.
+        """
         head = key.encode() + b" "
-        self._stream.write(head)
-        self._stream.write(value)
-        if self._scp is not None:
-            self._scp.write(f"{key} {self._archive}:{self._offset + len(head)}\n".encode())
+        try:
+            self._stream.write(head)
+            self._stream.write(value)
+            if self._scp is not None:
+                self._scp.write(f"{key} {self._archive}:{self._offset + len(head)}\n".encode())
+        except BrokenPipeError:  # what reads the pipe has said why
+            raise
+        except OSError as error:
+            raise self._named(error) from error
         self._offset += len(head) + len(value)
+
+    def _named(self, error: OSError) -> OSError:
+        """An error of writing, which knows no name."""
+        if error.filename is not None or error.errno is None:
+            return error
+        return type(error)(error.errno, error.strerror, "standard output" if self._archive == "-" else self._archive)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        first = error
         for stream, context in self._files:
-            stream.close()
+            try:
+                stream.close()
+            except OSError as raised:  # what was kept back no longer fits on the disk
+                first = first or raised
             # contextlib re-raises an error that was passed in; ours is on its way already.
             try:
-                context.__exit__(kind, error, trace)
+                context.__exit__(None if first is None else type(first), first, None)
             except BaseException as raised:
-                if raised is not error:
-                    raise
+                first = first or raised
+                if first is not error:  # with the file's final name
+                    first = raised
         if self._process is not None:
-            assert self._process.stdin is not None
-            with suppress(BrokenPipeError):  # the command's status tells why
-                self._process.stdin.close()
-            status = self._process.wait()
-            if status != 0 and error is None:
-                raise HdnnError(f"{self.specifier}: the command failed with status {status}; run it by hand to see why")
+            first = self._end_command(self._process, first)
         elif not self._files:
-            self._stream.flush()
-            if isinstance(self._stream, io.BufferedWriter) and self._stream is not sys.stdout.buffer:
-                self._stream.detach()  # else stdout would be closed with it
+            try:
+                self._stream.flush()
+            except BrokenPipeError as raised:
+                first = first or raised
+            except OSError as raised:
+                first = first or self._named(raised)
+        if first is not None and first is not error:
+            raise first
+
+    def _end_command(self, process: subprocess.Popen[bytes], error: BaseException | None) -> BaseException | None:
+        """Close the pipe to a command and wait for it; gives what went wrong first."""
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # the command's status tells why
+            process.stdin.close()
+        status = process.wait()
+        if status != 0 and (error is None or isinstance(error, BrokenPipeError)):
+            return HdnnError(f"{self.specifier}: the command failed with status {status}; run it by hand to see why")
+        if isinstance(error, BrokenPipeError):
+            return HdnnError(f"{self.specifier}: the command ended before it had read everything")
+        return error

@@ -65,9 +65,11 @@ def read_matrices(where: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarr
         HdnnError: unreadable entry, an entry that is no matrix, or NaN or infinity in it.
     """
     for key, value in read_table(where, read_matrix, MatrixTable):
-        if not np.isfinite(value).all():
+        with np.errstate(over="ignore"):  # refused here
+            single = np.asarray(value, dtype=np.float32)
+        if not np.isfinite(single).all():
             raise HdnnError(f"{where}, key {key}: NaN or infinity; regenerate this matrix")
-        yield key, np.asarray(value, dtype=np.float32)
+        yield key, single
 
 
 def read_int_vectors(where: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:

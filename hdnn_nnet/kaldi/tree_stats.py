@@ -15,6 +15,7 @@ from hdnn_nnet.kaldi.tree import PDF_CLASS
 
 ABSENT = -1  # value of a key that an event does not have
 VAR_FLOOR = float(np.float32(0.01))  # acc-tree-stats's default
+_MOST_KEYS = 100  # of an event: pdf-class and context
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class TreeStats:
         for _ in range(reader.uint32()):
             reader.expect("EV")
             events.append({reader.int32(): reader.int32() for _ in range(reader.uint32())})
+            if not all(PDF_CLASS <= key < _MOST_KEYS for key in events[-1]):
+                raise reader.fail("a position that no context has")
             if not reader.flag():
                 raise reader.fail("an event without statistics")
             reader.expect("GCL")

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hdnn_nnet.atomic import atomic_path
+from hdnn_nnet.atomic import atomic_path, copy_file
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.fst import read_fst
 from hdnn_nnet.lang.ngram import read_arpa
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,10 @@ def make_grammar(arpa: Path, words: Path, out: Path) -> None:
                     )
             except RuntimeError as error:
                 raise HdnnError(f"{arpa}: cannot be made into G.fst ({' '.join(str(error).split())})") from error
+            try:
+                read_fst(temporary)  # the package does not say that the disk is full
+            except HdnnError as error:
+                raise HdnnError(f"{out}: cannot write it; is the disk full?") from error
 
 
 def format_lm(lang: Path, arpa: Path, target: Path) -> None:
@@ -73,7 +78,9 @@ def format_lm(lang: Path, arpa: Path, target: Path) -> None:
     if len(lost) == len(model.words()) - 1:
         raise HdnnError(f"{arpa} and {words} have no word in common")
     if lang.resolve() != target.resolve():
-        shutil.copytree(lang, target, dirs_exist_ok=True)
+        for path in sorted(lang.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):  # locks, and what a killed job left
+                copy_file(path, target / path.relative_to(lang))
     make_grammar(arpa, words, target / "G.fst")
     log.info(
         "%s/G.fst: n-grams %s; %d words of the model are not in words.txt; %d words of words.txt are not in the model",

@@ -8,6 +8,7 @@ does not have, and mixtures of several models.
 import gzip
 import math
 import os
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -291,12 +292,13 @@ def read_arpa(path: Path) -> BackoffModel:
                     if len(fields) > model.order + 1:
                         model.backoff[ngram] = float(fields[model.order + 1])
                 elif line == "\\end\\":
+                    handle.read()  # to where gzip has its checksum
                     break
             else:
                 raise HdnnError(f"{path}: no \\end\\ line; the file is truncated or not in ARPA format")
     except FileNotFoundError as error:
         raise HdnnError(f"{path} does not exist") from error
-    except (ValueError, IndexError, EOFError, gzip.BadGzipFile) as error:
+    except (ValueError, IndexError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise HdnnError(f"{path}, line {number}: not in ARPA format ({error})") from error
     if model.counts() != announced or not announced:
         raise HdnnError(f"{path}: holds {model.counts()} n-grams but announces {announced}")

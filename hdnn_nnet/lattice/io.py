@@ -156,7 +156,7 @@ def parse_text(lines: Iterable[str], where: str) -> AnyLattice:
             raise HdnnError(f"{where}: cannot read the lattice line {line.strip()!r}; regenerate it") from error
     try:
         return _assemble(start, arcs, finals, not transducer, where)
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, OverflowError, MemoryError) as error:
         raise HdnnError(f"{where}: a weight or state of the lattice cannot be read ({error}); regenerate it") from error
 
 

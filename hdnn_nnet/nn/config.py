@@ -32,6 +32,7 @@ class NetworkConfig:
         activation: `sigmoid` or `relu` of the hidden layers.
         gates: `both` (T and C independent), `transform` (act * T), `carry` (act + h * C), `coupled` (C = 1 - T).
         tied_gates: one W_T and one W_C for all layers.
+        window_normalisation: a window of frames is normalised, too, each of its inputs on its own (imported networks).
     """
 
     arch: str
@@ -44,6 +45,7 @@ class NetworkConfig:
     activation: str = "sigmoid"
     gates: str = "both"
     tied_gates: bool = True
+    window_normalisation: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in (("arch", ARCHITECTURES), ("activation", ACTIVATIONS), ("gates", GATES)):
@@ -66,20 +68,34 @@ class NetworkConfig:
         return self.window * self.feat_dim
 
     @property
+    def num_weights(self) -> int:
+        """Weights of hidden layers and softmax layer, without gates and biases."""
+        return self.width * (self.input_dim + (self.depth - 1) * self.width + self.num_pdfs)
+
+    @property
     def name(self) -> str:
         """The paper's name of the network, for example `HDNN-H128L10`."""
         return f"{self.arch.upper()}-H{self.width}L{self.depth}"
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        content = dataclasses.asdict(self)
+        if (
+            not self.window_normalisation
+        ):  # so that descriptions, and their checksums, are what they were before there was one
+            del content["window_normalisation"]
+        return content
 
     @classmethod
     def from_json(cls, content: dict[str, Any], path: str | os.PathLike[str]) -> "NetworkConfig":
         """Check and build; `path` is named in errors."""
         try:
-            return cls(**content)
-        except TypeError as error:
+            config = cls(**content)
+        except (TypeError, HdnnError) as error:
             raise HdnnError(f"{path}: not a network description of this version ({error})") from error
+        for field in dataclasses.fields(cls):
+            if type(value := getattr(config, field.name)) is not field.type:
+                raise HdnnError(f"{path}: {field.name} is {value!r}; train or copy the model again")
+        return config
 
 
 def parse_name(name: str) -> tuple[str, int, int]:

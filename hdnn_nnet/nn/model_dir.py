@@ -29,7 +29,10 @@ FORMAT = 1
 def save_model(model: AcousticModel, directory: str | os.PathLike[str], name: str = "final.safetensors") -> None:
     """Write `model.json` and the weights file `name` into `directory`, each atomically."""
     directory = Path(directory)
-    description = {"format": FORMAT, "network": model.config.to_json(), "num_parameters": model.num_parameters()}
+    description: dict[str, Any] = {"format": FORMAT, "network": model.config.to_json()}
+    description["num_parameters"] = model.num_parameters()
+    if model.learn_rate_coefs:
+        description["learn_rate_coefs"] = model.learn_rate_coefs
     write_text(directory / "model.json", json.dumps(description, indent=2) + "\n")
     save_tensors(model.state_dict(), directory / name)
 
@@ -49,9 +52,22 @@ def load_model(directory: str | os.PathLike[str], name: str = "final.safetensors
     Raises:
         HdnnError: a file is missing or damaged, or weights and description disagree.
     """
-    model = build_network(load_config(directory))
-    load_weights(model, Path(directory) / name)
+    config, weights = load_config(directory), Path(directory) / name
+    if weights.is_file() and config.num_weights > weights.stat().st_size:  # a damaged number may ask for terabytes
+        raise HdnnError(f"{directory}/model.json does not fit {name}, which is too small for {config.name}")
+    model = build_network(config)
+    load_weights(model, weights)
+    model.learn_rate_coefs = _learn_rate_coefs(model, Path(directory) / "model.json")
     return model.eval()
+
+
+def _learn_rate_coefs(model: AcousticModel, path: Path) -> dict[str, float]:
+    coefs = read_json(path).get("learn_rate_coefs", {})
+    names = {name for name, _ in model.named_parameters()}
+    right = isinstance(coefs, dict) and coefs.keys() <= names
+    if not right or not all(isinstance(c, int | float) and 0 <= c < float("inf") for c in coefs.values()):
+        raise HdnnError(f"{path}: learn_rate_coefs are no factors of its parameters; import or copy the model again")
+    return {name: float(coef) for name, coef in coefs.items()}
 
 
 def load_network(directory: str | os.PathLike[str], name: str = "final.safetensors") -> Network:

@@ -72,6 +72,8 @@ class AcousticModel(SplicingNetwork):
 
     mean: Tensor
     inverse_std: Tensor
+    window_mean: Tensor
+    window_inverse_std: Tensor
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -80,6 +82,11 @@ class AcousticModel(SplicingNetwork):
         self.compute_dtype: torch.dtype | None = None
         self.register_buffer("mean", torch.zeros(config.feat_dim))
         self.register_buffer("inverse_std", torch.ones(config.feat_dim))
+        if config.window_normalisation:
+            self.register_buffer("window_mean", torch.zeros(config.input_dim))
+            self.register_buffer("window_inverse_std", torch.ones(config.input_dim))
+        #: parameter -> factor on its learning rate, where that is not 1 (imported networks)
+        self.learn_rate_coefs: dict[str, float] = {}
         self.input = nn.Linear(config.input_dim, config.width)
         self.output = nn.Linear(config.width, config.num_pdfs)
 
@@ -131,10 +138,17 @@ class AcousticModel(SplicingNetwork):
         With `pdfs`, (P,) int64, only these columns are computed: (N, P).
         """
         dtype = self.compute_dtype or windows.dtype
+        if self.config.window_normalisation:
+            windows = (windows - self.window_mean) * self.window_inverse_std
         h = _linear(windows.to(dtype), self.input)
         h = h.relu_() if self.config.activation == "relu" else h.sigmoid_()
         logits = _linear(self.hidden(h), self.output, pdfs)
         return logits.float() if dtype == torch.bfloat16 else logits
+
+    def rates_of(self, parameters: Sequence[nn.Parameter]) -> list[float]:
+        """The factors on the learning rates of some of the parameters."""
+        names = {id(parameter): name for name, parameter in self.named_parameters()}
+        return [self.learn_rate_coefs.get(names[id(parameter)], 1.0) for parameter in parameters]
 
     def initialise(self, seed: int) -> None:
         """Draw all parameters; the same seed gives the same values."""

@@ -97,7 +97,8 @@ class SequenceTrainer:
         self.model, self.corpus, self.criterion, self.options = model, corpus, criterion, options
         self.run, self.device, self.seed, self.temperature = run, run.device, seed, temperature
         self.log_prior = log_prior.to(run.device)
-        self.sgd = Sgd(choose_parameters(model, options.update), scale_rate=False)
+        chosen = choose_parameters(model, options.update)
+        self.sgd = Sgd(chosen, scale_rate=False, rates=model.rates_of(chosen))
         #: the network as it was at the start of the iteration, where that one makes the lattices
         self.anchor: AcousticModel | None = None
         if corpus.lattices.needs_loglikes and corpus.refresh == "epoch":

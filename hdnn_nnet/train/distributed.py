@@ -1,18 +1,18 @@
 """One process or many: the environment that torchrun sets decides."""
 
-import ctypes
 import os
-import signal
 from dataclasses import dataclass
 
 import torch
 from torch import distributed
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.processes import end_with_parent
 
 #: environment variable with the file through which ranks of one machine meet
 RENDEZVOUS = "HDNN_RENDEZVOUS"
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+#: environment variable with the process that started the ranks
+AGENT = "HDNN_AGENT"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def join(device: str) -> Ranks:
         raise HdnnError(f"{ranks.local_rank + 1} processes on this machine but {torch.cuda.device_count()} GPUs")
     if gpu:
         torch.cuda.set_device(ranks.local_rank)
-    _end_with_parent()
+    end_with_parent(int(os.environ.get(AGENT, os.getppid())))  # no rank waits for the others for ever
     backend = "nccl" if gpu else "gloo"
     if path := os.environ.get(RENDEZVOUS):
         store = f"file://{path}.{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
@@ -84,13 +84,3 @@ def join(device: str) -> Ranks:
     else:
         distributed.init_process_group(backend)
     return ranks
-
-
-def _end_with_parent() -> None:
-    """Let SIGTERM come when the agent that started us dies, however it does: no rank waits for the others for ever."""
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    except (AttributeError, OSError):  # not Linux
-        return
-    if os.getppid() == 1:  # it is dead already
-        os.kill(os.getpid(), signal.SIGTERM)

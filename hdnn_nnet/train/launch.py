@@ -20,7 +20,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as run_agent
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.train.distributed import RENDEZVOUS
+from hdnn_nnet.processes import cause_of_death
+from hdnn_nnet.train.distributed import AGENT, RENDEZVOUS
 from hdnn_nnet.train.hosts import Allocation, address_of, free_port, rank_of_host
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def _with_zero(text: str) -> object:
 def _agent(arguments: Sequence[str]) -> int:
     """torchrun in this process."""
     Std.from_str = staticmethod(_with_zero)  # type: ignore[method-assign, assignment]  # see above: torch 1.13
+    os.environ[AGENT] = str(os.getpid())
     words = []
     for word in arguments:
         name, _, value = word.partition("=")
@@ -50,12 +52,7 @@ def _agent(arguments: Sequence[str]) -> int:
 def _died(error: ChildFailedError) -> str:
     """One line after torchrun's many: which rank died first, and of what."""
     rank, failure = error.get_first_failure()
-    code = failure.exitcode
-    if code >= 0:
-        return f"rank {rank} ended with status {code}; its own last lines say why"
-    name = signal.Signals(-code).name
-    more = "; if nobody stopped it, the machine was out of memory (dmesg tells)" if name == "SIGKILL" else ""
-    return f"rank {rank} (process {failure.pid}) was killed by {name}{more}"
+    return f"rank {rank} (process {failure.pid}) {cause_of_death(failure.exitcode)}"
 
 
 def _alone(own: Sequence[str], program: Sequence[str]) -> int:

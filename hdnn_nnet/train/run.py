@@ -19,6 +19,7 @@ from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.train.checkpoint import load_checkpoint, save_checkpoint
 from hdnn_nnet.train.distributed import Ranks
+from hdnn_nnet.train.events import Events
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Run:
         self._signals: list[int] = []
         self._steps = 0
         self._since = self._saved_at = time.monotonic()
-        self._events: Any = None
+        self._events: Events | None = None
 
     @property
     def is_main(self) -> bool:
@@ -146,13 +147,9 @@ class Run:
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """Inside, a signal ends the training after the step at work. What goes to TensorBoard is closed in the end."""
+        """Inside, a signal ends the training after the step at work."""
         with stop_signals() as self._signals:
-            try:
-                yield
-            finally:
-                if self._events:
-                    self._events.close()
+            yield
 
     def epoch(self, batches: Iterable[Any], steps: int) -> Iterator[Any]:
         """The batches of the epoch's steps from `progress.step` on, with a bar; call `tick` after each.
@@ -202,12 +199,9 @@ class Run:
         if self.is_main:
             write_text(self.directory / self.history, json.dumps(self.progress.history, indent=1) + "\n")
             if self._events is None:  # not before there is something to write
-                self._events = _tensorboard(self.directory) or False
-        if self._events:
-            for name, value in line.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    self._events.add_scalar(name, value, self.progress.epoch - 1)
-            self._events.flush()
+                self._events = Events(self.directory / "events")
+            numbers = {n: v for n, v in line.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+            self._events.add(numbers, self.progress.epoch - 1)
         self.checkpoint()
 
     def _collect(self) -> None:
@@ -244,19 +238,12 @@ def stop_signals() -> Iterator[list[int]]:
     SIGTERM comes from Slurm before its time limit, SIGUSR1 (soft limit s_rt) and SIGUSR2 (qsub -notify) from GridEngine.
     """
     received: list[int] = []
-    caught = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+    caught = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        caught.append(signal.SIGHUP)
     previous = {s: signal.signal(s, lambda number, _: received.append(number)) for s in caught}
     try:
         yield received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _tensorboard(directory: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # a comfort, not a need
-        log.warning("tensorboard is not installed: no events are written")
-        return None
-    return SummaryWriter(str(directory / "events"))

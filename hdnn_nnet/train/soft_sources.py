@@ -18,6 +18,7 @@ from hdnn_nnet.kaldi.marks import MATRICES, TEXT, kind_of
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.posteriors import PosteriorTable, SparsePosteriors, read_posteriors
 from hdnn_nnet.kaldi.rxfile import parse_specifier
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.tables import read_archive, read_matrices
 from hdnn_nnet.nn.config import read_json
 from hdnn_nnet.nn.distillation import SoftLabels
@@ -27,6 +28,9 @@ from hdnn_nnet.train.soft_labels import sparsify, temper
 from hdnn_nnet.train.teacher import Teachers
 
 log = logging.getLogger(__name__)
+
+#: beside stored soft labels: utterance and checksum in every line
+CHECKSUMS = "post.crc32"
 
 
 class SoftSource:
@@ -165,10 +169,21 @@ def _holds_matrices(where: str | os.PathLike[str]) -> bool:
     return any(is_matrix for _, is_matrix in islice(read_archive(archive, _is_matrix), 1))
 
 
-def _script_of_posteriors(path: str, num_pdfs: int, temperature: float) -> SoftSource:
+def _script_of_posteriors(path: str, num_pdfs: int, temperature: float, checksums: str = "") -> SoftSource:
+    """The checksums are in a file, as of collect soft-labels; without one the labels are taken as they are."""
     table = PosteriorTable(path)
     lengths = {utt: table.num_frames(utt) for utt in table.lines}
-    return SoftSource(path, lengths, table.__getitem__, num_pdfs, temperature)
+    wanted = read_scp(checksums) if checksums else {}
+
+    def read(utt: str) -> SparsePosteriors:
+        posteriors = table[utt]
+        if checksums and posteriors.checksum() != wanted.get(utt):
+            raise HdnnError(
+                f"{table.lines[utt]}, key {utt}: damaged, or of another run than {checksums}; regenerate the soft labels"
+            )
+        return posteriors
+
+    return SoftSource(path, lengths, read, num_pdfs, temperature)
 
 
 def _script_of_matrices(path: str, num_pdfs: int, temperature: float, mass: float) -> SoftSource:
@@ -210,6 +225,9 @@ def open_soft_labels(
     path = Path(where)
     if path.is_dir():
         info = read_json(path / "info.json")
+        known = {"num_pdfs": int, "temperature": int | float, "checksums": str}
+        if not isinstance(info, dict) or any(not isinstance(info.get(k, ""), kind) for k, kind in known.items()):
+            raise HdnnError(f"{path}/info.json does not say what it should; regenerate the soft labels")
         if info["num_pdfs"] != num_pdfs:
             raise HdnnError(
                 f"{path} holds soft labels of {info['num_pdfs']} pdfs, the alignment has {num_pdfs}; "
@@ -220,7 +238,9 @@ def open_soft_labels(
                 f"{path} keeps what matters up to temperature {info['temperature']:g}, {temperature:g} is asked for; "
                 f"regenerate it with make_soft_labels.sh --temperature {temperature:g}"
             )
-        return _script_of_posteriors(str(path / "post.scp"), num_pdfs, temperature)
+        # Those of 0.1.0 have none.
+        checksums = str(path / info["checksums"]) if "checksums" in info else ""
+        return _script_of_posteriors(str(path / "post.scp"), num_pdfs, temperature, checksums)
     script = parse_specifier(where).script
     if script is None:
         return _archive(str(where), num_pdfs, temperature, mass)

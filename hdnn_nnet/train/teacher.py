@@ -125,12 +125,15 @@ def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperat
     """
     entries = 0
     masses: list[np.ndarray] = []
+    checksums: dict[str, str] = {}
     started = time.monotonic()
     with PosteriorWriter(wspecifier) as writer:
         for utt in teachers.num_frames():
             posteriors, kept = sparsify(teachers.of_utterance(utt), mass, temperature)
             writer.write_posteriors(utt, posteriors)
             entries += len(posteriors.pdfs)
+            if not writer.text:  # which rounds
+                checksums[utt] = posteriors.checksum()
             masses.append(kept.numpy())
     if not masses:
         raise HdnnError(
@@ -150,5 +153,6 @@ def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperat
         "num_pdfs": teachers.num_pdfs,
         "mass": mass,
         "temperature": temperature,
+        "checksums": checksums,
         "teachers": {str(d): c for d, c in zip(teachers.directories, teachers.signature(), strict=True)},
     }

@@ -1,0 +1,114 @@
+"""Steps that are started twice, told to end, or killed."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+STEP = f"""#!/bin/bash
+# usage: step.sh [options] <dir>
+cmd="python3 {REPOSITORY}/steps_py/run.py"
+. {REPOSITORY}/steps_py/step.sh || exit 1
+lock_output "$1"
+submit $cmd JOB=1:2 "$1/log/x.JOB.log" bash {{}}/job.sh JOB \\| cat
+"""
+JOB = "trap 'sleep 0.2; touch ended.$1; exit 1' TERM\necho $$ > pid.tmp.$1; mv pid.tmp.$1 pid.$1; sleep 60 & wait\n"
+#: a step that calls another one on the same directory, as decode.sh calls score.sh, and one that is no step, as run.sh
+OUTER = f"""#!/bin/bash
+# usage: outer.sh [options] <dir>
+. {REPOSITORY}/steps_py/step.sh || exit 1
+lock_output "$1"
+submit ./step.sh "$1"
+"""
+SCRIPT = '#!/bin/bash\nexport HDNN_STEPS="${HDNN_STEPS:-} $$"\n./step.sh "$1"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    texts = {"step.sh": STEP.replace("{}", str(tmp_path)), "outer.sh": OUTER, "script.sh": SCRIPT, "job.sh": JOB}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def start(folder: Path, name: str) -> subprocess.Popen[str]:
+    """The step as a process, when its two jobs are running."""
+    step = subprocess.Popen([f"./{name}", "out"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: all((folder / f"pid.{job}").exists() for job in (1, 2)))
+    return step
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def jobs(folder: Path) -> list[int]:
+    return [int((folder / f"pid.{job}").read_text()) for job in (1, 2)]
+
+
+@pytest.mark.parametrize("name", ["step.sh", "outer.sh"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_step_that_is_told_to_end_ends_its_jobs(folder: Path, name: str, number: signal.Signals) -> None:
+    with start(folder, name) as step:
+        step.send_signal(number)
+        _, errors = step.communicate(timeout=30)
+    assert step.returncode == 128 + number
+    assert f"{name}: stopped by {number.name}; its jobs were ended" in errors
+    assert [is_running(pid) for pid in jobs(folder)] == [False, False]
+    assert [(folder / f"ended.{job}").exists() for job in (1, 2)] == [True, True]
+    assert os.listdir(folder / "out") == ["log"]
+
+
+@pytest.mark.parametrize(("name", "number"), [("step.sh", 9), ("outer.sh", 9), ("script.sh", 9), ("script.sh", 15)])
+def test_jobs_end_with_what_started_them_however_it_ends(folder: Path, name: str, number: int) -> None:
+    with start(folder, name) as step:
+        step.send_signal(number)
+        step.communicate(timeout=30)
+        wait_for(lambda: not any(map(is_running, jobs(folder))))
+    assert step.returncode == -number
+    wait_for(lambda: all((folder / f"ended.{job}").exists() for job in (1, 2)))
+
+
+def test_a_second_run_is_told_who_holds_the_directory(folder: Path) -> None:
+    with start(folder, "step.sh") as step:
+        second = subprocess.run(["./outer.sh", "out"], cwd=folder, capture_output=True, text=True, check=False)
+        step.send_signal(signal.SIGKILL)
+        assert second.returncode == 1
+        assert re.search(
+            rf"\nouter.sh: out is being written by step.sh, process {step.pid} on \S+, since", second.stderr
+        )
+        step.communicate(timeout=30)
+    wait_for(lambda: not any(map(is_running, jobs(folder))))
+    (folder / "job.sh").write_text("exit 0")
+    wait_for(
+        lambda: subprocess.run(["./outer.sh", "out"], cwd=folder, capture_output=True, check=False).returncode == 0
+    )
+    assert os.listdir(folder / "out") == ["log"]
+
+
+def test_every_step_locks_what_it_writes_before_it_removes_anything() -> None:
+    for path in [*REPOSITORY.glob("steps_py/*.sh"), *REPOSITORY.glob("local/*.sh")]:
+        text = path.read_text()
+        if "\n# usage: " not in text or path.name == "step.sh":
+            continue
+        assert re.search(r"\block_output\b|\btrain_job\b|\bsame_settings\b", text), path
+        assert not re.search(r"^\s*rm -r?f.*\n(.*\n)*?\s*lock_output", text, re.MULTILINE) or path.name in (
+            "decode_fmllr.sh",  # its second directory
+        ), path
+        assert not re.search(r"^\s*\$cmd ", text, re.MULTILINE), f"{path}: submit $cmd"
