@@ -76,7 +76,7 @@ def join(device: str) -> Ranks:
         raise HdnnError(f"{ranks.local_rank + 1} processes on this machine but {torch.cuda.device_count()} GPUs")
     if gpu:
         torch.cuda.set_device(ranks.local_rank)
-    _end_with_parent()
+    end_with_parent()
     backend = "nccl" if gpu else "gloo"
     if path := os.environ.get(RENDEZVOUS):
         store = f"file://{path}.{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
@@ -86,8 +86,8 @@ def join(device: str) -> Ranks:
     return ranks
 
 
-def _end_with_parent() -> None:
-    """Let SIGTERM come when the agent that started us dies, however it does: no rank waits for the others for ever."""
+def end_with_parent() -> None:
+    """Let SIGTERM come when the process that started us dies, however it does: nobody waits for the others for ever."""
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     except (AttributeError, OSError):  # not Linux
