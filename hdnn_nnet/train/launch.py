@@ -20,7 +20,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as run_agent
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.train.agent_end import LAUNCHER, end_with_launcher, end_when_told
+from hdnn_nnet.train.agent_end import LAUNCHER, end_when_told, end_with_launcher
 from hdnn_nnet.train.distributed import RENDEZVOUS
 from hdnn_nnet.train.hosts import Allocation, address_of, free_port, rank_of_host
 
