@@ -132,7 +132,7 @@ def test_plug_in_skips_what_lacks_k2_where_it_is_not_installed(tmp_path):
             os.devnull,
             "--continue-on-collection-errors",
             str(tmp_path),
-        ],  # fmt: skip
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
