@@ -112,8 +112,10 @@ def test_narrow_beams_invent_nothing(fst: Fst, matrices: list[np.ndarray], beam:
     for matrix, result in zip(matrices, together, strict=True):
         (alone,) = decoder.decode([matrix])
         assert (alone.partial, alone.lattice is None) == (result.partial, result.lattice is None)
-        if result.partial or result.lattice is None:
+        if result.partial:
             continue
+        assert isinstance(result.lattice, CompactLattice)
+        assert isinstance(alone.lattice, CompactLattice)
         expected = every_path(fst, matrix)
         paths = all_paths(result.lattice)
         assert paths == all_paths(alone.lattice)

@@ -39,7 +39,8 @@ def speaker_shares(
     cache = fits_cache(features, list(words), cache_bytes, dim)
     groups = split_speakers(spk2utts, min(workers, len(spk2utts)))
     shares = [{u: words[u] for speaker in group for u in spk2utts[speaker] if u in words} for group in groups]
-    return [(features, share, lang, cache, alignments) for share in shares]
+    # A worker is sent what is its own.
+    return [(features, share, lang, cache, {u: alignments[u] for u in share if u in alignments}) for share in shares]
 
 
 def independent_shares(

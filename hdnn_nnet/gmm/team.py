@@ -161,7 +161,7 @@ class Workers:
     """Calls a method of every worker's UtteranceSet. With one worker everything runs in this process.
 
     Args:
-        sets: for each worker the arguments of its UtteranceSet.
+        sets: for each worker the arguments of its UtteranceSet, which can be pickled.
         kind: UtteranceSet or a subclass of it.
     """
 
@@ -172,8 +172,10 @@ class Workers:
         if len(sets) == 1:
             self._local = kind(*sets[0])
             return
-        # Forked, so that the data reach the workers without being copied.
-        context = multiprocessing.get_context("fork")
+        # Not forked from this process: torch, BLAS and OpenFst may run threads in it, and a lock that one of them holds would
+        # stay locked in the child for ever. The server that they are forked from has only imported what they need.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([kind.__module__])
         for arguments in sets:
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
@@ -211,7 +213,6 @@ class Workers:
 
     def close(self) -> None:
         for pipe, process in zip(self._pipes, self._processes, strict=True):
-            # Said in so many words: workers forked later hold copies of the pipe, so closing it would not be noticed.
             with contextlib.suppress(OSError):
                 pipe.send(None)
             pipe.close()
@@ -230,6 +231,8 @@ def _serve(pipe: Any, kind: type[UtteranceSet], arguments: tuple[Any, ...]) -> N
                 return
             method, words = request
             pipe.send((True, getattr(utterances, method)(*words)))
+    except EOFError:  # the training has died
+        return
     except HdnnError as error:
         pipe.send((False, str(error)))
     except Exception:
