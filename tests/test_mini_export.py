@@ -33,7 +33,7 @@ LM_WEIGHT = 5  # the recipe's choice on dev for this student, with no insertion 
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe directory with model/, graph/ and the features of the evaluation set, data/fbank/eval."""
     folder = tmp_path_factory.mktemp("mini_export")
-    shutil.unpack_archive(REPOSITORY / "tests/data/mini_student.tar.xz", folder)
+    shutil.unpack_archive(REPOSITORY / "tests/data/mini_student.tar.xz", folder, filter="data")
     folder /= "mini_student"
     config, corpus = Config(), folder / "corpus"
     cast = cast_speakers(config)
