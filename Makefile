@@ -7,7 +7,7 @@
 # make lock         pin the newest fitting versions of requirements*.in (for maintainers; needs uv)
 #
 # STACK=torch2 behind any of them: torch 2 and numpy 2 in .venv-torch2 (docs/install.md). Then also PYTHON=python3.13 (3.11
-# to 3.13), and K2="..." (what pip is told to install k2 from: a wheel built for that torch).
+# to 3.13), K2="..." (what pip is told to install k2 from: a wheel built for that torch), TORCH=torch==2.12.0 (another torch).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,6 +18,7 @@ SHELL := /bin/bash
 STACK ?= torch1
 PYTHON ?=
 K2 ?=
+TORCH ?=
 TEST_ARGS ?=
 MINI_ARGS ?=
 BENCH_ARGS ?=
@@ -27,8 +28,8 @@ ifeq ($(STACK),torch1)
   VENV := .venv
   LOCK := requirements.lock
   VERSIONS := 3.11
-  ifneq ($(K2),)
-    $(error K2= is for STACK=torch2; the default stack has its own k2)
+  ifneq ($(K2)$(TORCH),)
+    $(error K2= and TORCH= are for STACK=torch2; the default stack has its own)
   endif
 else ifeq ($(STACK),torch2)
   VENV := .venv-torch2
@@ -40,10 +41,10 @@ else
   $(error STACK must be torch1 or torch2, not $(STACK))
 endif
 
-# Written last, so that an interrupted installation is done again. It holds what was asked for: another PYTHON or K2 is a
-# reason to install anew, none is not.
+# Written last, so that an interrupted installation is done again. It holds what was asked for: another PYTHON, TORCH or
+# K2 is a reason to install anew, none is not.
 READY := $(VENV)/.ready
-ASKED := $(PYTHON) $(K2)
+ASKED := $(PYTHON) $(TORCH) $(K2)
 NEW := $(filter-out $(if $(ASKED),$(shell cat $(READY) 2> /dev/null)),$(ASKED))
 
 # As an activated environment: the steps that tests and run.sh start find the same Python.
@@ -69,7 +70,7 @@ $(READY): $(LOCK) $(if $(NEW),FORCE)
 	@echo "Installing $(LOCK) into $(VENV): two to five minutes, 4 GB"
 	$(VENV)/bin/python -m pip install -qq --require-hashes --no-deps -r $(LOCK)
 ifeq ($(STACK),torch2)
-	$(VENV)/bin/python -m pip install -qq "$$(grep '^torch==' requirements-torch2.in)"
+	$(VENV)/bin/python -m pip install -qq "$(or $(TORCH),$$(grep '^torch==' requirements-torch2.in))"
 endif
 ifneq ($(K2),)
 	$(VENV)/bin/python -m pip install -qq --no-deps $(K2)

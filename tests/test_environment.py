@@ -345,7 +345,8 @@ def test_ci_runs_documented_goals_only():
 
 def test_stacks_and_their_options_are_checked():
     assert "STACK must be torch1 or torch2" in make("env", "STACK=torch3").stderr
-    assert "K2= is for STACK=torch2" in make("env", "K2=x.whl").stderr
+    assert "are for STACK=torch2" in make("env", "K2=x.whl").stderr
+    assert "are for STACK=torch2" in make("env", "TORCH=torch==2.12.0").stderr
 
 
 def test_another_python_or_k2_is_installed_anew(tmp_path):
@@ -373,4 +374,5 @@ def test_another_python_or_k2_is_installed_anew(tmp_path):
     assert not installs()
     assert installs(two, "K2=k2.whl")
     assert not installs("K2=k2.whl")
+    assert installs(two, "K2=k2.whl", "TORCH=torch==2.12.0")
     assert not installs(two)

@@ -1,4 +1,4 @@
-"""Words from audio by a network, and our decoder on k2."""
+"""Words from audio by a network, and our decoder."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Scoring:
 
 
 class K2Recogniser:
-    """Features, a network and the k2 decoder.
+    """Features, a network and our decoder (k2 where it is installed).
 
     Args:
         stream: starts a stream of log-likelihoods for an utterance.
@@ -73,7 +73,7 @@ class K2Recogniser:
         pauses: Pauses | None = None,
         search: Search | None = None,
     ) -> None:
-        from hdnn_nnet.decode.decoder import Decoder  # k2 is heavy to import, and not everywhere
+        from hdnn_nnet.decode.decoder import Decoder  # k2 is heavy to import
 
         self.stream = stream
         self.features = features
