@@ -1,79 +1,102 @@
 # make mini         the recipe on the mini corpus, from nothing to a table of word error rates
 # make test         all tests but the slow ones;  make test-slow  the slow ones;  TEST_ARGS="-k lattice -x" for either
-# make test-torch2  the tests that need no k2, with torch 2 and numpy 2
 # make lint         ruff, mypy and shellcheck
 # make bench        frames per second of training and forward passes (beside Kaldi's where KALDI_ROOT is set)
+# make env          only install; the goals above do it when it is due
 # make clean        caches and the recipe's output;  make distclean  the virtual environments too
 # make lock         pin the newest fitting versions of requirements*.in (for maintainers; needs uv)
+#
+# STACK=torch2 behind any of them: torch 2 and numpy 2 in .venv-torch2 (docs/install.md). Then also PYTHON=python3.13 (3.11
+# to 3.13), K2="..." (what pip is told to install k2 from: a wheel built for that torch), TORCH=torch==2.12.0 (another torch).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env mini test test-slow test-torch2 lint bench clean distclean lock
+.PHONY: help env mini test test-slow lint bench clean distclean lock FORCE
 
-VENV := .venv
-VENV2 := .venv-torch2
-# Written last, so that an interrupted installation is done again.
-READY := $(VENV)/.ready
-READY2 := $(VENV2)/.ready
+STACK ?= torch1
+PYTHON ?=
+K2 ?=
+TORCH ?=
 TEST_ARGS ?=
 MINI_ARGS ?=
 BENCH_ARGS ?=
 UV ?= uv
 
-# As an activated environment: the steps that tests and run.sh start find the same Python.
-in_venv = env VIRTUAL_ENV="$(CURDIR)/$(1)" PATH="$(CURDIR)/$(1)/bin:$$PATH"
+ifeq ($(STACK),torch1)
+  VENV := .venv
+  LOCK := requirements.lock
+  VERSIONS := 3.11
+  ifneq ($(K2)$(TORCH),)
+    $(error K2= and TORCH= are for STACK=torch2; the default stack has its own)
+  endif
+else ifeq ($(STACK),torch2)
+  VENV := .venv-torch2
+  LOCK := requirements-torch2.lock
+  VERSIONS := 3.11 3.12 3.13
+  # Without k2 the tests that are about k2 itself skip.
+  PYTEST_ARGS := -p tests.support.without_k2
+else
+  $(error STACK must be torch1 or torch2, not $(STACK))
+endif
 
-define make_venv
-for python in $${PYTHON:-python3.11 python3}; do \
-  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null; then break; fi; \
-  python=; \
-done; \
-if [ -z "$$python" ]; then echo "make: no Python 3.11 with venv found; install it (Debian: python3.11-venv) or set PYTHON=/its/path" >&2; exit 1; fi; \
-rm -f $(1)/.ready; "$$python" -m venv --clear $(1)
-endef
+# Written last, so that an interrupted installation is done again. It holds what was asked for: another PYTHON, TORCH or
+# K2 is a reason to install anew, none is not.
+READY := $(VENV)/.ready
+ASKED := $(PYTHON) $(TORCH) $(K2)
+NEW := $(filter-out $(if $(ASKED),$(shell cat $(READY) 2> /dev/null)),$(ASKED))
+
+# As an activated environment: the steps that tests and run.sh start find the same Python.
+in_venv = env VIRTUAL_ENV="$(CURDIR)/$(VENV)" PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
 
 env: $(READY)
 
-$(READY): requirements.lock
-	@$(call make_venv,$(VENV))
-	@echo "Installing requirements.lock into $(VENV): two to five minutes, 4 GB"
-	$(VENV)/bin/python -m pip install -qq --require-hashes -r requirements.lock
-	$(VENV)/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
-	@touch $@
+FORCE:
 
-$(READY2): requirements-torch2.in requirements-torch2.lock
-	@$(call make_venv,$(VENV2))
-	$(VENV2)/bin/python -m pip install -qq --require-hashes --no-deps -r requirements-torch2.lock
-	$(VENV2)/bin/python -m pip install -qq "$$(grep '^torch==' requirements-torch2.in)"
-	$(VENV2)/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
-	@touch $@
+$(READY): $(LOCK) $(if $(NEW),FORCE)
+	@for python in $(or $(PYTHON),$(VERSIONS:%=python%) python3); do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1:])' $(VERSIONS) \
+	    2> /dev/null; then break; fi; \
+	  python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "make: no Python $(VERSIONS) with venv found; install it (Debian: python3.11-venv) or set PYTHON=/its/path" >&2; exit 1; \
+	fi; \
+	rm -f $@; "$$python" -m venv --clear $(VENV)
+	@echo "Installing $(LOCK) into $(VENV): two to five minutes, 4 GB"
+	$(VENV)/bin/python -m pip install -qq --require-hashes --no-deps -r $(LOCK)
+ifeq ($(STACK),torch2)
+	$(VENV)/bin/python -m pip install -qq "$(or $(TORCH),$$(grep '^torch==' requirements-torch2.in))"
+endif
+ifneq ($(K2),)
+	$(VENV)/bin/python -m pip install -qq --no-deps $(K2)
+	$(VENV)/bin/python -c 'import k2'
+endif
+	$(VENV)/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@echo '$(ASKED)' > $@
 
 mini: $(READY)
-	cd egs/ami/s5 && $(call in_venv,$(VENV)) ./run.sh --corpus mini --toolkit python $(MINI_ARGS)
+	cd egs/ami/s5 && $(in_venv) ./run.sh --corpus mini --toolkit python $(MINI_ARGS)
 
 test: $(READY)
-	$(call in_venv,$(VENV)) python -m pytest -m "not slow" $(TEST_ARGS)
+	$(in_venv) python -m pytest $(PYTEST_ARGS) -m "not slow" $(TEST_ARGS)
 
 test-slow: $(READY)
-	$(call in_venv,$(VENV)) python -m pytest -m slow $(TEST_ARGS) || [ $$? -eq 5 ] # 5: none is marked slow
-
-test-torch2: $(READY2)
-	$(call in_venv,$(VENV2)) python -m pytest -p tests.support.without_k2 -m "not slow" $(TEST_ARGS)
+	$(in_venv) python -m pytest $(PYTEST_ARGS) -m slow $(TEST_ARGS) || [ $$? -eq 5 ] # 5: none is marked slow
 
 lint: $(READY)
-	$(call in_venv,$(VENV)) ruff check .
-	$(call in_venv,$(VENV)) ruff format --check .
-	$(call in_venv,$(VENV)) mypy
+	$(in_venv) ruff check .
+	$(in_venv) ruff format --check .
+	$(in_venv) mypy
 	git ls-files -z --cached --others --exclude-standard -- '*.sh' .ci/run | \
-	  xargs -0 -I{} find {} -type f -print0 | xargs -0 $(call in_venv,$(VENV)) shellcheck
+	  xargs -0 -I{} find {} -type f -print0 | xargs -0 $(in_venv) shellcheck
 
 bench: $(READY)
-	$(call in_venv,$(VENV)) python benchmarks/ce.py $(BENCH_ARGS)
+	$(in_venv) python benchmarks/ce.py $(BENCH_ARGS)
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
@@ -81,13 +104,14 @@ clean:
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(VENV2)
+	rm -rf .venv .venv-torch2
 
 # uv keeps versions already in a lock that still fit; `make lock LOCK_ARGS=--upgrade` takes newer ones. k2 then lists all
 # its wheels again: keep the hash of the 3.11 wheel only (a test insists). torch and what only its CUDA build needs stay
 # out of the torch 2 lock, see there.
+COMPILE = $(UV) pip compile --quiet --no-header --python-version 3.11
 lock:
-	$(UV) pip compile $(LOCK_ARGS) --quiet --generate-hashes --no-header --python-version 3.11 requirements-dev.in -o requirements.lock
-	$(UV) pip compile $(LOCK_ARGS) --quiet --generate-hashes --no-header --python-version 3.11 requirements-torch2.in -o requirements-torch2.lock \
-	  $$(printf -- '--no-emit-package %s ' torch triton cuda-bindings cuda-pathfinder cuda-toolkit \
-	     $$($(UV) pip compile --quiet --python-version 3.11 --no-header --no-annotate requirements-torch2.in | sed -n 's/^\(nvidia[^=]*\)==.*/\1/p'))
+	$(COMPILE) $(LOCK_ARGS) --generate-hashes requirements.in requirements-dev.in -o requirements.lock
+	$(COMPILE) $(LOCK_ARGS) --generate-hashes --universal requirements-torch2.in requirements-dev.in -o requirements-torch2.lock \
+	  $$(printf -- '--no-emit-package %s ' torch triton \
+	     $$($(COMPILE) --universal --no-annotate requirements-torch2.in | sed -nE 's/^((nvidia|cuda)[^= ]*)==.*/\1/p'))

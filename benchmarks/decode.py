@@ -1,4 +1,4 @@
-"""Real-time factor of our decoder and, where KALDI_ROOT is set, of Kaldi's latgen-faster-mapped, in the same run.
+"""Real-time factor of our decoder by each search and, where KALDI_ROOT is set, of Kaldi's latgen-faster-mapped, in one run.
 
     python3 benchmarks/decode.py [options] exp/mono/final.mdl exp/mono/graph/HCLG.fst ark:loglikes.ark
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import kaldiio
@@ -48,7 +49,8 @@ class Options(Base):
 
 def decoders() -> dict[str, list[str]]:
     """Commands of the decoders at hand."""
-    found = {"k2": [sys.executable, "-m", "hdnn_nnet", "latgen"]}
+    searches = ["k2", "numpy"] if find_spec("k2") else ["numpy"]
+    found = {name: [sys.executable, "-m", "hdnn_nnet", "latgen", f"--search={name}"] for name in searches}
     root = os.environ.get("KALDI_ROOT", "")
     kaldi = Path(root) / "src/bin/latgen-faster-mapped"
     if root and kaldi.exists():
@@ -105,9 +107,10 @@ def main(options: Options) -> None:
                 f"{name:<22} real-time factor {factors[name]:.4f}  start {min(starts[name]):.1f} s  "
                 f"log-likelihood per frame {-cost / frames:.4f}  arcs per utterance {arcs / count:.0f}"
             )
+        first = next(iter(factors))
         for name, factor in factors.items():
-            if name != "k2":
-                print(f"ratio {name} / k2: {factor / factors['k2']:.2f} (above 1: k2 is faster)")
+            if name != first:
+                print(f"ratio {name} / {first}: {factor / factors[first]:.2f} (above 1: {first} is faster)")
 
 
 def _quality(path: str, scale: float) -> tuple[int, float]:

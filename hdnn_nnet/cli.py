@@ -70,6 +70,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lang unigram": ("lang_unigram", "lang directory with a unigram of transcripts"),
     "check lattices": ("check_lattices", "is every utterance decoded?"),
     "check utterances": ("check_utterances", "is every utterance still there?"),
+    "doctor": ("doctor", "what this machine has and lacks"),
     "collect adapt": ("collect_adapt", "complete adapted parameters after their jobs"),
     "collect ali": ("collect_ali", "complete an alignment directory after its jobs"),
     "collect counts": ("collect_counts", "sum pdf counts of jobs"),

@@ -17,6 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdnn_nnet.cli import script
+from hdnn_nnet.device.gaps import Gap
+from hdnn_nnet.device.gpu_code import gpu_code_gaps, listed_gpus
+from hdnn_nnet.device.kaldi_programs import kaldi_gaps
+from hdnn_nnet.device.packages import package_gaps
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import option
 
@@ -24,68 +28,11 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "preflight.py"
 
-#: What the Kaldi path calls, by the directory under KALDI_ROOT/src where it is built.
-KALDI_PROGRAMS = {
-    "bin": "acc-lda acc-tree-stats ali-to-pdf ali-to-post align-equal-compiled build-tree cluster-phones compile-questions "
-    "compile-train-graphs convert-ali copy-int-vector est-lda est-mllt latgen-faster-mapped sum-tree-stats tree-info "
-    "weight-silence-post make-h-transducer add-self-loops",
-    "featbin": "add-deltas apply-cmvn compose-transforms compute-cmvn-stats compute-mfcc-feats copy-feats extract-segments "
-    "feat-to-dim splice-feats transform-feats",
-    "fstbin": "fstaddselfloops fstcomposecontext fstdeterminizestar fstisstochastic fstminimizeencoded fstrmepslocal "
-    "fstrmsymbols fsttablecompose",
-    "gmmbin": "gmm-acc-mllt gmm-acc-stats-ali gmm-acc-stats-twofeats gmm-align-compiled gmm-boost-silence gmm-est "
-    "gmm-est-fmllr gmm-est-fmllr-gpost gmm-info gmm-init-model gmm-init-mono gmm-latgen-faster gmm-mixup "
-    "gmm-post-to-gpost gmm-rescore-lattice gmm-sum-accs gmm-transform-means",
-    "latbin": "lattice-determinize-pruned lattice-to-post",
-}
-OPENFST_PROGRAMS = ("fstcompile", "fstprint", "fstarcsort", "fstinfo")
-#: Packages that only the path without Kaldi needs, and what lacks them.
-WHEELS = {"k2": "the decoder", "kaldi_hmm_gmm": "the GMM", "kaldifst": "graphs"}
 QUEUES = {"queue.pl": ("qsub", "qstat"), "slurm.pl": ("sbatch", "squeue"), "pbs.pl": ("qsub",)}
 #: Gigabytes of features, alignments, soft labels and lattices of one run.
 DISK = {"mini": 1.5, "ami": 120.0}
 #: The AMI sets in meetings of the full-corpus-asr partition that have headset recordings.
 AMI_MEETINGS = {"audio": 170, "annotations": 171}
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Something missing: what, the command or step that mends it, and whether the run would end for it."""
-
-    what: str
-    remedy: str
-    fatal: bool = True
-
-
-def python_gaps(toolkit: str) -> Iterator[Gap]:
-    """Packages that are not installed."""
-    needed = ["torch", "numpy", "safetensors", "kaldiio", "lhotse"]
-    needed += list(WHEELS) if toolkit == "python" else []
-    for name in needed:
-        if importlib.util.find_spec(name) is None:
-            use = f" ({WHEELS[name]})" if name in WHEELS else ""
-            yield Gap(f"Python package {name}{use} is not installed", "make env, in the top directory of the checkout")
-
-
-def kaldi_gaps(root: str) -> Iterator[Gap]:
-    """Programs of Kaldi, OpenFst and SCTK that the Kaldi path calls and that are not there."""
-    source = Path(root) / "src"
-    if not root or not source.is_dir():
-        yield Gap(f"KALDI_ROOT={root} is no Kaldi", "export KALDI_ROOT=<directory with src, egs and tools>")
-        return
-    for folder, names in KALDI_PROGRAMS.items():
-        missing = [n for n in names.split() if not os.access(source / folder / n, os.X_OK) and shutil.which(n) is None]
-        if missing:
-            yield Gap(f"Kaldi's {' '.join(missing)} not built", f"make -j 4 -C {source}/{folder} {' '.join(missing)}")
-    lost = [name for name in OPENFST_PROGRAMS if shutil.which(name) is None]
-    if lost:
-        yield Gap(
-            f"OpenFst's {' '.join(lost)} not on PATH", f"make -C {root}/tools openfst, or: apt-get install libfst-tools"
-        )
-    if shutil.which("hubscr.pl") is None and shutil.which("sctk") is None:
-        yield Gap(
-            "sclite is not on PATH: WERs without it", f"make -C {root}/tools sclite, or: apt-get install sctk", False
-        )
 
 
 def disk_gaps(folder: Path, needed: float) -> Iterator[Gap]:
@@ -101,15 +48,8 @@ def gpu_gaps(device: str, commands: Sequence[str], corpus: str) -> Iterator[Gap]
     words = shlex.split(commands[-1]) if commands else []
     if device == "cpu" or (words and words[0] in QUEUES):
         return  # queued jobs see other machines
-    listed = ""
-    if shutil.which("nvidia-smi"):
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
-    if "GPU" in listed:
-        import torch
-
-        if not torch.cuda.is_available():
-            yield Gap(f"nvidia-smi shows a GPU, but torch {torch.__version__} cannot use it",
-                      "install a torch built for its CUDA, see requirements-torch2.in", device != "auto")  # fmt: skip
+    if listed_gpus():
+        yield from gpu_code_gaps(device != "auto")
     elif device != "auto":
         yield Gap(f"--device {device}, but this machine shows no GPU", "leave --device out, or set cuda_cmd to a queue")
     elif corpus == "ami":
@@ -190,7 +130,7 @@ class Options(Base):
 
 def main(options: Options) -> int:
     gaps = [
-        *python_gaps(options.toolkit),
+        *package_gaps(options.toolkit),
         *queue_gaps(options.cmd),
         *gpu_gaps(options.device, options.cmd, options.corpus),
     ]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Decode a data directory with a network of ours, or a GMM on its speaker-independent features: lattices lat.N.gz, and their
 # word error rates. A model directory without model.json is a GMM system (decode_fmllr.sh: with speaker transforms).
-# Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own decoder on k2; both write Kaldi lattices.
+# Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own decoder; both write Kaldi lattices.
 # usage: decode.sh [options] <graph-dir> <data-dir> <decode-dir>
 # e.g.:  decode.sh --nj 8 --cmd run.py exp/ihm/tri4a/graph data/ihm/dev exp/ihm/hdnn_h128l10/decode_dev
 

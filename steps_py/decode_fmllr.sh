@@ -4,7 +4,7 @@
 # 5. a last search on the final features. Leaves lat.JOB.gz and trans.JOB. Where Kaldi gives the state-level lattices of 3 new
 # acoustic scores and then determinises, this searches once more, and takes the narrow beam of 1 in 3. With --rescore true the
 # word lattices of 3, by the wide beam, get the scores, and each path keeps its alignment: faster by a search, a little worse.
-# Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own decoder on k2.
+# Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own decoder.
 # usage: decode_fmllr.sh [options] <graph-dir> <data-dir> <decode-dir>
 # e.g.:  decode_fmllr.sh --nj 8 --cmd run.py exp/ihm/tri4a/graph data/ihm/dev exp/ihm/tri4a/decode_dev
 
@@ -29,7 +29,7 @@ max_mem=50000000      # of Kaldi's determinisation, in bytes
 silence_weight=0.01   # of silence in the estimation of transforms
 fmllr_min_count=      # speakers with fewer frames keep the identity; default: that of hdnn gmm fmllr
 num_threads=1         # more than 1: latgen-faster-mapped-parallel; only with Kaldi's decoder
-decoder=auto          # {auto,kaldi,k2} auto: kaldi where it is on PATH
+decoder=auto          # {auto,kaldi,k2,numpy} auto: kaldi where it is on PATH, else k2 where it is installed, else numpy
 latgen_opts=          # more options for the decoder, as one word
 max_missing=0         # share of utterances that may fail to decode
 skip_scoring=false

@@ -2,17 +2,22 @@
 # The decoder as functions, and the pipe that feeds it, for decoder.sh and decode_fmllr.sh. Sourced behind the options, not run.
 # `scorer` is the command of hdnn that makes the log-likelihoods; default: forward.
 
-# choose_decoder <more options of either decoder>...: set `decoder` to kaldi (latgen-faster-mapped) or k2 (our own, with the same
-# arguments), `forward` and `latgen` to the commands, and `decoder_threads` to what the launcher should be told.
+# choose_decoder <more options of either decoder>...: set `decoder` to kaldi (latgen-faster-mapped), k2 or numpy (our own, with the
+# same arguments), `forward` and `latgen` to the commands, and `decoder_threads` to what the launcher should be told.
 choose_decoder() {
   local search=("--min-active=$min_active" "--max-active=$max_active" "--max-mem=$max_mem" "--beam=$beam"
     "--lattice-beam=$lattice_beam" "--acoustic-scale=$acwt" "$@")
-  if [ "$decoder" = auto ]; then if command -v latgen-faster-mapped > /dev/null; then decoder=kaldi; else decoder=k2; fi; fi
+  if [ "$decoder" = auto ]; then
+    decoder=kaldi
+    if ! command -v latgen-faster-mapped > /dev/null; then
+      decoder=$(python3 -c 'from importlib.util import find_spec; print("k2" if find_spec("k2") else "numpy")') || exit 1
+    fi
+  fi
   forward=(hdnn ${scorer:-forward} $forward_opts) latgen=(hdnn latgen "${search[@]}") decoder_threads=()
   check_options "${forward[@]:1}" model data ark:-
   check_options "${latgen[@]:1}" model graph ark:- ark:-
   case $decoder in
-    k2) ;;
+    k2 | numpy) latgen+=("--search=$decoder") ;;
     kaldi)
       latgen=(latgen-faster-mapped "${search[@]}")
       if [ "$num_threads" -gt 1 ]; then
@@ -22,7 +27,7 @@ choose_decoder() {
       ;;
   esac
   latgen+=($latgen_opts)
-  if [ "$decoder" = k2 ]; then check_options "${latgen[@]:1}" model graph ark:- ark:-; fi
+  if [ "$decoder" != kaldi ]; then check_options "${latgen[@]:1}" model graph ark:- ark:-; fi
 }
 
 # decode_jobs <log> <model-dir> <split-dir> <transition model> <graph> <lattices>: lattices of all jobs. JOB in the log's name and

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Denominator lattices for sequence training: decode the training data with a unigram grammar of its transcripts
 # (argument order of Kaldi's steps/nnet/make_denlats.sh). Writes lat.scp with absolute paths to the uncompressed
-# lat.N.ark, and the graph in dengraph/. Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own on k2.
+# lat.N.ark, and the graph in dengraph/. Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own.
 # usage: make_denlats.sh [options] <data-dir> <lang-dir> <src-dir> <denlats-dir>
 # e.g.:  make_denlats.sh --nj 8 --cmd run.py data/ihm/train data/lang exp/ihm/hdnn_h128l10 exp/ihm/hdnn_h128l10_denlats
 

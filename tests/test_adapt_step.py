@@ -18,6 +18,7 @@ from hdnn_nnet.ragged import cumulative
 from hdnn_nnet.sequence.confidence import confidence
 from hdnn_nnet.sequence.frame_labels import frame_labels
 from tests.support import fixture_recipe
+from tests.support.decoder import OWN_DECODER
 from tests.support.lattice_cases import MODEL, all_paths, timed_lattices
 from tests.support.small_task import make
 
@@ -161,7 +162,6 @@ def test_wrong_calls(recipe: Path, words: list[str], message: str) -> None:
 
 def test_decoding_with_adapted_gates(kaldi_fixture: Path, tmp_path: Path) -> None:
     """Kaldi's lattices, its graph, our network: every speaker is decoded with their own gates, and those without are counted."""
-    pytest.importorskip("k2")
     fixture_recipe.make(kaldi_fixture, tmp_path)
     data = fixture_recipe.copy_data(kaldi_fixture, tmp_path / "data/test", "test")
     (tmp_path / "local").symlink_to(fixture_recipe.REPOSITORY / "local")
@@ -178,7 +178,7 @@ def test_decoding_with_adapted_gates(kaldi_fixture: Path, tmp_path: Path) -> Non
     (data / "cmvn.scp").write_text(
         cmvn + "".join(f"{x.replace('spkC', 'spkX', 1)}\n" for x in cmvn.splitlines() if "spkC " in x)
     )
-    words = ["--nj", "2", "--decoder", "k2", "--beam", "5.0", "--max-active", "200", "--srcdir", "exp/hdnn"]
+    words = ["--nj", "2", "--decoder", OWN_DECODER, "--beam", "5.0", "--max-active", "200", "--srcdir", "exp/hdnn"]
     words += ["--skip-scoring", "true", "--adapt-dir", "exp/adapted"]
     decoded = fixture_recipe.step(
         tmp_path, "decode.sh", *words, f"{kaldi_fixture}/graph", "data/test", "exp/adapted/decode"

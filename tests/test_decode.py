@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 
 from hdnn_nnet.cli import call
+from hdnn_nnet.decode.decoder import Decoder
+from hdnn_nnet.decode.options import SearchOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
 from hdnn_nnet.kaldi.split import split_data, split_speakers
@@ -24,19 +26,25 @@ from hdnn_nnet.lattice.determinize import determinize
 from hdnn_nnet.lattice.ops import connect
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
 from hdnn_nnet.lattice.types import CompactLattice, Lattice
+from tests.support.decoder import OWN_DECODER
 from tests.support.lattice_cases import all_paths, untimed_lattices
 
-pytest.importorskip("k2")
-from hdnn_nnet.decode.decoder import Decoder
-from hdnn_nnet.decode.options import SearchOptions
+
+@pytest.fixture(params=["numpy", "k2"])
+def search(request: pytest.FixtureRequest) -> str:
+    """Each search in turn."""
+    if request.param == "k2":
+        pytest.importorskip("k2")
+    return request.param
 
 
-def run_latgen(fixture: Path, folder: Path, *options: str) -> Path:
+def run_latgen(fixture: Path, folder: Path, search: str, *options: str) -> Path:
     """The command of the fixture's README with our program."""
     status = call("latgen",
         [
             "--min-active=200", "--max-active=7000", "--max-mem=1000000000", "--beam=13.0", "--lattice-beam=5.0",
-            "--acoustic-scale=0.1", "--allow-partial=true", f"--word-symbol-table={fixture}/graph/words.txt", *options,
+            "--acoustic-scale=0.1", "--allow-partial=true", f"--search={search}",
+            f"--word-symbol-table={fixture}/graph/words.txt", *options,
             f"{fixture}/exp/tri/final.mdl", f"{fixture}/graph/HCLG.fst", f"ark:{fixture}/exp/nnet/loglikes_test.ark",
             f"ark:|gzip -c > {folder}/lat.1.gz", f"ark,t:{folder}/words.txt", f"ark,t:{folder}/ali.txt",
         ]
@@ -55,8 +63,10 @@ def sequences(lattice: CompactLattice) -> dict[tuple[int, ...], float]:
 
 # With long histories the word lattice is exact; by default sequences far from the best may be lost.
 @pytest.mark.parametrize(("history", "exact_beam"), [(8, 4.99), (4, 3.9)])
-def test_lattices_equal_kaldi_s(kaldi_fixture: Path, tmp_path: Path, history: int, exact_beam: float) -> None:
-    ours = dict(read_lattices(run_latgen(kaldi_fixture, tmp_path, f"--word-history={history}")))
+def test_lattices_equal_kaldi_s(
+    kaldi_fixture: Path, tmp_path: Path, search: str, history: int, exact_beam: float
+) -> None:
+    ours = dict(read_lattices(run_latgen(kaldi_fixture, tmp_path, search, f"--word-history={history}")))
     decode = kaldi_fixture / "exp/decode"
     assert (tmp_path / "words.txt").read_text() == (decode / "best_path.words.int").read_text()
     assert (tmp_path / "ali.txt").read_text() == (decode / "best_path.ali").read_text()
@@ -75,11 +85,11 @@ def test_lattices_equal_kaldi_s(kaldi_fixture: Path, tmp_path: Path, history: in
         assert len(frames) == 1
 
 
-def test_batches_and_state_lattices_give_the_same_best_path(kaldi_fixture: Path, tmp_path: Path) -> None:
+def test_batches_and_state_lattices_give_the_same_best_path(kaldi_fixture: Path, tmp_path: Path, search: str) -> None:
     for name, options in {"one": ["--batch-frames=1"], "all": ["--determinize-lattice=false"]}.items():
         folder = tmp_path / name
         folder.mkdir()
-        path = run_latgen(kaldi_fixture, folder, *options)
+        path = run_latgen(kaldi_fixture, folder, search, *options)
         decode = kaldi_fixture / "exp/decode"
         assert (folder / "words.txt").read_text() == (decode / "best_path.words.int").read_text()
         assert (folder / "ali.txt").read_text() == (decode / "best_path.ali").read_text()
@@ -112,10 +122,11 @@ def viterbi(fst: Fst, pdf: np.ndarray, loglikes: np.ndarray, scale: float) -> fl
     return float((cost + fst.final).min())
 
 
-def test_best_path_is_the_best(kaldi_fixture: Path) -> None:
+def test_best_path_is_the_best(kaldi_fixture: Path, search: str) -> None:
     fst = read_fst(kaldi_fixture / "graph/HCLG.fst")
     pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
-    decoder = Decoder(fst, pdf, SearchOptions(beam=20.0, lattice_beam=2.0, max_active=10000, acoustic_scale=0.1))
+    options = SearchOptions(beam=20.0, lattice_beam=2.0, max_active=10000, acoustic_scale=0.1, search=search)
+    decoder = Decoder(fst, pdf, options)
     matrices = [matrix for _, matrix in read_matrices(kaldi_fixture / "exp/nnet/loglikes_test.ark")]
     for matrix, result in zip(matrices, decoder.decode(matrices), strict=True):
         assert result.lattice is not None
@@ -156,12 +167,12 @@ def test_memory_of_word_lattices_is_bounded(kaldi_fixture: Path) -> None:
 
 
 def test_search_that_ends_nowhere_is_partial(
-    kaldi_fixture: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kaldi_fixture: Path, tmp_path: Path, search: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     fst = read_fst(kaldi_fixture / "graph/HCLG.fst")
     pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
     key, matrix = next(read_matrices(kaldi_fixture / "exp/nnet/loglikes_test.ark"))
-    decoder = Decoder(fst, pdf, SearchOptions(beam=13.0, lattice_beam=5.0))
+    decoder = Decoder(fst, pdf, SearchOptions(beam=13.0, lattice_beam=5.0, search=search))
     whole, cut, none = decoder.decode([matrix, matrix[:2], matrix[:0]])
     assert (whole.partial, cut.partial) == (False, True)
     assert cut.lattice is not None
@@ -176,16 +187,19 @@ def test_search_that_ends_nowhere_is_partial(
         f"ark:{tmp_path}/two.ark",
     ]
     for allow, expected in (("true", {key, "cut"}), ("false", {key})):
-        assert call("latgen", [f"--allow-partial={allow}", *common, f"ark:{tmp_path}/out.ark"]) == 0
+        assert (
+            call("latgen", [f"--allow-partial={allow}", f"--search={search}", *common, f"ark:{tmp_path}/out.ark"]) == 0
+        )
         assert set(dict(read_lattices(tmp_path / "out.ark"))) == expected
     assert "cut" in caplog.text
 
 
-def test_graph_with_fewer_states_than_min_active(kaldi_fixture: Path) -> None:
+def test_graph_with_fewer_states_than_min_active(kaldi_fixture: Path, search: str) -> None:
     fst = read_fst(kaldi_fixture / "exp/denlats/dengraph/HCLG.fst")
     pdf = TransitionModel.read(kaldi_fixture / "exp/tri/final.mdl").tid_to_pdf
     _, matrix = next(read_matrices(kaldi_fixture / "exp/nnet/loglikes_train.ark"))
-    decoder = Decoder(fst, pdf, SearchOptions(beam=20.0, lattice_beam=2.0, min_active=200, max_active=5000))
+    options = SearchOptions(beam=20.0, lattice_beam=2.0, min_active=200, max_active=5000, search=search)
+    decoder = Decoder(fst, pdf, options)
     assert fst.num_states < 200
     (result,) = decoder.decode([matrix])
     assert result.lattice is not None
@@ -288,13 +302,13 @@ def test_missing_lattices_are_named(kaldi_fixture: Path, tmp_path: Path, capsys:
 
 
 @pytest.mark.kaldi
-def test_kaldi_reads_our_lattices(kaldi_root: Path, kaldi_fixture: Path, tmp_path: Path) -> None:
+def test_kaldi_reads_our_lattices(kaldi_root: Path, kaldi_fixture: Path, tmp_path: Path, search: str) -> None:
     """lattice-best-path on ours gives Kaldi's best path."""
     program = kaldi_root / "src/latbin/lattice-best-path"
     if not program.exists():
         pytest.skip("lattice-best-path is not built")
     for options in ([], ["--determinize-lattice=false"]):
-        path = run_latgen(kaldi_fixture, tmp_path, *options)
+        path = run_latgen(kaldi_fixture, tmp_path, search, *options)
         command = [str(program), "--acoustic-scale=0.1", f"ark:gunzip -c {path}|", "ark,t:-"]
         words = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
         assert words == (kaldi_fixture / "exp/decode/best_path.words.int").read_text()
@@ -355,7 +369,7 @@ def run_step(recipe: Path, *words: str) -> subprocess.CompletedProcess:
 
 def test_decoding_step(recipe: Path, kaldi_fixture: Path) -> None:
     done = run_step(
-        recipe, "steps_py/decode.sh", "--nj", "2", "--decoder", "k2", "--lattice-beam", "5.0",
+        recipe, "steps_py/decode.sh", "--nj", "2", "--decoder", OWN_DECODER, "--lattice-beam", "5.0",
         "--scoring-opts", "--min-lmwt 7 --max-lmwt 12 --word-ins-penalty 0.0",
         f"{kaldi_fixture}/graph", "data/test", "exp/net/decode_test",
     )  # fmt: skip
@@ -388,7 +402,7 @@ sys.stdout.buffer.write(stream.getvalue())
 """
 
 
-@pytest.mark.parametrize("decoder", ["k2", pytest.param("kaldi", marks=pytest.mark.kaldi)])
+@pytest.mark.parametrize("decoder", [OWN_DECODER, pytest.param("kaldi", marks=pytest.mark.kaldi)])
 @pytest.mark.parametrize("step", ["decode", "make_denlats"])
 def test_a_forward_pass_killed_in_its_stream_fails_the_step(
     recipe: Path, kaldi_fixture: Path, step: str, decoder: str, request: pytest.FixtureRequest

@@ -19,6 +19,7 @@ from hdnn_nnet.lang.unigram import unigram_grammar, write_lang
 from hdnn_nnet.lattice.best_path import best_paths, path_alignment
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattice, read_lattices
 from tests.support import fixture_recipe
+from tests.support.decoder import OWN_DECODER
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,6 @@ def test_kaldis_graph(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> None
 
 def test_kaldis_lattices(kaldi_fixture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kaldi's graph and log-likelihoods at the fixture's settings: words, alignment and costs of the best paths."""
-    pytest.importorskip("k2")
     monkeypatch.chdir(kaldi_fixture)
     status = call("latgen",
         [
@@ -120,9 +120,19 @@ def test_kaldis_lattices(kaldi_fixture: Path, tmp_path: Path, monkeypatch: pytes
 
 def test_step(recipe: Path, kaldi_fixture: Path) -> None:
     """From Kaldi's network and transcripts to Kaldi's best paths, by our grammar, graph, forward pass and decoder."""
-    pytest.importorskip("k2")
     pytest.importorskip("kaldi_hmm_gmm")
-    words = ("--decoder", "k2", "--nj", "1", "--lattice-beam", "6.0", "data/train", "lang", "exp/nnet1", "exp/denlats")
+    words = (
+        "--decoder",
+        OWN_DECODER,
+        "--nj",
+        "1",
+        "--lattice-beam",
+        "6.0",
+        "data/train",
+        "lang",
+        "exp/nnet1",
+        "exp/denlats",
+    )
     done = fixture_recipe.step(recipe, "make_denlats.sh", *words)
     assert done.returncode == 0, done.stderr
     assert "unigram grammar of 11 words from 10 transcripts, 2 words unknown" in done.stdout
@@ -222,7 +232,7 @@ def test_step_with_kaldis_decoder(recipe: Path, stand_in: Path, kaldi_fixture: P
     done = run("data/train", "lang", "data/train", "exp/x")
     assert (done.returncode, "data/train/final.mdl does not exist" in done.stderr) == (1, True)
     done = run("--decoder", "sphinx", *words)
-    assert (done.returncode, "must be auto, kaldi or k2" in done.stderr) == (1, True)
+    assert (done.returncode, "must be auto, kaldi, k2 or numpy" in done.stderr) == (1, True)
 
 
 def test_collecting(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> None:

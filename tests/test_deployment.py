@@ -60,7 +60,6 @@ def copy(exported: Path, tmp_path: Path) -> Path:
 
 def test_every_runtime_hears_the_words(task: Path, exported: Path) -> None:
     """Vosk, which is Kaldi, without a Kaldi: from audio through its own features, network and search."""
-    pytest.importorskip("k2")
     for directory, runtime in ((task / "model", "torch"), *((exported, r) for r in ("onnx", "onnx-int8", "vosk"))):
         found = measure(load_recogniser(directory, RecogniserOptions(runtime=runtime)), task / "data")
         assert found.wer.words > 30
@@ -108,7 +107,6 @@ def long_speech(words: list[str], pause: float) -> np.ndarray:
 
 def test_pieces_of_a_stream(task: Path, exported: Path) -> None:
     """Cut at pauses; the same words from files, chunks of any size and stdin."""
-    pytest.importorskip("k2")
     words = list(tone_task.WORDS) * 4
     samples = long_speech(words, pause=0.6)
     for runtime in ("onnx", "onnx-int8"):
@@ -126,7 +124,6 @@ def test_pieces_of_a_stream(task: Path, exported: Path) -> None:
 def test_program(
     task: Path, exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("k2")
     wavs = [str(task / f"data/u{i}.wav") for i in range(2)]
     texts = [line.split()[1:] for line in (task / "data/text").read_text().splitlines()[:2]]
     call("transcribe", [str(task / "model"), *wavs])
@@ -209,7 +206,6 @@ def test_what_is_no_sound_on_stdin(data: bytes, kind: str) -> None:
 
 def test_models_that_normalise_by_speaker(task: Path, tmp_path: Path) -> None:
     """Files can be transcribed, streams and devices not."""
-    pytest.importorskip("k2")
     model = shutil.copytree(task / "model", tmp_path / "model")
     (model / "cmvn_opts").write_text("--norm-means=true --norm-vars=true\n")
     with pytest.raises(HdnnError, match="takes a whole recording"):
@@ -374,7 +370,6 @@ def test_the_cards_snippets_run(task: Path, exported: Path, tmp_path: Path, caps
     np.save(tmp_path / "x.npy", np.zeros((12, 15), np.float32))
     shape = run(code["ONNX Runtime, Python (`pip install onnxruntime`)"], str(tmp_path / "x.npy"))
     assert shape.strip() == f"(12, {tone_task.PHONES})"
-    pytest.importorskip("k2")
     words = code["hdnn_nnet"].split()
     assert words[0] == "hdnn-transcribe"
     call("transcribe", [*words[1:-1], str(task / "data/u0.wav")])

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,22 +27,25 @@ def locked(name: str) -> dict[str, tuple[str, list[str]]]:
     for line in text.splitlines():
         requirement = line.partition("#")[0].strip()
         if requirement:
-            match = re.fullmatch(r"([\w.-]+)==([\w.!+]+)((?:\s+--hash=sha256:[0-9a-f]{64})*)", requirement)
+            match = re.fullmatch(
+                r"([\w.-]+)==([\w.!+]+)(?: ; [\w.'<>=! ]+?)?((?:\s+--hash=sha256:[0-9a-f]{64})*)", requirement
+            )
             assert match, f"{name}: not pinned: {requirement}"
+            assert canonical(match[1]) not in packages, f"{name}: {match[1]} differs between versions of Python"
             packages[canonical(match[1])] = (match[2], re.findall(r"sha256:(\w+)", match[3]))
     return packages
 
 
-def wanted(name: str) -> dict[str, str]:
-    """Package -> version condition of a requirements file, with those that it includes."""
+def wanted(*names: str) -> dict[str, str]:
+    """Package -> version condition of requirements files, with those that they include."""
     packages: dict[str, str] = {}
-    for line in (REPOSITORY / name).read_text().splitlines():
+    for line in "\n".join((REPOSITORY / name).read_text() for name in names).splitlines():
         requirement = line.partition("#")[0].strip()
         if requirement.startswith("-r "):
             packages |= wanted(requirement[3:])
         elif requirement:
             match = re.fullmatch(r"([\w.-]+?)((?:==|<|>=)[\w.]+)?", requirement)
-            assert match, f"{name}: {requirement}"
+            assert match, f"{names}: {requirement}"
             packages[canonical(match[1])] = match[2] or ""
     return packages
 
@@ -53,10 +57,18 @@ def test_every_locked_package_has_a_hash(name):
     assert [package for package, (_, hashes) in packages.items() if not hashes] == []
 
 
-@pytest.mark.parametrize(("name", "unlocked"), [("requirements.lock", set()), ("requirements-torch2.lock", {"torch"})])
-def test_lock_holds_what_is_wanted(name, unlocked):
+#: lock -> what it locks, and what of that it leaves out
+STACKS = {
+    "requirements.lock": ("requirements.in", set()),
+    "requirements-torch2.lock": ("requirements-torch2.in", {"torch"}),
+}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_lock_holds_what_is_wanted(name):
     packages = locked(name)
-    requirements = wanted(name.replace(".lock", ".in").replace("requirements.in", "requirements-dev.in"))
+    stack, unlocked = STACKS[name]
+    requirements = wanted(stack, "requirements-dev.in")
     assert requirements.keys() - packages.keys() == unlocked
     for package, condition in requirements.items():
         if condition.startswith("=="):
@@ -64,18 +76,36 @@ def test_lock_holds_what_is_wanted(name, unlocked):
     assert packages["numpy"][0].startswith("1." if name == "requirements.lock" else "2.")
 
 
+def test_stacks_have_the_same_packages_of_what_they_share():
+    """So that results differ by torch and numpy alone, if at all."""
+    first, second = (locked(name) for name in LOCKS)
+    for package in wanted("requirements-common.in", "requirements-dev.in"):
+        assert first[package][0] == second[package][0], package
+
+
 def test_k2_can_only_be_the_wheel_of_this_python():
     assert locked("requirements.lock")["k2"] == ("1.23.4", [K2_WHEEL])
 
 
-def test_only_the_listed_wheels_are_missing_beside_torch_2():
-    from tests.support import without_k2
-
+def test_only_k2_is_missing_beside_torch_2():
     missing = wanted("requirements.in").keys() - wanted("requirements-torch2.in").keys()
-    assert missing == {canonical(name) for name in without_k2.ABSENT if not name.startswith("_")}
+    assert missing - {"six"} == {"k2"}  # six: for torch 1
 
 
-def test_plug_in_skips_what_lacks_a_wheel_and_nothing_else(tmp_path):
+OPENFST = (
+    "kaldifst 1.8 and later carry another OpenFst, whose unique symbols make kaldi-hmm-gmm hang at import or reject its types: "
+    "upgrade both together, and only after the GMM, graph and FST tests pass"
+)
+
+
+@pytest.mark.parametrize("name", ["requirements-common.in", *LOCKS, "pyproject.toml"])
+def test_kaldifst_is_the_one_that_kaldi_hmm_gmm_was_built_with(name):
+    text = (REPOSITORY / name).read_text()
+    pins = dict(re.findall(r"^\s*\"?(kaldifst|kaldi-hmm-gmm)==([\d.]+)", text, re.MULTILINE))
+    assert pins == {"kaldifst": "1.7.17", "kaldi-hmm-gmm": "1.1.4"}, OPENFST
+
+
+def test_plug_in_skips_what_lacks_k2_where_it_is_not_installed(tmp_path):
     lacking = "raise ModuleNotFoundError(name='k2.ragged')\n"
     (tmp_path / "test_module.py").write_text(lacking)
     (tmp_path / "test_cases.py").write_text(
@@ -92,16 +122,27 @@ def test_plug_in_skips_what_lacks_a_wheel_and_nothing_else(tmp_path):
         "def test_success(): pass\n"
     )
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.support.without_k2", "-c", os.devnull, str(tmp_path)],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "tests.support.without_k2",
+            "-c",
+            os.devnull,
+            "--continue-on-collection-errors",
+            str(tmp_path),
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert re.search(r"2 failed, 1 passed, 4 skipped", result.stdout), result.stdout
+    counts = "4 failed, 1 passed, 2 errors" if find_spec("k2") else "2 failed, 1 passed, 4 skipped"
+    assert counts in result.stdout, result.stdout
 
 
-@pytest.mark.parametrize("name", [*LOCKS, "requirements.in", "requirements-dev.in", "requirements-torch2.in"])
+@pytest.mark.parametrize("name", [*LOCKS, *(path.name for path in REPOSITORY.glob("requirements*.in"))])
 def test_no_index_is_prescribed(name):
     assert not re.search(r"https?://|--index-url|--find-links|@", (REPOSITORY / name).read_text())
 
@@ -244,8 +285,9 @@ def make(*arguments: str, directory: Path = REPOSITORY, **environment: str) -> s
 def test_make_without_a_goal_lists_the_goals():
     result = make()
     assert result.returncode == 0
-    for goal in ("mini", "test", "lint", "bench", "clean", "test-torch2"):
+    for goal in ("mini", "test", "lint", "bench", "clean"):
         assert f"make {goal}" in result.stdout
+    assert "STACK=torch2" in result.stdout
 
 
 def test_make_says_what_to_do_without_python(tmp_path):
@@ -293,8 +335,44 @@ def test_an_interrupted_installation_is_done_again(tmp_path):
 
 
 def test_ci_runs_documented_goals_only():
-    goals = re.findall(r"^make ([\w-]+)$", (REPOSITORY / ".ci" / "run").read_text(), re.MULTILINE)
-    assert {"lint", "test"} <= set(goals)
-    documented = make("help").stdout
-    for goal in goals:
-        assert f"make {goal}" in documented
+    lines = (REPOSITORY / ".ci" / "run").read_text().splitlines()
+    commands = [line for line in lines if line and not line.startswith(("#", "set ", "cd "))]
+    assert {"make lint", "make test", "make test STACK=torch2"} <= set(commands)
+    readme = " ".join((REPOSITORY / "README.md").read_text().split())
+    for command in commands:
+        assert re.search(rf"{re.escape(command)}(?![\w-])", readme), command
+
+
+def test_stacks_and_their_options_are_checked():
+    assert "STACK must be torch1 or torch2" in make("env", "STACK=torch3").stderr
+    assert "are for STACK=torch2" in make("env", "K2=x.whl").stderr
+    assert "are for STACK=torch2" in make("env", "TORCH=torch==2.12.0").stderr
+
+
+def test_another_python_or_k2_is_installed_anew(tmp_path):
+    """`make test STACK=torch2` takes what is there; asked for something else, it installs that."""
+    for name in ("Makefile", "requirements-torch2.lock", "requirements-torch2.in"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    pythons = [tmp_path / name for name in ("one", "two")]
+    for python in pythons:
+        python.write_text(STAND_IN)
+        python.chmod(0o755)
+    (tmp_path / "pip-status").write_text("0")
+    runs = tmp_path / "pip-runs"
+
+    def installs(*arguments: str) -> bool:
+        runs.write_text("")
+        done = make("env", "STACK=torch2", *arguments, directory=tmp_path, PYTHON="")
+        assert done.returncode == 0, done.stderr
+        return bool(runs.read_text())
+
+    one, two = (f"PYTHON={python}" for python in pythons)
+    assert installs(one)
+    assert not installs()
+    assert not installs(one)
+    assert installs(two)
+    assert not installs()
+    assert installs(two, "K2=k2.whl")
+    assert not installs("K2=k2.whl")
+    assert installs(two, "K2=k2.whl", "TORCH=torch==2.12.0")
+    assert not installs(two)

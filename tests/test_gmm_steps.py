@@ -14,6 +14,7 @@ from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.lattice.table import read_lattices
 from hdnn_nnet.lattice.types import AnyLattice
 from tests.support import fixture_recipe
+from tests.support.decoder import OWN_DECODER
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +83,12 @@ def test_train_align_and_dump(recipe: Path) -> None:
 @pytest.mark.parametrize("rescore", ["false", "true"])
 def test_decode_in_two_passes(recipe: Path, fmllr_fixture: Path, rescore: str) -> None:
     """Our decoder on Kaldi's system: the words of Kaldi's lattices, and nearly its transforms."""
-    pytest.importorskip("k2")
     target = f"exp/sat/decode_{rescore}"
     options = [
         "--nj",
         "2",
         "--decoder",
-        "k2",
+        OWN_DECODER,
         "--skip-scoring",
         "true",
         "--fmllr-min-count",

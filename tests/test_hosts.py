@@ -1,9 +1,11 @@
 """Host lists of schedulers, and torchrun over several machines (stood in for by this one)."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,7 @@ total = torch.tensor([1.0 + distributed.get_rank()])
 distributed.all_reduce(total)
 sys.exit(7) if sys.argv[1:] == ["fail"] and distributed.get_rank() == 3 else None
 open(sys.argv[1] + "." + os.environ["RANK"], "w").write(f"{os.environ['WORLD_SIZE']} {total.item():g}")
+distributed.destroy_process_group()
 """
 
 
@@ -108,5 +111,35 @@ def test_workers_on_two_hosts_meet(tmp_path: Path, two_hosts: dict[str, str]) ->
     assert [(tmp_path / f"out.{rank}").read_text() for rank in range(4)] == ["4 10"] * 4
 
 
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of living processes with this working directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink() == folder and (process / "stat").read_text().rsplit(")", 1)[1].split()[
+                0
+            ] != "Z":
+                found.append((process / "cmdline").read_text())
+    return found
+
+
 def test_a_worker_that_fails_on_another_host_ends_all(tmp_path: Path, two_hosts: dict[str, str]) -> None:
-    assert torchrun(tmp_path, two_hosts, "fail").returncode != 0
+    """Its own agent, and that of the other host, whose workers are done and which waits for all agents."""
+    done = torchrun(tmp_path, two_hosts, "fail")
+    assert done.returncode != 0
+    assert "rank 3 ended with status 7" in done.stderr
+    assert processes_of(tmp_path) == []
+
+
+def test_agents_end_with_a_launcher_that_is_killed(tmp_path: Path, two_hosts: dict[str, str]) -> None:
+    (tmp_path / "worker.py").write_text("import time; open('started', 'w'); time.sleep(100)")
+    command = [sys.executable, "-m", "hdnn_nnet", "torchrun", "--nproc_per_node=1", "-m", "worker"]
+    launcher = subprocess.Popen(command, cwd=tmp_path, env=two_hosts, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    launcher.kill()
+    launcher.wait()
+    while processes_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert processes_of(tmp_path) == []

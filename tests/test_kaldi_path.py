@@ -145,7 +145,7 @@ def test_preflight_finds_a_scheduler_that_does_not_answer(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setitem(preflight.DISK, "mini", 0.0)
-    monkeypatch.setattr(preflight, "python_gaps", lambda toolkit: iter(()))
+    monkeypatch.setattr(preflight, "package_gaps", lambda toolkit: iter(()))
     _, lines = gaps_of("--cmd", "slurm.pl", "--device", "cpu", capsys=capsys)
     assert (
         "preflight.py: missing: squeue fails: no controller; start the scheduler, or ask the cluster's keepers" in lines

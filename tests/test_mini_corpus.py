@@ -23,6 +23,7 @@ from local.mini.grammar import Grammar, meeting_grammar
 from local.mini.make_corpus import make_corpus
 from local.mini.meeting import ANNOTATIONS, done_file, record_meeting
 from local.mini.plan import Turn, plan_corpus
+from local.mini.power import mean_of_squares, sum_of_squares
 from local.mini.speech import speak_turn
 from local.mini.tokens import PUNCTUATION, TRUNCATIONS, Token
 from local.mini.voices import VARIANTS, cast_speakers
@@ -30,6 +31,8 @@ from local.mini.voices import VARIANTS, cast_speakers
 LOCAL = Path(__file__).resolve().parent.parent / "local"
 
 TINY = Config(hours_train=0.01, seed=3)
+#: of the samples and words of TINY, as numpy 1.26 has made them from the first
+CHECKSUM = "0dd9d6620e644a3d033bc2b8a285ff28d8744c78ca82d24534aa32bc584f9003"
 NITE = "{http://nite.sourceforge.net/}"
 
 
@@ -232,6 +235,27 @@ def test_same_seed_same_files_whatever_nj_and_after_interruption(corpus: Path, t
     make_corpus(TINY, again, nj=1)
     assert hashes(again) == hashes(corpus)
     assert untouched.stat().st_mtime_ns == before
+
+
+def test_samples_are_those_of_every_stack(corpus: Path) -> None:
+    """Trainings on them are compared between stacks: numpy 1 and 2, Python 3.11 to 3.13 (with the locked scipy)."""
+    digest = hashlib.sha256()
+    for path in sorted(corpus.rglob("*.wav")):
+        digest.update(soundfile.read(path, dtype="int16")[0].tobytes())
+    for path in sorted(corpus.rglob("*.words.xml")):
+        digest.update(path.read_bytes())
+    assert digest.hexdigest() == CHECKSUM
+
+
+def test_power_is_a_sum_of_squares() -> None:
+    generator = np.random.default_rng(0)
+    for length in (0, 1, 7, 8, 9, 127, 128, 129, 1000, 8191, 8192, 8193, 50001):
+        samples = generator.standard_normal(length, dtype=np.float32)
+        exact = float(np.sum(samples.astype(np.float64) ** 2))
+        assert sum_of_squares(samples) == pytest.approx(exact, rel=1e-6)
+        assert sum_of_squares(samples).dtype == np.float32
+        if length:
+            assert mean_of_squares(samples) == pytest.approx(exact / length, rel=1e-6)
 
 
 def test_other_settings_are_refused(corpus: Path, tmp_path: Path) -> None:

@@ -307,7 +307,7 @@ def test_genuine_annotations(shared_dir, tmp_path):
     archive = shared_dir / "corpora" / "ami_nxt.tar.xz"
     if not archive.exists():
         pytest.skip("../shared/corpora/ami_nxt.tar.xz is not here")
-    shutil.unpack_archive(archive, tmp_path)
+    shutil.unpack_archive(archive, tmp_path, filter="data")
     out = tmp_path / "data"
     run_script(
         prepare_ami, ["--annotations-only", "true", "--nj", "2", str(tmp_path / "ami_public_manual_1.6.2"), str(out)]

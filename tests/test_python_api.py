@@ -73,7 +73,6 @@ def test_soft_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_recogniser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    pytest.importorskip("k2")
     model, graph, data = tone_task.make(tmp_path / "task")
     (tmp_path / "exp").mkdir()
     shutil.move(model, tmp_path / "exp/hdnn")

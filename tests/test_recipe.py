@@ -50,7 +50,6 @@ def wer_of_first(per_utt: Path, number: int) -> float:
 
 @pytest.mark.slow
 def test_from_nothing_to_a_table(folder: Path) -> None:
-    pytest.importorskip("k2")
     pytest.importorskip("kaldi_hmm_gmm")
     pytest.importorskip("vosk")
     done = recipe(folder, *QUICK, *SMBR_TEACHER)
@@ -121,7 +120,6 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
 @pytest.mark.slow
 def test_adapted_features_without_kaldi(folder: Path) -> None:
     """GMMs to SAT and fMLLR features by our own steps."""
-    pytest.importorskip("k2")
     pytest.importorskip("vosk")
     options = ["--smbr", "", "--max-active", "500", "--gmm-wer", "mono tri3a"]
     done = recipe(folder, *options)

@@ -8,12 +8,12 @@ import pytest
 from hdnn_nnet.cli import call
 from hdnn_nnet.nn.tensor_file import load_tensors
 from tests.support import fixture_recipe
+from tests.support.decoder import OWN_DECODER
 
 
 @pytest.fixture
 def recipe(kaldi_fixture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The fixture's data and Kaldi's network as a trained model with a seed in its name."""
-    pytest.importorskip("k2")
     fixture_recipe.make(kaldi_fixture, tmp_path)
     fixture_recipe.copy_data(kaldi_fixture, tmp_path / "data/test", "test")
     for name in ("local", "steps_py"):
@@ -30,7 +30,12 @@ def recipe(kaldi_fixture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def seeds(recipe: Path, graph: Path, *options: str, model: str = "exp/dnn_s7"):
     words = ["--parts", "test", "--denlats", "exp/denlats", "--smooth-ce", "0 0.2", "--updates", "all softmax"]
-    words += ["--smbr-opts", "--num-iters 1 --device cpu", "--decode-opts", "--nj 1 --decoder k2 --beam 11.0"]
+    words += [
+        "--smbr-opts",
+        "--num-iters 1 --device cpu",
+        "--decode-opts",
+        f"--nj 1 --decoder {OWN_DECODER} --beam 11.0",
+    ]
     return fixture_recipe.step(recipe, "../local/smbr_seeds.sh", *words, *options, "data", "lang", str(graph), model)
 
 

@@ -154,7 +154,7 @@ WRONG: dict[str, list[tuple[list[str], str]]] = {
     "decode": [
         (["--beam", "0"], "--beam must be above 0"),
         (["--decoder", "k2", "--latgen-opts", "--no-such 1"], "unknown option --no-such"),
-        (["--decoder", "htk"], "--decoder must be one of auto, kaldi, k2, not htk"),
+        (["--decoder", "htk"], "--decoder must be one of auto, kaldi, k2, numpy, not htk"),
         (["--forward-opts", "--prior-scale x"], "argument --prior-scale: invalid float value"),
         (["--max-missing", "7"], "--max-missing must be at most 1"),
         (["--network", "x"], "unknown option --network; see --help"),

@@ -268,7 +268,6 @@ def test_large_lattices_are_pruned_then_skipped(seed, tmp_path: Path) -> None:
 
 
 def test_lattices_from_the_model_in_training(seed, tmp_path: Path) -> None:
-    pytest.importorskip("k2")
     options = ["--decode=true", "--num-iters=2", "--learn-rate=0.00003", "--lattice-beam=6", "--max-skipped=0.3"]
     once = train(seed, tmp_path / "epoch", *options, denlats="exp/denlats/dengraph")
     objectives = [line["objective"] for line in history(once)]
@@ -367,7 +366,6 @@ def test_piped_lattices_made_again_are_noticed(fixture: Path, tmp_path: Path) ->
 
 def test_searches_that_die_give_no_lattice(fixture: Path) -> None:
     """As in make_denlats.sh; a lattice that ends in no final state is not trained on."""
-    pytest.importorskip("k2")
     model = TransitionModel.read("exp/tri/final.mdl")
     source = DecodedLattices("graph/HCLG.fst", model, SearchOptions(beam=13.0, lattice_beam=6.0, max_active=2000))
     loglikes = np.random.default_rng(0).standard_normal((120, model.num_pdfs)).astype(np.float32)

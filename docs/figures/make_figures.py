@@ -167,7 +167,7 @@ def data_flow() -> None:
     frame(axes, 16.5, 14.3, "Recognition", GREEN, *inner)
     cards = [
         ("log-likelihoods", "posteriors / priors,\nthrough a pipe", "hdnn forward"),
-        ("search", "on k2; or Kaldi's\nlatgen-faster-mapped", "hdnn latgen"),
+        ("search", "by k2 or numpy, or\nlatgen-faster-mapped", "hdnn latgen"),
         ("lattices", "the likely word\nsequences", "lat.*.gz"),
         ("word errors", "by LM weight and\ninsertion penalty", "hdnn score"),
     ]
@@ -234,7 +234,7 @@ FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
     ([("export/", "nnet3, Vosk, ONNX", PURPLE), ("runtime/", "transcribing by torch, Vosk, ONNX", PURPLE)], True),
     ([("adapt/", "parameters of each speaker", ORANGE), ("score/", "WER, CTM, tables, report", GREEN)], True),
     ([("sequence/", "sMBR, MPFE, MMI on lattices", ORANGE)], False),
-    ([("train/", "what trainings share; frame loop", ORANGE), ("decode/", "beam search on k2", GREEN)], False),
+    ([("train/", "what trainings share; frame loop", ORANGE), ("decode/", "beam search by k2 or numpy", GREEN)], False),
     ([("align/", "forced alignment", GREEN), ("gmm/", "Gaussian mixtures, trees, transforms", GREEN)], True),
     ([("nn/", "networks, losses, model dir, prior", ORANGE), ("graph/", "HCLG and its checks", GREEN)], False),
     ([("lang/", "lexicon, n-grams, lang dir", BLUE), ("feats/", "extraction, reading, CMVN", BLUE)], False),

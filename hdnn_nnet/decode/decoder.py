@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdnn_nnet.decode.k2_search import K2Search
+from hdnn_nnet.decode.engines import make_search
 from hdnn_nnet.decode.options import SearchOptions
+from hdnn_nnet.decode.pdf_graph import PdfGraph
 from hdnn_nnet.decode.word_graph import FrameLattice, word_lattices
 from hdnn_nnet.graph.epsilon import remove_input_epsilons
 from hdnn_nnet.kaldi.automaton import group_by_state
@@ -41,7 +42,7 @@ class Decoder:
 
     def __init__(self, graph: Fst, tid_to_pdf: np.ndarray, options: SearchOptions) -> None:
         self.options = options
-        self.search = K2Search(remove_input_epsilons(graph), tid_to_pdf, options.beam, options.lattice_beam)
+        self.search = make_search(options, PdfGraph.make(remove_input_epsilons(graph), tid_to_pdf))
         self.num_pdfs = int(tid_to_pdf.max()) + 1
 
     def decode(self, loglikes: list[np.ndarray]) -> list[Result]:

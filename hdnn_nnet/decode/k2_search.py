@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from hdnn_nnet.decode.pdf_graph import PdfGraph
 from hdnn_nnet.decode.word_graph import FrameLattice
-from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.graph.epsilon import Graph
 
 # A search that reaches no final state must still end somewhere, but never beat one that does.
 PARTIAL_COST = 1.0e4
@@ -23,21 +22,15 @@ class K2Search:
     k2 takes label 0 for a symbol and -1 for the end, so graph arcs carry pdf + 1 and the graph has no epsilons.
     """
 
-    def __init__(self, graph: Graph, tid_to_pdf: np.ndarray, beam: float, lattice_beam: float) -> None:
+    def __init__(self, graph: PdfGraph, beam: float, lattice_beam: float) -> None:
         import k2
 
-        self.graph = graph
+        self.pdf_graph = graph
+        self.graph = graph.graph
         self.beam = beam
         self.lattice_beam = lattice_beam
-        largest = int(graph.transition_id.max())
-        if largest >= len(tid_to_pdf):
-            raise HdnnError(
-                f"the graph has transition-id {largest}, the model only {len(tid_to_pdf) - 1}; "
-                "they do not belong together"
-            )
-        self.pdf = tid_to_pdf[graph.transition_id]
+        self.pdf = graph.pdf
         self.fsa = self._make_fsa(k2)
-        self.words, self.sequences = _word_sequences(graph)
 
     def _make_fsa(self, k2: Any) -> Any:
         graph = self.graph
@@ -98,43 +91,24 @@ class K2Search:
         frame = lattice.frame.numpy().astype(np.int64)
         row_of_state = np.repeat(np.arange(len(order)), np.diff(states_of))
         row = np.repeat(row_of_state, np.diff(offsets))
-        is_final = graph_arc < 0
-        inner = np.where(is_final, 0, graph_arc)
-        ending = np.where(is_final, -1 - graph_arc, 0)
-        reached = np.isfinite(self.graph.final[ending])
-        final_cost = np.where(reached, self.graph.final[ending], 0.0)
+        heard = graph_arc >= 0
         acoustic = np.zeros(len(arcs))
-        heard = ~is_final
-        acoustic[heard] = -scores[row[heard], frame[heard], self.pdf[inner[heard]] + 1]
+        acoustic[heard] = -scores[row[heard], frame[heard], self.pdf[graph_arc[heard]] + 1]
         complete = np.zeros(len(order), bool)
-        complete[order[row[is_final & reached]]] = True
+        reached = np.isfinite(self.graph.final[-1 - graph_arc[~heard]])
+        complete[order[row[~heard][reached]]] = True
         start = np.full(len(order), -1, np.int64)
         alive = np.diff(states_of) > 0
         start[order[alive]] = states_of[:-1][alive]
-        frames = FrameLattice(
+        frames = self.pdf_graph.lattice(
             start=start,
             utterance=order[row_of_state],
             offsets=offsets,
             nextstate=arcs[:, 1] + states_of[row].astype(np.int64),
             frame=frame,
-            is_final=is_final,
+            arc=graph_arc,
             score=lattice.scores.numpy().astype(np.float64),
-            graph_cost=np.where(is_final, final_cost, self.graph.cost[inner]).astype(np.float64),
             acoustic_cost=acoustic,
-            transition_id=np.where(is_final, 0, self.graph.transition_id[inner]),
-            words=np.where(is_final, 0, self.words[inner]),
             backward=lattice.get_backward_scores(use_double_scores=True, log_semiring=False).numpy(),
-            sequences=self.sequences,
         )
         return frames, ~complete
-
-
-def _word_sequences(graph: Graph) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """(arcs,) number of every arc's word sequence, and the sequences; number 0 is the empty one."""
-    numbers = np.zeros(graph.num_arcs, np.int64)
-    known: dict[tuple[int, ...], int] = {(): 0}
-    offsets, words = graph.word_offsets, graph.words
-    for arc in np.flatnonzero(np.diff(offsets)).tolist():
-        sequence = tuple(words[offsets[arc] : offsets[arc + 1]].tolist())
-        numbers[arc] = known.setdefault(sequence, len(known))
-    return numbers, list(known)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.options import Options, argument, group, option
 
+SEARCHES = ("auto", "k2", "numpy")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(Options):
@@ -18,6 +20,7 @@ class SearchOptions(Options):
     determinize_lattice: bool = option(True, "word lattices with one alignment a word sequence; false: all alignments")
     word_history: int = option(4, "words that tell paths apart in word lattices", at_least=1)
     max_mem: int = option(50000000, "bytes an utterance's word lattice may take in the making", at_least=1)
+    search: str = option("auto", "what searches: k2, numpy, or auto: k2 where it can be imported", choices=SEARCHES)
 
 
 _IGNORED = "accepted as latgen-faster-mapped does; without effect"

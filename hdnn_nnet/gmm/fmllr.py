@@ -197,7 +197,7 @@ def _estimate_batch(
     scatter = np.stack([statistics[name].scatter for name in names])
     dim = linear.shape[1]
     inverse_scatter, floored = stable_inverse(scatter)
-    result.floored += [name for name, bad in zip(names, floored.any(axis=1), strict=True) if bad]
+    result.floored += [names[i] for i in np.flatnonzero(floored.any(axis=1))]
     centre = (inverse_scatter @ linear[..., None])[..., 0]  # K G^-1, where the determinant does not matter
     start = np.repeat(identity_transform(dim)[None], len(names), axis=0)
     transform = start.copy()

@@ -30,7 +30,9 @@ def speaker_shares(
         spk2utts.setdefault(features.utt2spk[utterance], []).append(utterance)
     groups = split_speakers(spk2utts, min(workers, len(spk2utts)))
     shares = [{u: words[u] for speaker in group for u in spk2utts[speaker] if u in words} for group in groups]
-    return [(features, share, lang, cache_bytes // len(shares), alignments) for share in shares]
+    # A worker is sent what is its own.
+    own = [{u: alignments[u] for u in share if u in alignments} for share in shares]
+    return [(features, share, lang, cache_bytes // len(shares), a) for share, a in zip(shares, own, strict=True)]
 
 
 def independent_shares(

@@ -180,7 +180,7 @@ class Workers:
     """Calls a method of every worker's UtteranceSet. With one worker everything runs in this process.
 
     Args:
-        sets: for each worker the arguments of its UtteranceSet.
+        sets: for each worker the arguments of its UtteranceSet, which can be pickled.
         kind: UtteranceSet or a subclass of it.
     """
 
@@ -191,11 +191,13 @@ class Workers:
         if len(sets) == 1:
             self._local = kind(*sets[0])
             return
-        # Forked, so that the data reach the workers without being copied.
-        context = multiprocessing.get_context("fork")
+        # Not forked from this process: torch, BLAS and OpenFst may run threads in it, and a lock that one of them holds would
+        # stay locked in the child for ever. The server that they are forked from has only imported what they need.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([kind.__module__])
         for arguments in sets:
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, kind, arguments, os.getpid()), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
             process.start()
             theirs.close()
             self._pipes.append(ours)
@@ -239,7 +241,6 @@ class Workers:
 
     def close(self) -> None:
         for pipe, process in zip(self._pipes, self._processes, strict=True):
-            # Said in so many words: workers forked later hold copies of the pipe, so closing it would not be noticed.
             with contextlib.suppress(OSError):
                 pipe.send(None)
             pipe.close()
@@ -248,9 +249,9 @@ class Workers:
                 process.terminate()
 
 
-def _serve(pipe: Any, kind: type[UtteranceSet], arguments: tuple[Any, ...], parent: int) -> None:
-    # Siblings hold copies of the parent's ends of the pipes, so that its death would not be noticed there.
-    end_with_parent(parent, signal.SIGKILL)
+def _serve(pipe: Any, kind: type[UtteranceSet], arguments: tuple[Any, ...]) -> None:
+    # With the server, which ends with the training; the closed pipe would be noticed after the work at hand only.
+    end_with_parent(os.getppid(), signal.SIGKILL)
     try:
         utterances = kind(*arguments)
         pipe.send((True, None))
@@ -260,6 +261,8 @@ def _serve(pipe: Any, kind: type[UtteranceSet], arguments: tuple[Any, ...], pare
                 return
             method, words = request
             pipe.send((True, getattr(utterances, method)(*words)))
+    except EOFError:  # the training has died
+        return
     except HdnnError as error:
         pipe.send((False, str(error)))
     except Exception:

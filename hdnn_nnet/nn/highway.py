@@ -104,7 +104,7 @@ class HighwayLayers(torch.autograd.Function):
                 torch.ops.aten.sigmoid_backward.grad_input(d_output, output, grad_input=d_output)
             if c is not None:
                 direct = g * c
-            elif carry == "coupled":
+            elif carry == "coupled" and t is not None:
                 direct = g - g * t
             else:
                 direct = None

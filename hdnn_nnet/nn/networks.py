@@ -195,6 +195,7 @@ class PlainDNN(AcousticModel):
 
     def hidden(self, h: Tensor) -> Tensor:
         for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
             h = _linear(h, layer)
             h = h.relu_() if self.config.activation == "relu" else h.sigmoid_()
         return h

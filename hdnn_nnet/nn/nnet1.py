@@ -22,6 +22,8 @@ class Nnet1(SplicingNetwork):
         left_context, right_context: frames that one output sees on either side.
     """
 
+    _anchor: Tensor
+
     def __init__(self, components: list[Component], where: str) -> None:
         super().__init__()
         kinds = [c.kind for c in components]
@@ -82,7 +84,7 @@ class Nnet1(SplicingNetwork):
 
     @property
     def device(self) -> torch.device:
-        return self._anchor.device  # type: ignore[return-value]  # torch types buffers as Tensor | Module
+        return self._anchor.device
 
     def normalise(self, features: Tensor) -> Tensor:
         """(T, feat_dim) features to the columns that are spliced."""
@@ -104,6 +106,8 @@ class Nnet1(SplicingNetwork):
 
 
 class _ShiftOrScale(nn.Module):
+    values: Tensor
+
     def __init__(self, values: Tensor, shift: bool) -> None:
         super().__init__()
         self.register_buffer("values", values)
@@ -114,6 +118,8 @@ class _ShiftOrScale(nn.Module):
 
 
 class _Copy(nn.Module):
+    columns: Tensor
+
     def __init__(self, columns: Tensor) -> None:
         super().__init__()
         self.register_buffer("columns", columns)
@@ -123,6 +129,9 @@ class _Copy(nn.Module):
 
 
 class _ParametricRelu(nn.Module):
+    positive: Tensor
+    negative: Tensor
+
     def __init__(self, positive: Tensor, negative: Tensor) -> None:
         super().__init__()
         self.register_buffer("positive", positive)

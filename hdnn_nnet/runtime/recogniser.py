@@ -1,4 +1,4 @@
-"""Words from audio by a network, and our decoder on k2."""
+"""Words from audio by a network, and our decoder."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -71,7 +71,7 @@ class Scoring:
 
 
 class K2Recogniser:
-    """Features, a network and the k2 decoder.
+    """Features, a network and our decoder (k2 where it is installed).
 
     Args:
         stream: starts a stream of log-likelihoods for an utterance.
@@ -96,7 +96,7 @@ class K2Recogniser:
         search: Search | None = None,
         boundary: Mapping[int, str] | None = None,
     ) -> None:
-        from hdnn_nnet.decode.decoder import Decoder  # k2 is heavy to import, and not everywhere
+        from hdnn_nnet.decode.decoder import Decoder  # k2 is heavy to import
 
         self.stream = stream
         self.features = features

@@ -68,7 +68,7 @@ class SequenceUpdates(Options):
 class LatticeOptions(Options):
     """Lattices."""
 
-    decode: bool = option(False, "make the lattices during training (k2)")
+    decode: bool = option(False, "make the lattices during training")
     refresh: str = option("epoch", "with --decode: whose lattices", choices=("epoch", "batch"))
     beam: float = option(13.0, "with --decode", above=0)
     lattice_beam: float = option(7.0, "that the lattices were made with; narrower to prune large ones", above=0)

@@ -72,7 +72,7 @@ class StoredLattices:
 
 
 class DecodedLattices:
-    """Lattices of the model in training, by k2's search on a denominator graph."""
+    """Lattices of the model in training, by our search on a denominator graph."""
 
     needs_loglikes = True
 

@@ -21,6 +21,7 @@ from torch.distributed.run import main as run_agent
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.processes import cause_of_death
+from hdnn_nnet.train.agent_end import LAUNCHER, end_when_told, end_with_launcher
 from hdnn_nnet.train.distributed import AGENT, RENDEZVOUS
 from hdnn_nnet.train.hosts import Allocation, address_of, free_port, rank_of_host
 
@@ -42,6 +43,8 @@ def _agent(arguments: Sequence[str]) -> int:
     for word in arguments:
         name, _, value = word.partition("=")
         words.append(f"--node_rank={rank_of_host(value, os.environ)}" if name == "--node_rank" else word)
+    end_with_launcher()
+    end_when_told()
     try:
         run_agent(words)
     except ChildFailedError as error:
@@ -79,7 +82,8 @@ def _everywhere(allocation: Allocation, arguments: Sequence[str]) -> int:
     options += [f"--master_addr={address_of(allocation.hosts[0])}", f"--master_port={free_port()}"]
     program = [sys.executable, "-m", "hdnn_nnet", "torchrun", *options, *arguments]
     log.info("%d hosts of %s: %s", len(allocation.hosts), allocation.scheduler, " ".join(allocation.hosts))
-    agents = [subprocess.Popen(command) for command in allocation.commands(program, os.environ)]
+    environment = os.environ | {LAUNCHER: str(os.getpid())}
+    agents = [subprocess.Popen(command, env=environment) for command in allocation.commands(program, os.environ)]
 
     def stop(number: int, _: object = None) -> None:
         for agent in agents:

@@ -14,6 +14,7 @@ from scipy.signal import resample_poly
 from hdnn_nnet.errors import HdnnError
 
 from .config import SAMPLE_RATE
+from .power import mean_of_squares
 
 # From espeak-ng's speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -102,7 +103,7 @@ class Synthesiser:
         if key not in self._gains:
             self._gain = 1.0
             samples = self.say(_CALIBRATION).samples
-            self._gains[key] = VOICE_RMS / float(np.sqrt(np.mean(samples**2)))
+            self._gains[key] = VOICE_RMS / float(np.sqrt(mean_of_squares(samples)))
         self._gain = self._gains[key]
 
     def say(self, text: str) -> Utterance:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.signal import fftconvolve, lfilter
 
 from .config import SAMPLE_RATE, Acoustics
+from .power import sum_of_squares
 
 PEAK = 0.97  # louder headsets are turned down as a whole, so that nothing clips
 REVERBERATION_S = 0.12  # of the cross-talk: decay by 60 dB
@@ -76,7 +77,8 @@ def _through_room(voice: np.ndarray, span: list[tuple[float, float]], rng: np.ra
     response = rng.standard_normal(length, dtype=np.float32) * np.exp(
         -6.9 * np.arange(length, dtype=np.float32) / length
     )
-    response *= 0.7 / np.sqrt(np.sum(response**2))
+    # In double precision, whatever numpy makes of a float and a float32.
+    response *= np.float32(0.7 / float(np.sqrt(sum_of_squares(response))))
     response[0] += 1.0
     heard = fftconvolve(voice, response)[: len(voice)].astype(np.float32)
     return heard / np.float32(active_rms(heard, span) or 1.0)

@@ -60,7 +60,7 @@ acwt=0.1               # acoustic scale of the search (scoring tries many); a la
 beam=                  # {X} of decoding; default: 13.0 (ami), 11.0 (mini, for speed)
 lattice_beam=          # {X} default: 8.0 (ami), 6.0 (mini)
 max_active=            # {N} default: 7000 (ami), 2000 (mini)
-decoder=auto           # {auto,kaldi,k2} auto: kaldi where it is on PATH
+decoder=auto           # {auto,kaldi,k2,numpy} auto: kaldi where it is on PATH, else k2 where it is installed, else numpy
 # End configuration.
 
 . "$(dirname "${BASH_SOURCE[0]}")/steps_py/step.sh" || exit 1
