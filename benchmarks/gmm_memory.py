@@ -1,6 +1,6 @@
 """Memory of a GMM training as the corpus grows: a data directory and its alignment listed many times under other names.
 
-    PYTHONPATH=. python3 benchmarks/gmm_memory.py [--copies "1 10 100"] data/mini/mfcc/train data/mini/lang exp/mini/tri3a_ali work
+    PYTHONPATH=. python3 benchmarks/gmm_memory.py [--copies "1 10 100"] data/mini/mfcc/train data/mini/lang exp/tri3a_ali work
 
 One speaker-adaptive training of two passes for each size, in which everything happens that memory is needed for: statistics for
 the tree, conversion, training graphs, alignment, transforms, both kinds of statistics. The peak is the sum over all processes of
