@@ -34,7 +34,7 @@ from hdnn_nnet.runtime.measure import measure
 from hdnn_nnet.runtime.options import RecogniserOptions
 from hdnn_nnet.runtime.recogniser import Pauses
 from tests.support import tone_task
-from tests.support.fixture_recipe import step
+from tests.support.fixture_recipe import REPOSITORY, step
 
 
 @pytest.fixture(scope="module")
@@ -406,7 +406,7 @@ def test_audio_of_other_forms(task: Path, tmp_path: Path) -> None:
     assert len(converted) == 16000
     wanted = 16384 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
     assert np.abs(converted - wanted)[500:-500].max() < 60
-    with pytest.raises(HdnnError, match="cannot read"):
+    with pytest.raises(HdnnError, match="no such file"):
         list(file_chunks(tmp_path / "none.wav", 16000))
     soundfile.write(tmp_path / "stereo.wav", stereo, 16000)
     with pytest.raises(HdnnError, match="2 channels"):
@@ -495,3 +495,60 @@ def test_which_graph(task: Path, tmp_path: Path) -> None:
     other[:, 2:] = model.num_pdfs - 1 - other[:, 2:]
     TransitionModel(model.topology, other).write(tmp_path / "exp/mono/final.mdl")
     assert find_graph(tmp_path / "exp/net") == tmp_path / "exp/tri/graph"
+
+
+def test_the_example_in_c(task: Path, exported: Path, tmp_path: Path) -> None:
+    """docs/examples/transcribe.c, built against the library that Vosk's wheel carries."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    import vosk
+
+    library = Path(vosk.__file__).parent
+    program = tmp_path / "transcribe"
+    source = REPOSITORY / "docs/examples/transcribe.c"
+    assert len(source.read_text().splitlines()) < 100
+    build = [
+        compiler,
+        "-std=c11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-o",
+        str(program),
+        str(source),
+        f"{library}/libvosk.so",
+    ]
+    subprocess.run([*build, f"-Wl,-rpath,{library}"], check=True)
+    texts = [line.split()[1:] for line in (task / "data/text").read_text().splitlines()]
+    for number in range(3):
+        done = subprocess.run(
+            [program, exported, task / f"data/u{number}.wav"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == texts[number]
+        assert re.search(r"[\d.]+ s of audio, .* kB at most", done.stderr)
+    (tmp_path / "x.wav").write_text("no sound")
+    for words, said in (
+        ([exported, tmp_path / "x.wav"], "is no WAV file"),
+        ([exported, "none.wav"], "cannot be opened"),
+    ):
+        done = subprocess.run([program, *words], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert said in done.stderr
+
+
+def test_the_example_for_onnx_needs_no_torch(task: Path, exported: Path) -> None:
+    """Neither does Vosk from Python; both hear what was said."""
+    text = (task / "data/text").read_text().splitlines()[0].split()[1:]
+    example = REPOSITORY / "docs/examples/transcribe_onnx.py"
+    assert len(example.read_text().splitlines()) < 100
+    wav = str(task / "data/u0.wav")
+    programs = (
+        f"import runpy\nsys.argv = ['x', {str(exported)!r}, {wav!r}]\nrunpy.run_path({str(example)!r}, run_name='__main__')",
+        f"from hdnn_nnet.cli import call\ncall('transcribe', ['--runtime=vosk', {str(exported)!r}, {wav!r}])",
+    )
+    for program in programs:
+        code = f"import sys\n{program}\nassert 'torch' not in sys.modules and 'k2' not in sys.modules"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == text

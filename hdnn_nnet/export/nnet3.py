@@ -5,9 +5,12 @@ node's input. Tied gates are two affine components that all layers' nodes name, 
 sum of a highway layer, act(a) * T(h) + h * C(h), is a `Sum` in the inputs of the nodes behind it.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +18,10 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.basic_io import KaldiReader, KaldiWriter
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.config import NetworkConfig
-from hdnn_nnet.nn.networks import AcousticModel
 from hdnn_nnet.nn.prior import UNSEEN_LOG_PRIOR
+
+if TYPE_CHECKING:  # runtimes that check an export need no torch
+    from hdnn_nnet.nn.networks import AcousticModel
 
 #: log-posterior of a pdf that training never saw. nnet3 stores priors, not log-priors, in single precision, where the huge
 #: prior that bars such a pdf in nnet1 does not fit.

@@ -1,11 +1,14 @@
 """A network over an utterance that comes chunk by chunk, with the rows of the whole utterance."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from hdnn_nnet.nn.networks import AcousticModel
+if TYPE_CHECKING:  # what runs an export needs no torch
+    from hdnn_nnet.nn.networks import AcousticModel
 
 #: (context, features), each (frames, feat_dim), to the rows that they are enough for, and the context of the next call
 Step = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -50,6 +53,8 @@ class ContextStream:
 
 def torch_stream(model: AcousticModel, log_prior: np.ndarray | None) -> ContextStream:
     """A stream of log-likelihoods of a network of ours (log-posteriors without a prior)."""
+    import torch
+
     window = model.config.window
     prior = None if log_prior is None else torch.from_numpy(log_prior).to(model.device)
 

@@ -11,7 +11,6 @@ from hdnn_nnet.export import manifest
 from hdnn_nnet.export.nnet3 import check_acoustic_model
 from hdnn_nnet.export.onnx_session import OnnxModel
 from hdnn_nnet.export.options import FeatureKindOptions
-from hdnn_nnet.export.source import model_feature_description, overlay
 from hdnn_nnet.export.vosk_dir import read_config_of
 from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.feats.stats import accumulate_cmvn
@@ -19,7 +18,6 @@ from hdnn_nnet.feats.transforms import Cmvn, Deltas
 from hdnn_nnet.graph.graph_dir import check_graph, silence_phones
 from hdnn_nnet.kaldi.symbols import SymbolTable
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.nn.model_dir import load_model, read_option_file
 from hdnn_nnet.nn.options import WEIGHTS
 from hdnn_nnet.nn.prior import counts_path, read_log_prior
 from hdnn_nnet.nn.streaming import ContextStream, torch_stream
@@ -49,6 +47,10 @@ def load_recogniser(directory: str | os.PathLike[str], options: RecogniserOption
 
 
 def _trained(directory: Path, options: RecogniserOptions) -> K2Recogniser:
+    # These bring torch, which exports do without.
+    from hdnn_nnet.export.source import model_feature_description, overlay
+    from hdnn_nnet.nn.model_dir import load_model, read_option_file
+
     model = load_model(directory, options.weights)
     if options.params:
         overlay(model, options.params)
@@ -120,6 +122,9 @@ def _k2(
     scoring: Scoring,
     options: RecogniserOptions,
 ) -> K2Recogniser:
+    import torch  # that k2 is built on
+
+    torch.set_num_threads(options.num_threads)
     graph = check_graph(graph_dir, transitions, model_dir)
     boundary = graph_dir / "phones" / "word_boundary.int"
     return K2Recogniser(

@@ -17,7 +17,6 @@ from hdnn_nnet.lattice.best_path import best_paths, path_alignment
 from hdnn_nnet.nn.streaming import ContextStream
 from hdnn_nnet.runtime.options import Pauses, Search
 from hdnn_nnet.score.ctm import phone_segments, spread, word_segments
-from hdnn_nnet.sequence.confidence import confidence
 
 
 @dataclass(frozen=True)
@@ -171,6 +170,8 @@ class K2Recogniser:
             times = spread(len(path.words), len(alignment))
         sure: list[float | None] = [None] * len(path.words)
         if confidences:
+            from hdnn_nnet.sequence.confidence import confidence
+
             lattice.arcs["graph"] += np.where(lattice.words != 0, penalty, 0).astype(np.float32)
             found = confidence(lattice, self.transitions, scale)
             # A word whose arc has no frames, since the lattice keeps them on others, is as sure as its phones.

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import torch
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.runtime.audio import file_chunks, stdin_chunks
@@ -38,7 +37,6 @@ def transcribe(options: Transcription) -> None:
     """
     if options.format == "srt" and len(options.audio) > 1:
         raise HdnnError("--format srt numbers the subtitles of one recording; give one file at a time")
-    torch.set_num_threads(options.recogniser.num_threads)
     began = time.monotonic()
     recogniser = load_recogniser(options.model_dir, options.recogniser)
     log.info(
