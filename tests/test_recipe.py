@@ -63,7 +63,7 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     assert all(row in done.stdout for row in rows)
     table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert [cells[:2] for cells in table] == [
-        ["DNN-H64L2", "CE"],
+        ["dnn-h64l2", "CE"],
         ["hdnn-h32l4_kd_smbrteacher", "KD q=0 T=1"],
         ["dnn-h64l2_smbr", "CE + sMBR p=0.2 (CE)"],
         ["hdnn-h32l4_kd_smbrteacher_smbr", "KD q=0 T=1 + sMBR p=0.2 (KD)"],
@@ -127,7 +127,7 @@ def test_adapted_features_without_kaldi(folder: Path) -> None:
     exp = folder / "exp/mini"
     lines = (exp / "wer.md").read_text().splitlines()
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in lines[:6]]
-    assert [row[0] for row in rows[2:]] == ["DNN-H64L2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_adapt", "hdnn-h32l4_online"]
+    assert [row[0] for row in rows[2:]] == ["dnn-h64l2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_adapt", "hdnn-h32l4_online"]
     wers = [float(cell) for row in rows[2:] for cell in row[-2:]]
     gmms = [line.split() for line in lines[6:]]
     assert [line[-1].split("/")[2] for line in gmms] == ["mono", "mono", "tri3a", "tri3a", "tri4a", "tri4a"]
@@ -156,7 +156,7 @@ def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> Non
     lines = (exp / "wer.md").read_text().splitlines()
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in lines[:5]]
     table = [dict(zip(rows[0], cells, strict=True)) for cells in rows[2:]]
-    chain = ["DNN-H64L2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_adapt"]
+    chain = ["dnn-h64l2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_adapt"]
     assert [row["model"] for row in table] == chain
     gmm = [float(line.split()[1]) for line in lines[5:]]
     assert len(gmm) == 2

@@ -111,7 +111,7 @@ case $toolkit in
   *) echo "$0: --toolkit must be auto, python or kaldi, not $toolkit" >&2; exit 1 ;;
 esac
 if [ "$gmm_wer" = all ]; then gmm_wer="mono tri1 tri2a tri3a"; fi
-if [ "$corpus" = mini ] && [ $toolkit = python ]; then online_networks=${online_networks-hdnn-h128l10}; fi
+if [ "$corpus" = mini ] && [ $toolkit = python ]; then online_networks=${online_networks:-hdnn-h128l10}; fi
 if [ "$online_networks" = none ]; then online_networks=; fi
 if [ -n "$online_networks" ] && [ $toolkit = kaldi ]; then
   echo "$0: --online-networks needs --toolkit python: an export does not know the options of Kaldi's features" >&2
