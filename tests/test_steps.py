@@ -366,3 +366,54 @@ def test_steps_and_programs_read_the_same_files(line: str, tmp_path: Path) -> No
     done = show(tmp_path, "--config", "x.conf")
     found = done.stdout.splitlines()[2:-1]
     assert found == read_config(path)
+
+
+RUN = REPOSITORY / "egs/ami/s5/run.sh"
+
+
+def recipe(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """run.sh from another directory; it ends before its first stage."""
+    return subprocess.run(["bash", RUN, *words], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_recipe_tells_all_its_options(tmp_path: Path) -> None:
+    done = recipe(tmp_path, "--help")
+    assert done.returncode == 0
+    block = RUN.read_text().partition("# Begin configuration.")[2].partition("# End configuration.")[0]
+    stated = dict(re.findall(r'^([a-z_0-9]+)=("[^"]*"|\S*)', block, re.MULTILINE))
+    assert len(stated) > 35
+    for name, default in stated.items():
+        found = re.search(rf"^  --{name.replace('_', '-')} \S+((?:\n? .*)+)", done.stdout, re.MULTILINE)
+        assert found, name
+        text = " ".join(found[0].split("\n  --")[0].split())
+        assert not default or "default" in text, name
+    assert "usage: run.sh [options]" in done.stdout
+    assert "e.g.:  run.sh --corpus mini" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--stage", "abc"], "option --stage expects a number from 0 to 14, got 'abc'"),
+        (["--stage", "99"], "option --stage expects a number from 0 to 14, got '99'"),
+        (["--stage", "-1"], "option --stage expects a number from 0 to 14, got '-1'"),
+        (["--stage", ""], "option --stage expects a number from 0 to 14, got ''"),
+        (["--stop-stage", "1e1"], "option --stop-stage expects a number from 0 to 14"),
+        (["--stage", "5", "--stop-stage", "4"], "--stage 5 is after --stop-stage 4: nothing to do"),
+        (["--corpus", "AMI"], "--corpus must be one of mini, ami"),
+        (["--toolkit", "Kaldi"], "--toolkit must be one of auto, python, kaldi, not Kaldi"),
+        (["--gmm", "tri3"], "--gmm must be one of mono, tri4a, not tri3"),
+        (["--nj", "0"], "option --nj expects a number from 1, got '0'"),
+        (["--hours-train", "much"], "option --hours-train expects a number, got 'much'"),
+        (["--max-iters", "2.5"], "option --max-iters expects a number from 1, got '2.5'"),
+        (["--preflight", "maybe"], "option --preflight expects true or false, got 'maybe'"),
+        (["--networks", "lstm"], "'lstm' is not a network name"),
+        (["--stge", "3"], "unknown option --stge; see --help"),
+    ],
+)
+def test_the_recipe_refuses_what_it_cannot_do(words: list[str], said: str, tmp_path: Path) -> None:
+    done = recipe(tmp_path, *words)
+    assert done.returncode == 1
+    assert said in done.stderr.splitlines()[-1]
+    assert "=== stage" not in done.stderr
+    assert not list(tmp_path.iterdir())

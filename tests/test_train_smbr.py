@@ -236,6 +236,17 @@ def test_stopped_and_resumed(seed, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         train(seed, tmp_path / "own", *options, denlats=str(folder))
 
 
+def test_more_iterations_go_on(seed, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    straight = train(seed, tmp_path / "straight", "--num-iters=2")
+    train(seed, tmp_path / "later", "--num-iters=1")
+    assert equal(weights(straight), weights(train(seed, tmp_path / "later", "--num-iters=2")))
+    written = (straight / "final.safetensors").stat().st_mtime_ns
+    train(seed, tmp_path / "straight", "--num-iters=1")
+    assert "already trained: 2 iterations" in caplog.text
+    assert (straight / "final.safetensors").stat().st_mtime_ns == written
+
+
 def test_what_cannot_be_used_is_skipped_and_counted(seed, tmp_path: Path) -> None:
     denlats = tmp_path / "denlats"
     denlats.mkdir()
