@@ -177,7 +177,7 @@ def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--gmm", "tri5"], "--gmm must be mono or tri4a, not tri5"),
+        (["--gmm", "tri5"], "--gmm must be one of mono, tri4a, not tri5"),
         (["--gmm", "mono", "--feat-type", "fmllr"], "--feat-type fmllr needs --gmm tri4a"),
     ],
 )

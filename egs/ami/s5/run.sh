@@ -191,6 +191,7 @@ else
     hdnn lang train-lm --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
       "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text" ${fisher:+"$fisher"}
     hdnn lang format-lm "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
+    figure "$(sed -n "s/^$lm.arpa.gz: dev: \([^(]*\) .*/dev \1/p" "$data/lm/perplexity.txt")"
   fi
 
   if run_stage 3 "features"; then
@@ -207,6 +208,7 @@ else
         steps_py/make_feats.sh --type "$type" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
       done
     done
+    figure "$(awk '{n += $2} END {print n}' "$data/mfcc/train/utt2num_frames" 2> /dev/null) frames to train on"
   fi
 
   if run_stage 4 "GMM and alignment"; then
@@ -217,6 +219,7 @@ else
       steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
       steps_py/align_si.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
     fi
+    figure "$(cat "$exp/$gmm/log/"train*.log 2> /dev/null | grep -o 'log-likelihood -\{0,1\}[0-9.]* a frame' | tail -n 1 || true)"
   fi
 fi
 
@@ -238,6 +241,7 @@ if run_stage 5 "decoding graph, features of the networks"; then
   for dir in $(printf '%s\n' "$netdata" ${online_networks:+"$onlinedata"} | sort -u); do
     hdnn data split-tr-cv "$dir/train" "$dir/train_tr90" "$dir/train_cv10"
   done
+  figure "graph of $(du -Lk "$graph/HCLG.fst" | cut -f 1) kB"
 fi
 
 # Networks trained side by side on one machine share its cores.
@@ -309,6 +313,7 @@ if run_stage 7 "soft labels of the teacher" "$kd_networks" "no --kd-networks"; t
   highest=$(printf '%s\n' $temperatures | sort -g | tail -n 1)
   steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" --temperature "$highest" \
     "$netdata/train" "$teacher_dirs" "$soft"
+  figure "$(du -sLk "$soft" | cut -f 1) kB of soft labels"
 fi
 
 # The students' directories: <network>_kd, _kd_smbrteacher after --teacher-smbr, and with _q<q> and _t<T> where these are not 0 and 1.
