@@ -22,7 +22,7 @@ from tests.support.fixture_recipe import REPOSITORY
 KILLS = 3
 MARK = "HDNN_TEST_MARK"
 #: tell how long something took, or what happened
-OMITTED = ("log", "events", "history.json", "history_sequence.json", ".scales")
+OMITTED = ("log", "events", "history.json", "history_sequence.json", "checkpoint.safetensors", ".scales")
 ONE = "--num-threads 1 --device cpu --checkpoint-minutes 0.0001"
 FEW = ("--num-iters", "4", "--max-iter-inc", "2", "--realign-iters", "2", "--nj", "2")
 #: step -> its words; OUT is what it writes
