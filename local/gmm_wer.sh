@@ -25,7 +25,7 @@ if [ "$steps" != steps_py ]; then kaldi=true; fi
 for system in "$@"; do
   dir=$exp/$system graph=$exp/$system/$graph_name
   need_files "$dir/final.mdl"
-  steps_py/mkgraph.sh --cmd "$cmd" --use-kaldi $kaldi "$lang" "$dir" "$graph"
+  submit steps_py/mkgraph.sh --cmd "$cmd" --use-kaldi $kaldi "$lang" "$dir" "$graph"
   for part in $sets; do
     speakers=$(wc -l < "$data/$part/spk2utt")
     best=$dir/decode_$part/scoring_kaldi/best_wer

@@ -116,6 +116,7 @@ on_exit() {
   fi
 }
 trap on_exit EXIT
+export HDNN_STEPS="${HDNN_STEPS:-} $$" # run.py ends its jobs with this process, however it ends
 trap 'on_signal 1' HUP
 trap 'on_signal 2' INT
 trap 'on_signal 15' TERM

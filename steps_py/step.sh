@@ -150,7 +150,7 @@ follow() {
   step_follower=$!
 }
 stop_following() {
-  if [ -z "$step_follower" ]; then return; fi
+  if [ -z "$step_follower" ]; then return 0; fi # the 0 counts in the trap of EXIT, where it would be the step's status
   kill "$step_follower" 2> /dev/null || true
   wait "$step_follower" || true # it reads the log to its end
   step_follower=
@@ -200,7 +200,7 @@ _step_stop() {
   exit $((128 + $2))
 }
 _step_end() {
-  stop_following
+  stop_following || true
   if [ ${#_step_locks[@]} -gt 0 ]; then rm -f "${_step_locks[@]}"; fi
 }
 _step_job='' _step_locks=() step_follower=''

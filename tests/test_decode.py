@@ -408,8 +408,8 @@ def test_a_forward_pass_killed_in_its_stream_fails_the_step(
     recipe: Path, kaldi_fixture: Path, step: str, decoder: str, request: pytest.FixtureRequest
 ) -> None:
     if decoder == "kaldi":
+        program = request.getfixturevalue("kaldi_program")("bin/latgen-faster-mapped")
         (recipe / "bin/latgen-faster-mapped").unlink()
-        program = request.getfixturevalue("kaldi_root") / "src/bin/latgen-faster-mapped"
         (recipe / "bin/latgen-faster-mapped").symlink_to(program)
     loglikes = kaldi_fixture / "exp/nnet/loglikes_test.ark"
     text = KILLED_FORWARD.format(python=sys.executable, loglikes=loglikes, last="spkC-test2")

@@ -34,19 +34,22 @@ class OnnxModel:
         options.intra_op_num_threads = options.inter_op_num_threads = num_threads
         options.log_severity_level = 3
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            # There is nothing to fall back to, and it would be told on stdout.
+            self.session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # onnxruntime has a type for each kind of damage
             first = str(error).splitlines()[0]
             raise HdnnError(f"{path} is damaged or no ONNX model ({first}); export the model again") from error
-        properties = self.session.get_modelmeta().custom_metadata_map
         try:
+            properties = self.session.get_modelmeta().custom_metadata_map
             self.left_context, self.right_context = (int(properties[k]) for k in ("left_context", "right_context"))
             self.is_stream = properties["stream"] == "true"
-        except (KeyError, ValueError) as error:
+            self.feat_dim = int(self.session.get_inputs()[0].shape[1])
+            output = self.session.get_outputs()[0]
+            self.output_name, self.num_pdfs = output.name, int(output.shape[1])
+        except (KeyError, ValueError, IndexError, TypeError) as error:
             raise HdnnError(f"{path} is an ONNX model, but none of hdnn_nnet; export the model again") from error
-        self.feat_dim = int(self.session.get_inputs()[0].shape[1])
-        output = self.session.get_outputs()[0]
-        self.output_name, self.num_pdfs = output.name, int(output.shape[1])
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """(T, feat_dim) of an utterance to (T, num_pdfs) float32."""

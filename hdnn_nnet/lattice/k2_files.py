@@ -31,8 +31,11 @@ def write_k2(
         tensors = to_tensors([lattice for _, lattice in table], lm_scale, acoustic_scale)
     except HdnnError as error:
         raise HdnnError(f"{path}: {error}") from error
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {"keys": json.dumps([key for key, _ in table])})
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, {"keys": json.dumps([key for key, _ in table])})
+    except SafetensorError as error:
+        raise HdnnError(f"{path}: cannot write it ({error}); is the disk full?") from error
     return len(table)
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from hdnn_nnet.adapt.store import AdaptDir, save_speaker, write_index
+from hdnn_nnet.export.onnx_session import OnnxModel
 from hdnn_nnet.feats.affine import read_matrix_file, read_transforms, write_matrix_file, write_transforms
 from hdnn_nnet.feats.audio import read_segments
 from hdnn_nnet.feats.description import FeatureDescription
@@ -33,6 +35,7 @@ from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.kaldi.tree_stats import TreeStats
 from hdnn_nnet.lang.ngram import read_arpa
 from hdnn_nnet.lang.transcripts import read_transcripts
+from hdnn_nnet.lattice.k2_files import read_k2, write_k2
 from hdnn_nnet.lattice.table import read_lattices
 from hdnn_nnet.nn.config import NetworkConfig
 from hdnn_nnet.nn.model_dir import load_model, save_model
@@ -210,6 +213,26 @@ def _read_features(path: Path) -> None:
         pass
 
 
+def _fsas(folder: Path, fixtures: Path) -> Path:
+    write_k2(folder / "lat.safetensors", list(read_lattices(f"ark:{fixtures}/kaldi_fixture/exp/decode/lat.1.gz"))[:2])
+    return folder / "lat.safetensors"
+
+
+def _onnx(folder: Path, _: Path) -> Path:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from hdnn_nnet.export.onnx_graph import build
+
+    network = build_network(NetworkConfig("hdnn", 3, 4, 5, 3, 1, 1), seed=1).eval()
+    onnx.save(build(network, None, False), folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def _transcribe(path: Path) -> None:
+    model = OnnxModel(path, num_threads=1)
+    model(np.ones((9, model.feat_dim), np.float32))
+
+
 def _transforms(folder: Path, _: Path) -> Path:
     random = np.random.default_rng(1)
     write_transforms(folder / "trans.1", {f"s{i}": random.standard_normal((4, 5)) for i in range(3)})
@@ -299,6 +322,8 @@ FORMATS: dict[str, Format] = {
     "lattices, state level, text": Format(
         _copy(f"{_K}/exp/denlats/spkC-train2.noncompact.txt.gz", "lat.txt"), _lattices, whole=False
     ),
+    "lattices as FSAs": Format(_fsas, lambda path: len(list(read_k2(path)))),
+    "ONNX": Format(_onnx, _transcribe),
     "posteriors": Format(_posteriors("ark:{folder}/post.ark"), lambda path: _keys(read_posteriors(f"ark:{path}"))),
     "posteriors, text": Format(
         _posteriors("ark,t:{folder}/post.ark"), lambda p: _keys(read_posteriors(p)), whole=False
