@@ -17,10 +17,10 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.text import read_plain
 
 _TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
 _QUOTED, _END = r"""(?:"[^"]*"|'[^']*')""", r"\s*(?:#.*)?"  # in lines of configuration files
@@ -343,11 +343,9 @@ def _config_paths(arguments: Sequence[str]) -> list[str]:
 def read_config(path: str | os.PathLike[str]) -> list[str]:
     """Options of a Kaldi configuration file as command-line words."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise HdnnError(f"cannot read the configuration file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise HdnnError(f"{path} is no text file; is it the right --config?") from error
+        lines = read_plain(path)
+    except HdnnError as error:
+        raise HdnnError(f"--config: {error}") from error
     options: list[str] = []
     for number, line in enumerate(lines, 1):
         # The value is the rest of the line, spaces included, as in Kaldi; quotes around it are taken off.

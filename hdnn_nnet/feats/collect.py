@@ -14,6 +14,7 @@ from hdnn_nnet.feats.stats import accumulate_cmvn
 from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.kaldi.matrix_writer import write_matrices
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.text import words
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ def speaker_stats(reader: FeatureReader, spk2utt: dict[str, str]) -> Iterator[tu
     """Yield `(speaker, statistics)` in the order of `spk2utt`; speakers without features are left out."""
     for speaker, utterances in spk2utt.items():
         stats = None
-        for utterance in utterances.split():
+        for utterance in words(utterances):
             if utterance in reader:
                 stats = accumulate_cmvn(stats, reader[utterance])
         if stats is None:

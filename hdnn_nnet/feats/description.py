@@ -14,6 +14,7 @@ from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.extract import DEFAULTS, FeatureExtractor
 from hdnn_nnet.kaldi.data_dir import FEAT_OPTS, FEATS_OF
+from hdnn_nnet.kaldi.text_file import read_word
 from hdnn_nnet.options import read_config
 
 
@@ -57,10 +58,7 @@ class FeatureDescription:
     def read(cls, directory: str | os.PathLike[str]) -> "FeatureDescription | None":
         """From the `feat_opts` of a data or model directory; None if it has none."""
         path = Path(directory) / FEAT_OPTS
-        try:
-            return cls.parse(path.read_text(encoding="utf-8"), path) if path.is_file() else None
-        except UnicodeDecodeError as error:
-            raise HdnnError(f"{path} is not UTF-8 ({error}); convert it") from error
+        return cls.parse(read_word(path), path) if path.is_file() else None
 
     def line(self) -> str:
         return " ".join([f"--type={self.kind}", *(f"--{name}={shlex.quote(value)}" for name, value in self.options)])

@@ -12,6 +12,7 @@ from hdnn_nnet.feats.normaliser import Normaliser
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.text import to_int
 
 
 class FeatureReader:
@@ -81,7 +82,7 @@ class FeatureReader:
             return {utterance: self.table.shape(utterance)[0] for utterance in self.utts}
         lines = read_scp(path)
         try:
-            return {utterance: int(lines[utterance]) for utterance in self.utts}
+            return {utterance: to_int(lines[utterance], least=0) for utterance in self.utts}
         except (KeyError, ValueError) as error:
             raise HdnnError(f"{path}: no number of frames for {error}; remove the file, it is out of date") from error
 
