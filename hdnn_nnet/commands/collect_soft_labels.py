@@ -28,12 +28,13 @@ def main(options: Options) -> None:
 
     from hdnn_nnet.atomic import write_text
     from hdnn_nnet.errors import HdnnError
+    from hdnn_nnet.kaldi.accounting import announced_utterances
     from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.nn.config import read_json
     from hdnn_nnet.train.soft_sources import CHECKSUMS
 
     folder = Path(options.dir)
-    wanted = read_scp(Path(options.data) / "feats.scp")
+    wanted = announced_utterances(options.data)
     lines: dict[str, str] = {}
     checksums: dict[str, str] = {}
     total = {"utterances": 0, "frames": 0, "entries": 0, "mass_sum": 0.0}

@@ -10,6 +10,7 @@ import numpy as np
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.normaliser import Normaliser
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
+from hdnn_nnet.kaldi.accounting import announced_utterances
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.text import to_int
@@ -67,6 +68,11 @@ class FeatureReader:
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         for utterance in self.utts:
             yield utterance, self[utterance]
+
+    @cached_property
+    def announced(self) -> list[str]:
+        """Utterances that any table of the data directory names, also those without features."""
+        return announced_utterances(self.data_dir)
 
     @cached_property
     def dim(self) -> int:

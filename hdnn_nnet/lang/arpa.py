@@ -47,7 +47,7 @@ def read_arpa(path: Path) -> BackoffModel:
     lines = enumerate((line.strip(BLANKS) for line in read_lines(path)), 1)
     number = 0
     try:
-        announced = []
+        announced: list[int] = []
         for number, line in lines:  # noqa: B007  # named in errors
             if match := _COUNT.fullmatch(line):
                 if to_int(match[1]) != len(announced) + 1:
