@@ -26,6 +26,7 @@ BACKOFF = "#0"
 _FEW = 0.5  # a warning if less than this share of the words of the one are in the other
 _UNKNOWN = ("<unk>", "[unk]", "<oov>")
 
+
 @contextmanager
 def _messages_to(path: Path) -> Iterator[None]:
     """What a C++ library writes to the process's stderr goes to a file."""
