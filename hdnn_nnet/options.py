@@ -12,6 +12,7 @@ import itertools
 import math
 import os
 import re
+import shlex
 import sys
 import types
 import typing
@@ -216,6 +217,10 @@ class OptionParser(argparse.ArgumentParser):
         self._optionals.title = "options"
         self._add(options, self)
         self.add_argument("--config", metavar="FILE", help="read options from FILE")
+        self.add_argument(
+            "--print-args", type=kaldi_bool, nargs="?", const=True, metavar="BOOL", default=False,
+            help="show the command line on stderr",
+        )  # fmt: skip
         self.add_argument("--verbose", type=int, metavar="N", default=0, help="1 shows debugging messages")
 
     def _add(self, options: type, place: Any) -> None:
@@ -282,7 +287,10 @@ class OptionParser(argparse.ArgumentParser):
         # Options of the files come first, so that the later command line overrides them.
         expanded = [word for path in _config_paths(arguments) for word in read_config(path)] + arguments
         expanded = [self._with_value(a, b) for a, b in itertools.zip_longest(expanded, expanded[1:], fillvalue="")]
-        return super().parse_args(expanded, namespace)
+        found = super().parse_args(expanded, namespace)
+        if found.print_args:
+            print(shlex.join([*self.prog.split(" "), *arguments]), file=sys.stderr)
+        return found
 
 
 def _placeholders(options: type) -> list[str]:

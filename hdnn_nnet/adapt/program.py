@@ -54,7 +54,7 @@ def adapt(options: Adaptation) -> None:
     base = {name: p.detach().clone() for name, p in parameters.items()}
 
     cmvn_opts, delta_opts = (read_option_file(model_dir / name) for name in ("cmvn_opts", "delta_opts"))
-    features = FeatureSource([options.data_dir], cmvn_opts, delta_opts)
+    features = FeatureSource([options.data_dir], cmvn_opts, delta_opts, model_dir)
     if features.dim != model.feat_dim:
         raise HdnnError(f"{options.data_dir} has {features.dim} features a frame, {model_dir} takes {model.feat_dim}")
     labels = open_labels(options, model.num_pdfs, device)

@@ -60,6 +60,10 @@ class FeatureDescription:
         path = Path(directory) / FEAT_OPTS
         return cls.parse(read_word(path), path) if path.is_file() else None
 
+    def without_dither(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """What must agree between directories that are used together."""
+        return self.kind, tuple((name, value) for name, value in self.options if name != "dither")
+
     def line(self) -> str:
         return " ".join([f"--type={self.kind}", *(f"--{name}={shlex.quote(value)}" for name, value in self.options)])
 
@@ -74,6 +78,22 @@ class FeatureDescription:
     def extractor(self) -> FeatureExtractor:
         """Computes these features, without dither."""
         return FeatureExtractor(self.kind, {**dict(self.options), "dither": "0"})
+
+
+def require_same_features(*directories: str | os.PathLike[str]) -> None:
+    """Compare the `feat_opts` of data and model directories, where they have one; dither may differ.
+
+    Raises:
+        HdnnError: two of them say different things; both are named.
+    """
+    found = [(directory, FeatureDescription.read(directory)) for directory in directories]
+    known = [(directory, description) for directory, description in found if description is not None]
+    for directory, description in known[1:]:
+        if description.without_dither() != known[0][1].without_dither():
+            raise HdnnError(
+                f"{known[0][0]}/{FEAT_OPTS} says {known[0][1].line()}, {directory}/{FEAT_OPTS} {description.line()}: features "
+                "of different kinds do not go together; extract them as the model's"
+            )
 
 
 def _from_words(words: Sequence[str], kind: str) -> FeatureDescription:

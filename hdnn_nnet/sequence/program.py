@@ -30,7 +30,7 @@ from hdnn_nnet.train.data import LabelledData
 from hdnn_nnet.train.dataset import keep_with_targets
 from hdnn_nnet.train.distributed import join
 from hdnn_nnet.train.run import Run
-from hdnn_nnet.train.soft_sources import open_source
+from hdnn_nnet.train.soft_sources import open_source, require_same_tree, some, warn_of_disagreement
 from hdnn_nnet.train.teacher import checksum
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def read_corpus(
     """
     source, limit = Path(options.src_dir), options.updates.max_skipped
     cmvn_opts, delta_opts = (read_option_file(source / name) for name in ("cmvn_opts", "delta_opts"))
-    features = FeatureSource([options.data], cmvn_opts, delta_opts)
+    features = FeatureSource([options.data], cmvn_opts, delta_opts, source)
     if features.dim != network.feat_dim:
         raise HdnnError(f"{options.data} has {features.dim} features a frame, {source} takes {network.feat_dim}")
     alignments = read_alignments(options.ali_dir)
@@ -125,10 +125,12 @@ def read_corpus(
     frames = keep_with_targets(everything, lengths, options.ali_dir, limit, announced)
     soft = None
     if options.teacher:
+        require_same_tree(options.teacher, options.ali_dir)
         soft = open_source(
             options.teacher, [options.data], network.num_pdfs, options.soft, device, options.compute.precision
         )
         frames = keep_with_targets(frames, soft.num_frames, "soft labels", limit)
+        warn_of_disagreement(soft, {utt: transitions.tid_to_pdf[alignments[utt]] for utt in some(frames)})
     account = Accounting(options.denlats, announced)
     account.require("without features", everything)
     account.require("without alignment or soft labels", frames)
