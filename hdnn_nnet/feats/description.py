@@ -60,9 +60,9 @@ class FeatureDescription:
         path = Path(directory) / FEAT_OPTS
         return cls.parse(read_word(path), path) if path.is_file() else None
 
-    def without_dither(self) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """What must agree between directories that are used together."""
-        return self.kind, tuple((name, value) for name, value in self.options if name != "dither")
+    def without_dither(self) -> tuple[str, str]:
+        """What must agree between directories that are used together; defaults that are written out change nothing."""
+        return self.kind, str(self.extractor().options)
 
     def line(self) -> str:
         return " ".join([f"--type={self.kind}", *(f"--{name}={shlex.quote(value)}" for name, value in self.options)])
