@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
