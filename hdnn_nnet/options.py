@@ -73,9 +73,13 @@ def option(
     return dataclasses.field(default=default, metadata={_KEY: about})
 
 
-def argument(help: str, *, nargs: str | None = None, free: bool = False, default: Any = dataclasses.MISSING) -> Any:
+def argument(
+    help: str, *, nargs: str | None = None, free: bool = False, default: Any = dataclasses.MISSING,
+    at_least: float | None = None,
+) -> Any:  # fmt: skip
     """A field that is a positional word; `nargs` as in argparse (`?` with a default, `*`, `+`)."""
-    return dataclasses.field(default=default, metadata={_KEY: _About("argument", help, nargs=nargs, free=free)})
+    about = _About("argument", help, nargs=nargs, free=free, at_least=at_least)
+    return dataclasses.field(default=default, metadata={_KEY: about})
 
 
 def group(options: type, title: str = "") -> Any:
@@ -103,7 +107,8 @@ class Options:
             about, value = _about(field), getattr(self, field.name)
             if about.kind == "group" or value is None:
                 continue
-            problem = _problem(about, value)
+            values = value if isinstance(value, tuple) else (value,)
+            problem = next(filter(None, (_problem(about, one) for one in values)), "")
             if problem:
                 raise HdnnError(f"{_shown(field)} must be {problem}, not {value}")
 

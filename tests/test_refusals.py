@@ -213,3 +213,30 @@ def test_long_utterances_are_told_what_they_take(kaldi_fixture: Path, tmp_path: 
     likes = f"ark:{kaldi_fixture}/exp/nnet/loglikes_test.ark"
     call("latgen", [*map(str, arguments), likes, "ark:/dev/null"])
     assert "frames, which are searched in one piece: that may take" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "num-mel-bins=-5", "num-mel-bins=1", "num-mel-bins=9999", "sample-frequency=0", "frame-shift=0", "frame-shift=-1",
+        "frame-length=0", "low-freq=9000", "low-freq=nan", "num-ceps=0", "num-ceps=-1", "num-ceps=50", "window-type=foo",
+        "dither=nan", "dither=-1", "preemphasis-coefficient=5", "blackman-coeff=inf", "num-ceps=1_0",
+    ],
+)  # fmt: skip
+def test_values_of_feature_options(given: str) -> None:
+    """The package under it answers some with exceptions of its own, and 0 with a crash."""
+    name, _, value = given.partition("=")
+    with pytest.raises(HdnnError, match=name.replace("-", ".")):
+        FeatureDescription.make("mfcc", {name: value})
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("data split", ["data", "0"]), ("collect lattices", ["0", "data", "model", "dir"]),
+        ("collect soft-labels", ["-1", "data", "dir"]), ("prior-counts", ["--prior-scale=nan", "data", "model", "counts"]),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range(command: str, words: list[str]) -> None:
+    with pytest.raises(HdnnError, match=r"must be (at least 1|a finite number), not"):
+        call(command, words)

@@ -13,7 +13,7 @@ from hdnn_nnet.options import argument, option
 class Options(Base):
     """Lattices."""
 
-    num_jobs: int = argument("jobs that wrote lat.JOB.ark and lat.JOB.scp")
+    num_jobs: int = argument("jobs that wrote lat.JOB.ark and lat.JOB.scp", at_least=1)
     data_dir: str = argument("data directory that was decoded")
     src_dir: str = argument("model directory")
     lat_dir: str = argument("directory of the lattices")

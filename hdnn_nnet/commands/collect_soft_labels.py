@@ -13,7 +13,7 @@ from hdnn_nnet.options import argument
 class Options(Base):
     """Soft labels."""
 
-    num_jobs: int = argument("jobs that wrote post.JOB.scp and stats.JOB.json")
+    num_jobs: int = argument("jobs that wrote post.JOB.scp and stats.JOB.json", at_least=1)
     data: str = argument("data directory that was forwarded")
     dir: str = argument("directory of soft labels")
 
