@@ -14,3 +14,7 @@ class HdnnError(Exception):
         if len(text) > _LONGEST:
             text = f"{text[: _LONGEST // 2]} ... {text[-(_LONGEST // 3) :]}"
         super().__init__(text)
+
+
+class EmptyLatticeError(HdnnError):
+    """A lattice without a path to a final state: its utterance counts as not decoded, the others go on."""

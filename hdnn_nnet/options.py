@@ -12,15 +12,16 @@ import itertools
 import math
 import os
 import re
+import shlex
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.text import read_plain
 
 _TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
 _QUOTED, _END = r"""(?:"[^"]*"|'[^']*')""", r"\s*(?:#.*)?"  # in lines of configuration files
@@ -72,9 +73,13 @@ def option(
     return dataclasses.field(default=default, metadata={_KEY: about})
 
 
-def argument(help: str, *, nargs: str | None = None, free: bool = False, default: Any = dataclasses.MISSING) -> Any:
+def argument(
+    help: str, *, nargs: str | None = None, free: bool = False, default: Any = dataclasses.MISSING,
+    at_least: float | None = None,
+) -> Any:  # fmt: skip
     """A field that is a positional word; `nargs` as in argparse (`?` with a default, `*`, `+`)."""
-    return dataclasses.field(default=default, metadata={_KEY: _About("argument", help, nargs=nargs, free=free)})
+    about = _About("argument", help, nargs=nargs, free=free, at_least=at_least)
+    return dataclasses.field(default=default, metadata={_KEY: about})
 
 
 def group(options: type, title: str = "") -> Any:
@@ -102,7 +107,8 @@ class Options:
             about, value = _about(field), getattr(self, field.name)
             if about.kind == "group" or value is None:
                 continue
-            problem = _problem(about, value)
+            values = value if isinstance(value, tuple) else (value,)
+            problem = next(filter(None, (_problem(about, one) for one in values)), "")
             if problem:
                 raise HdnnError(f"{_shown(field)} must be {problem}, not {value}")
 
@@ -216,6 +222,10 @@ class OptionParser(argparse.ArgumentParser):
         self._optionals.title = "options"
         self._add(options, self)
         self.add_argument("--config", metavar="FILE", help="read options from FILE")
+        self.add_argument(
+            "--print-args", type=kaldi_bool, nargs="?", const=True, metavar="BOOL", default=False,
+            help="show the command line on stderr",
+        )  # fmt: skip
         self.add_argument("--verbose", type=int, metavar="N", default=0, help="1 shows debugging messages")
 
     def _add(self, options: type, place: Any) -> None:
@@ -282,7 +292,10 @@ class OptionParser(argparse.ArgumentParser):
         # Options of the files come first, so that the later command line overrides them.
         expanded = [word for path in _config_paths(arguments) for word in read_config(path)] + arguments
         expanded = [self._with_value(a, b) for a, b in itertools.zip_longest(expanded, expanded[1:], fillvalue="")]
-        return super().parse_args(expanded, namespace)
+        found = super().parse_args(expanded, namespace)
+        if found.print_args:
+            print(shlex.join([*self.prog.split(" "), *arguments]), file=sys.stderr)
+        return found
 
 
 def _placeholders(options: type) -> list[str]:
@@ -343,11 +356,9 @@ def _config_paths(arguments: Sequence[str]) -> list[str]:
 def read_config(path: str | os.PathLike[str]) -> list[str]:
     """Options of a Kaldi configuration file as command-line words."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise HdnnError(f"cannot read the configuration file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise HdnnError(f"{path} is no text file; is it the right --config?") from error
+        lines = read_plain(path)
+    except HdnnError as error:
+        raise HdnnError(f"--config: {error}") from error
     options: list[str] = []
     for number, line in enumerate(lines, 1):
         # The value is the rest of the line, spaces included, as in Kaldi; quotes around it are taken off.

@@ -10,8 +10,10 @@ from typing import NamedTuple
 from hdnn_nnet.cli import script
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_writer import Recording, Utterance, write_data_dir
+from hdnn_nnet.kaldi.text_file import read_lines
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, option
+from hdnn_nnet.text import to_float, words
 
 log = logging.getLogger(__name__)
 
@@ -33,31 +35,27 @@ def read_stm(path: Path, odd: Counter[str]) -> Iterator[StmLine]:
     Comments (`;;`) are skipped; lines to be ignored in scoring, lines without words and lines of no duration are
     skipped and counted in `odd`.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise HdnnError(f"{path} does not exist") from error
-    for number, line in enumerate(lines, 1):
-        fields = line.split()
+    for number, line in enumerate(read_lines(path), 1):
+        fields = words(line)
         if not fields or line.startswith(";;"):
             continue
         try:
-            start, end = float(fields[3]), float(fields[4])
+            start, end = to_float(fields[3]), to_float(fields[4])
         except (IndexError, ValueError) as error:
             raise HdnnError(
                 f"{path}, line {number}: expected <file> <channel> <speaker> <start> <end> words"
             ) from error
-        words = fields[5:]
-        if words and words[0].startswith("<") and words[0].endswith(">"):
-            del words[0]
-        if "IGNORE_TIME_SEGMENT_IN_SCORING" in (word.upper() for word in words):
+        said = fields[5:]
+        if said and said[0].startswith("<") and said[0].endswith(">"):
+            del said[0]
+        if "IGNORE_TIME_SEGMENT_IN_SCORING" in (word.upper() for word in said):
             odd["line marked to be ignored"] += 1
-        elif not words:
+        elif not said:
             odd["line without words"] += 1
         elif int(100 * end + 0.5) <= int(100 * start + 0.5):
             odd["line of no duration"] += 1
         else:
-            yield StmLine(fields[0], fields[1], fields[2], start, end, " ".join(words))
+            yield StmLine(fields[0], fields[1], fields[2], start, end, " ".join(said))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +108,9 @@ def main(options: Options) -> None:
     write_data_dir(options.data_dir, list(utterances.values()), recordings.values())
     for kind, count in sorted(odd.items()):
         log.info("odd: %d x %s", count, kind)
-    words = sum(len(u.text.split()) for u in utterances.values())
+    count = sum(len(words(u.text)) for u in utterances.values())
     speakers = len({u.speaker for u in utterances.values()})
-    log.info("%s: %d utterances, %d words, %d speakers", options.data_dir, len(utterances), words, speakers)
+    log.info("%s: %d utterances, %d words, %d speakers", options.data_dir, len(utterances), count, speakers)
 
 
 if __name__ == "__main__":

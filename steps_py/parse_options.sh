@@ -45,6 +45,7 @@ _po_read() {
   if [ ! -r "$1" ] || [ -d "$1" ]; then _po_fail "cannot read the configuration file '$1'"; fi
   while IFS= read -r _po_line || [ -n "$_po_line" ]; do
     _po_number=$((_po_number + 1))
+    if [ $_po_number = 1 ]; then _po_line=${_po_line#$'\xef\xbb\xbf'}; fi # a byte-order mark
     if [[ $_po_line =~ ^$_po_end ]]; then continue; fi
     if [[ ! $_po_line =~ $_po_shell && ! $_po_line =~ $_po_kaldi ]]; then
       _po_fail "$1, line $_po_number: expected name=value or --name=value, with quotes around spaces, not '$_po_line'"

@@ -17,6 +17,7 @@ PACKAGE = REPOSITORY / "hdnn_nnet"
 ROOMS = (
     *(
         "errors",
+        "text",
         "atomic",
         "lock",
         "processes",

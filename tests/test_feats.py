@@ -68,11 +68,9 @@ def test_audio(data_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("segments", "message"),
     [
-        ("a-1 r1 0 9\n", r"utterance a-1 reaches to 9\.0 s"),
-        ("a-1 r1 5 5.2\n", "ends at 4.00 s"),
         ("a-1 r3 0 1\n", "recording r3 is not in wav.scp"),
         ("a-1 r1 2 1\n", "bad times"),
-        ("a-1 r1 x 1\n", "expected recording, start and end"),
+        ("a-1 r1 x 1\n", "expected recording, start, end"),
         ("a-1 r1 0 1 7\n", "no channel 7"),
         ("", "segments is empty"),
     ],
@@ -85,7 +83,7 @@ def test_bad_segments(data_dir: Path, segments: str, message: str) -> None:
 
 def test_bad_audio(data_dir: Path) -> None:
     for line, message in (
-        ("r1 /no/such.wav", r"/no/such\.wav.*cannot read the sound file"),
+        ("r1 /no/such.wav", r"/no/such\.wav.*cannot read"),
         ("r1 false |", "the command failed"),
         (f"r1 {data_dir}/utt2spk", "cannot read the sound file"),
     ):

@@ -19,9 +19,10 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import write_alignments
 from hdnn_nnet.kaldi.fst import ARC, Fst, write_fst
 from hdnn_nnet.kaldi.matrix_writer import MatrixWriter, write_matrices
+from hdnn_nnet.kaldi.symbols import SymbolTable
+from hdnn_nnet.lang.arpa import read_arpa, write_arpa
 from hdnn_nnet.lang.grammar import format_lm, make_grammar
 from hdnn_nnet.lang.lexicon import train_pieces
-from hdnn_nnet.lang.ngram import read_arpa, write_arpa
 from hdnn_nnet.nn.tensor_file import save_tensors
 from hdnn_nnet.score.figures import pyplot, save
 from hdnn_nnet.train.events import Events
@@ -90,7 +91,10 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Path], object]]] = {
     "model": ("final.mdl", lambda path, _: transition_model().write(path)),
     "language model": ("lm.arpa", lambda path, source: write_arpa(read_arpa(source / "arpa"), path)),
     "language model, gzip": ("lm.arpa.gz", lambda path, source: write_arpa(read_arpa(source / "arpa"), path)),
-    "grammar": ("G.fst", lambda path, source: make_grammar(source / "arpa", source / "words.txt", path)),
+    "grammar": (
+        "G.fst",
+        lambda path, source: make_grammar(source / "arpa", SymbolTable.read(source / "words.txt"), path),
+    ),
     "lang directory": ("lang/arpa", lambda path, source: format_lm(source, source / "arpa", path.parent)),
     "figure": ("x.png", lambda path, _: figure(path)),
     "pieces": ("bpe.model", lambda path, _: train_pieces(Counter({f"ABC{i}": 3 for i in range(300)}), 120, path)),

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.symbols import SymbolTable
+from hdnn_nnet.lang import arpa
 from hdnn_nnet.lang import ngram as lm
 from hdnn_nnet.lang import train_lm as train_lm
 
@@ -167,7 +169,7 @@ def test_perplexity_agrees_with_kaldingram(tmp_path):
     from kaldingram.prune import ArpaParser
 
     model = lm.kneser_ney(corpus(10), 3, WORDS)
-    lm.write_arpa(model, tmp_path / "lm.arpa")
+    arpa.write_arpa(model, tmp_path / "lm.arpa")
     dev = corpus(11, 50)
     theirs = compute_ppl(ArpaParser().loadf(tmp_path / "lm.arpa")[0], [" ".join(sentence) for sentence in dev])
     ours = lm.score(model, dev, "<unk>")
@@ -221,28 +223,29 @@ def test_pruning_drops_what_changes_perplexity_least():
 def test_arpa_round_trip_and_damage(tmp_path):
     model = lm.kneser_ney(corpus(14), 3, WORDS)
     path = tmp_path / "lm.arpa.gz"
-    lm.write_arpa(model, path)
+    arpa.write_arpa(model, path)
     first = path.read_bytes()
-    again = lm.read_arpa(path)
+    again = arpa.read_arpa(path)
     assert again.counts() == model.counts()
     for table, other in zip(model.prob, again.prob, strict=True):
         assert other == pytest.approx(table, abs=1e-6)
-    lm.write_arpa(model, path)
+    arpa.write_arpa(model, path)
     assert path.read_bytes() == first  # same model, same bytes
 
     text = gzip.decompress(first).decode()
     for damaged, message in (
-        (text[: len(text) // 2], "truncated"),
+        (text[: len(text) // 2], "not in ARPA"),
+        (text.replace("\\end\\", ""), "truncated"),
         (text.replace("ngram 2=", "ngram 2=1"), "announces"),
         (text.replace("1-grams:\n-", "1-grams:\nx"), "not in ARPA"),
-        ("", "truncated"),
+        ("", "no `ngram 1=N`"),
     ):
         (tmp_path / "bad.arpa").write_text(damaged)
         with pytest.raises(HdnnError, match=message):
-            lm.read_arpa(tmp_path / "bad.arpa")
+            arpa.read_arpa(tmp_path / "bad.arpa")
     path.write_bytes(first[: len(first) // 2])
-    with pytest.raises(HdnnError, match="not in ARPA format"):
-        lm.read_arpa(path)
+    with pytest.raises(HdnnError, match="truncated gzip"):
+        arpa.read_arpa(path)
 
 
 def write_text_file(path: Path, text: list[list[str]]) -> Path:
@@ -273,9 +276,9 @@ def test_train_lm_program(tmp_path, capsys):
     assert call("lang train-lm", argv) == 0
     text = (out / "perplexity.txt").read_text()
     assert text == capsys.readouterr().out
-    model = lm.read_arpa(out / "lm.arpa.gz")
+    model = arpa.read_arpa(out / "lm.arpa.gz")
     assert model.words() == {"a", "b", "c", "d", "cmu", "<unk>", lm.EOS}
-    pruned = lm.read_arpa(out / "lm_pruned.arpa.gz")
+    pruned = arpa.read_arpa(out / "lm_pruned.arpa.gz")
     assert sum(pruned.counts()) < sum(model.counts())
     oov = sum(word not in ("a", "b", "c", "d", "cmu") for sentence in train_lm.read_sentences(dev) for word in sentence)
     total = sum(map(len, train_lm.read_sentences(dev)))
@@ -328,7 +331,7 @@ def lang_with_grammar(tmp_path_factory):
     (dictionary / "extra_questions.txt").write_text("sil noise oov\n")
     call("lang prepare", [str(dictionary), "<unk>", str(root / "lang")])
     model = lm.prune(lm.kneser_ney(corpus(17), 3, {*WORDS, "<unk>"}), 1e-3)
-    lm.write_arpa(model, root / "lm.arpa.gz")
+    arpa.write_arpa(model, root / "lm.arpa.gz")
     call("lang format-lm", [str(root / "lang"), str(root / "lm.arpa.gz"), str(root / "lang_test")])
     return model, root / "lang_test"
 
@@ -357,7 +360,7 @@ def test_grammar_equals_kaldis(kaldi_fixture, tmp_path):
     from hdnn_nnet.lang import grammar as format_lm
 
     lang = kaldi_fixture / "lang"
-    format_lm.make_grammar(lang / "lm.arpa", lang / "words.txt", tmp_path / "G.fst")
+    format_lm.make_grammar(lang / "lm.arpa", SymbolTable.read(lang / "words.txt"), tmp_path / "G.fst")
     ours, theirs = (kaldifst.StdVectorFst.read(str(d / "G.fst")) for d in (tmp_path, lang))
     assert ours.num_states > 10
     assert (ours.start, ours.to_str()) == (theirs.start, theirs.to_str())
@@ -374,6 +377,6 @@ def test_openfst_reads_the_grammar(lang_with_grammar, kaldi_root):
 def test_lost_words_are_an_error(tmp_path):
 
     (tmp_path / "words.txt").write_text("<eps> 0\nx 1\n#0 2\n<s> 3\n</s> 4\n")
-    lm.write_arpa(lm.kneser_ney(corpus(19), 2, WORDS), tmp_path / "lm.arpa")
+    arpa.write_arpa(lm.kneser_ney(corpus(19), 2, WORDS), tmp_path / "lm.arpa")
     with pytest.raises(HdnnError, match="no word in common"):
         call("lang format-lm", [str(tmp_path), str(tmp_path / "lm.arpa"), str(tmp_path / "out")])

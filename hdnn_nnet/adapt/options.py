@@ -55,6 +55,7 @@ class Adaptation(Options):
     dir: str = argument("directory of adapted parameters to write")
     update: tuple[str, ...] = option(("gates",), "parameter groups that move: gates, hidden, softmax, or all")
     weights: str = option(WEIGHTS, "weights file in model_dir")
+    max_missing: float = option(0.1, "share of utterances that may lack features", at_least=0, at_most=1, free=True)
     job: int = option(1, "number in the name of part.JOB.json", at_least=1)
     labels: LabelOptions = group(LabelOptions)
     updates: AdaptOptions = group(AdaptOptions)

@@ -18,6 +18,7 @@ from hdnn_nnet.atomic import write_text
 from hdnn_nnet.device.precision import choose_device, choose_dtype
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.source import FeatureSource
+from hdnn_nnet.kaldi.accounting import Accounting
 from hdnn_nnet.kaldi.alignments import read_counts
 from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.kaldi.posteriors import PosteriorTable
@@ -53,17 +54,22 @@ def adapt(options: Adaptation) -> None:
     base = {name: p.detach().clone() for name, p in parameters.items()}
 
     cmvn_opts, delta_opts = (read_option_file(model_dir / name) for name in ("cmvn_opts", "delta_opts"))
-    features = FeatureSource([options.data_dir], cmvn_opts, delta_opts)
+    features = FeatureSource([options.data_dir], cmvn_opts, delta_opts, model_dir)
     if features.dim != model.feat_dim:
         raise HdnnError(f"{options.data_dir} has {features.dim} features a frame, {model_dir} takes {model.feat_dim}")
     labels = open_labels(options, model.num_pdfs, device)
 
+    account = Accounting(options.data_dir, features.readers[0].announced)
+    account.require("without features", features.readers[0].utts)
+    account.close(options.max_missing, "extract the missing features, or run fix_data_dir.sh")
     results: dict[str, dict[str, Any]] = {}
     updates = options.updates
     for speaker, utts in DataDir(options.data_dir).spk2utts.items():
         started = time.monotonic()
         known = [utt for utt in utts if utt in features]
         data = read_speaker(speaker, known, features.__getitem__, labels, model, updates.held_out, updates.seed)
+        for reason, lost in data.skipped.items():
+            account.leave_out(reason, lost)
         outcome = adapt_speaker(model, parameters, base, labels.criterion, speaker, data, updates)
         entry: dict[str, Any] = {}
         if outcome.tensors is not None:
@@ -72,10 +78,13 @@ def adapt(options: Adaptation) -> None:
         else:
             entry["reason"] = outcome.reason
         entry |= {"utterances": data.utterances, "frames": len(data.train), "held_frames": len(data.held)}
-        entry |= {"skipped": dict(data.skipped), "train_loss": outcome.train_loss, "held_loss": outcome.held_loss}
+        entry["skipped"] = {reason: len(lost) for reason, lost in data.skipped.items()}
+        entry |= {"train_loss": outcome.train_loss, "held_loss": outcome.held_loss}
         entry["seconds"] = round(time.monotonic() - started, 3)
         results[speaker] = entry
         log.info("speaker %s: %s", speaker, _summary(entry))
+    if account.lost:  # no error: where nothing was recognised there is nothing to adapt to
+        log.warning("%s", account)
     every = flatten(options)
     shared = {
         "model": str(model_dir),

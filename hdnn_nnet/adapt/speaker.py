@@ -1,7 +1,6 @@
 """One speaker's frames in memory, and which of them are held back."""
 
 import zlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +28,7 @@ class SpeakerData:
         train, held: (frames,) int64 rows of `columns` that are adapted on, and that are held back.
         weights: (all frames,) float32.
         utterances: how many have usable targets.
-        skipped: reason -> utterances that have none.
+        skipped: reason -> the utterances that have none.
     """
 
     columns: list[Column]
@@ -37,7 +36,7 @@ class SpeakerData:
     held: np.ndarray
     weights: np.ndarray
     utterances: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
 
     def rows(self, chosen: np.ndarray, device: torch.device) -> tuple[Tensor, tuple[Any, ...]]:
         """Windows (N, window * D) and targets of some rows."""
@@ -65,17 +64,17 @@ def read_speaker(
     normalise = model.array_normaliser()
     parts: list[tuple[Targets, ...]] = []
     weights: list[np.ndarray] = []
-    skipped: Counter[str] = Counter()
+    skipped: dict[str, list[str]] = {}
     names = sorted(utts)
     for index in generator(seed, speaker, 0).permutation(len(names)):
         utt = names[index]
         labelled = labels.get(utt)
         if labelled is None:
-            skipped["no labels"] += 1
+            skipped.setdefault("no labels", []).append(utt)
             continue
         matrix = normalise(features(utt))
         if len(matrix) != len(labelled.weights):
-            skipped["another length"] += 1
+            skipped.setdefault("another length", []).append(utt)
             continue
         parts.append((Windows(matrix, model.left_context, model.right_context), *labelled.columns))
         weights.append(labelled.weights)

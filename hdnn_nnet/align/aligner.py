@@ -3,6 +3,7 @@
 Acoustic scores come as a matrix of log-likelihoods by pdf, so a GMM's and a network's are aligned by the same code.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,22 @@ import numpy as np
 from hdnn_nnet.align.options import AlignOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.graph.hmm_gmm import hmm_gmm_transitions, hmm_gmm_tree
-from hdnn_nnet.kaldi.symbols import read_integers
+from hdnn_nnet.kaldi.fst import read_fst
+from hdnn_nnet.kaldi.symbols import SymbolTable, read_integers
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
+from hdnn_nnet.text import one_line
+
+log = logging.getLogger(__name__)
 
 
 class GraphCompiler:
     """Compiles training graphs (Kaldi's compile-train-graphs), without transition probabilities."""
 
     def __init__(self, transition_model: TransitionModel, tree: ContextDependency, lang: Path) -> None:
+        #: word numbers that have a pronunciation
+        self.pronounced = frozenset(read_fst(lang / "L.fst").arcs["olabel"].tolist())
+        self._table = lang / "words.txt"
         lexicon = kaldifst.StdVectorFst.read(str(lang / "L.fst"))
         if lexicon is None:
             raise HdnnError(f"cannot read {lang}/L.fst; regenerate the lang directory")
@@ -36,9 +44,19 @@ class GraphCompiler:
             *self._objects, lexicon, read_integers(disambig) if disambig.exists() else [], options
         )
 
-    def compile(self, words: Sequence[int]) -> Any:
-        """The graph of a transcript, a kaldifst.StdVectorFst; None if the lexicon cannot produce the words."""
-        graph = self._compiler.compile_graph_from_text(list(words))
+    def compile(self, words: Sequence[int], utterance: str = "") -> Any:
+        """The graph of a transcript, a kaldifst.StdVectorFst; None, with a warning, if the lexicon cannot produce it."""
+        silent = [number for number in words if number not in self.pronounced]
+        if silent:
+            symbols = SymbolTable.read(self._table).symbols if self._table.exists() else {}
+            name = symbols.get(silent[0], f"number {silent[0]}")
+            log.warning("utterance %s: word %s has no pronunciation in the lexicon: not aligned", utterance, name)
+            return None
+        try:
+            graph = self._compiler.compile_graph_from_text(list(words))
+        except RuntimeError as error:
+            log.warning("utterance %s: no training graph (%s): not aligned", utterance, one_line(error))
+            return None
         return graph if graph.start >= 0 else None
 
 

@@ -39,7 +39,7 @@ def align_job(
 
     def alignments() -> Iterator[tuple[str, np.ndarray]]:
         for utterance, matrix in matrices:
-            graph = compiler.compile(transcripts.numbers(texts[utterance])) if utterance in texts else None
+            graph = compiler.compile(transcripts.numbers(texts[utterance]), utterance) if utterance in texts else None
             path = None if graph is None else aligner(utterance, graph, matrix)
             if path is None:
                 failed.append(utterance)

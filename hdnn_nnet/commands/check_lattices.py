@@ -10,7 +10,7 @@ from hdnn_nnet.options import argument, option
 class Options(Base):
     """Lattices."""
 
-    data: str = argument("data directory with feats.scp")
+    data: str = argument("data directory")
     directory: str = argument("decode directory with num_jobs and lat.N.gz")
     max_missing: float = option(0.0, "share of utterances that may be missing", at_least=0, at_most=1)
 
@@ -19,21 +19,23 @@ EXAMPLE = "hdnn check lattices data/dev exp/hdnn/decode_dev"
 
 
 def main(options: Options) -> None:
-    from pathlib import Path
-
     import numpy as np
 
     from hdnn_nnet.decode.completeness import require_lattices
-    from hdnn_nnet.kaldi.script_table import read_scp
+    from hdnn_nnet.errors import EmptyLatticeError
+    from hdnn_nnet.kaldi.accounting import announced_utterances
     from hdnn_nnet.lattice.best_path import best_paths
     from hdnn_nnet.lattice.directory import read_directory
 
-    wanted = read_scp(Path(options.data) / "feats.scp")
+    wanted = announced_utterances(options.data)
     found: set[str] = set()
     arcs = 0
     problems: list[str] = []
     for key, lattice in read_directory(options.directory, problems):
-        best_paths(lattice, np.array([0.1]), np.zeros(1), f"{options.directory}, key {key}")
+        try:
+            best_paths(lattice, np.array([0.1]), np.zeros(1), f"{options.directory}, key {key}")
+        except EmptyLatticeError:
+            continue  # as good as none
         found.add(key)
         arcs += lattice.num_arcs
     remedy = f"see {options.directory}/log/decode.*.log"

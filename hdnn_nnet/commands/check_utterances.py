@@ -28,18 +28,18 @@ def main(options: Options) -> None:
     import logging
 
     from hdnn_nnet.errors import HdnnError
+    from hdnn_nnet.kaldi.accounting import announced_utterances
     from hdnn_nnet.kaldi.alignments import read_alignments
     from hdnn_nnet.kaldi.script_table import read_scp
 
     log = logging.getLogger(__name__)
     where = options.expected
-    expected = where / "feats.scp" if where.is_dir() else where
-    wanted = read_scp(expected)
+    wanted = announced_utterances(where) if where.is_dir() else list(read_scp(where))
     # An alignment directory, or a table (feats.scp, utt2spk, ...).
     found = set(read_alignments(options.found) if options.found.is_dir() else read_scp(options.found))
     missing = [utterance for utterance in wanted if utterance not in found]
     if missing:
-        text = f"{options.found}: {len(missing)} of the {len(wanted)} utterances of {expected} are missing"
+        text = f"{options.found}: {len(missing)} of the {len(wanted)} utterances of {where} are missing"
         text += f" ({' '.join(missing[:_SHOWN])}{' ...' if len(missing) > _SHOWN else ''})"
         if len(missing) > options.max_missing * len(wanted):
             raise HdnnError(

@@ -13,7 +13,7 @@ from hdnn_nnet.options import argument, option
 class Options(Base):
     """Adapted parameters."""
 
-    num_jobs: int = argument("jobs that wrote part.JOB.json")
+    num_jobs: int = argument("jobs that wrote part.JOB.json", at_least=1)
     data: str = argument("data directory that was adapted to")
     dir: str = argument("directory of adapted parameters")
     max_unequal: float = option(0.1, "share of utterances with labels of another length", at_least=0, at_most=1)

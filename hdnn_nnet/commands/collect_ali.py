@@ -31,7 +31,10 @@ def main(options: Options) -> None:
     from hdnn_nnet.atomic import copy_files, write_text
     from hdnn_nnet.errors import HdnnError
     from hdnn_nnet.feats.reader import FeatureReader
+    from hdnn_nnet.kaldi.accounting import Accounting
     from hdnn_nnet.kaldi.alignments import read_alignments
+    from hdnn_nnet.kaldi.text_file import read_lines
+    from hdnn_nnet.text import first_word
 
     log = logging.getLogger(__name__)
     source, target = Path(options.src_dir), Path(options.ali_dir)
@@ -43,9 +46,12 @@ def main(options: Options) -> None:
         part = target / f"unaligned.{job}"
         if not part.exists():
             raise HdnnError(f"{part} does not exist; its job failed, see its log")
-        failed += part.read_text().split()
+        failed += (first_word(line)[0] for line in read_lines(part))
         part.unlink()
     reader = FeatureReader(options.data_dir, root=options.root)
+    account = Accounting(options.data_dir, reader.announced)
+    account.require("without features", reader.utts)
+    account.close(options.max_failed, "extract the missing features, or run fix_data_dir.sh")
     lost = [utterance for utterance in reader.utts if utterance not in alignments and utterance not in set(failed)]
     if lost:
         raise HdnnError(

@@ -13,7 +13,7 @@ from hdnn_nnet.options import argument, option
 class Options(Base):
     """Lattices."""
 
-    num_jobs: int = argument("jobs that wrote lat.JOB.ark and lat.JOB.scp")
+    num_jobs: int = argument("jobs that wrote lat.JOB.ark and lat.JOB.scp", at_least=1)
     data_dir: str = argument("data directory that was decoded")
     src_dir: str = argument("model directory")
     lat_dir: str = argument("directory of the lattices")
@@ -30,6 +30,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.atomic import copy_files, write_text
     from hdnn_nnet.decode.completeness import require_lattices
     from hdnn_nnet.errors import HdnnError
+    from hdnn_nnet.kaldi.accounting import announced_utterances
     from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.lattice.table import read_lattice
 
@@ -49,7 +50,7 @@ def main(options: Options) -> None:
             problems.append(str(error))
             part.popitem()
         lines.update(part)
-    wanted = read_scp(Path(options.data_dir) / "feats.scp")
+    wanted = announced_utterances(options.data_dir)
     remedy = f"see {folder}/log, widen --beam, or allow more by --max-missing"
     require_lattices(folder, wanted, lines, problems, options.max_missing, remedy)
     copy_files(Path(options.src_dir), folder, ["final.mdl", "tree", "phones.txt"])

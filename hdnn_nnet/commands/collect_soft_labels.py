@@ -13,7 +13,7 @@ from hdnn_nnet.options import argument
 class Options(Base):
     """Soft labels."""
 
-    num_jobs: int = argument("jobs that wrote post.JOB.scp and stats.JOB.json")
+    num_jobs: int = argument("jobs that wrote post.JOB.scp and stats.JOB.json", at_least=1)
     data: str = argument("data directory that was forwarded")
     dir: str = argument("directory of soft labels")
 
@@ -28,12 +28,13 @@ def main(options: Options) -> None:
 
     from hdnn_nnet.atomic import write_text
     from hdnn_nnet.errors import HdnnError
+    from hdnn_nnet.kaldi.accounting import announced_utterances
     from hdnn_nnet.kaldi.script_table import read_scp
     from hdnn_nnet.nn.config import read_json
     from hdnn_nnet.train.soft_sources import CHECKSUMS
 
     folder = Path(options.dir)
-    wanted = read_scp(Path(options.data) / "feats.scp")
+    wanted = announced_utterances(options.data)
     lines: dict[str, str] = {}
     checksums: dict[str, str] = {}
     total = {"utterances": 0, "frames": 0, "entries": 0, "mass_sum": 0.0}
@@ -49,7 +50,7 @@ def main(options: Options) -> None:
             total[key] += content[key]
         checksums |= content["checksums"]
         lowest = min(lowest, content["mass_min"])
-        shared = {key: content[key] for key in ("num_pdfs", "mass", "temperature", "teachers")}
+        shared = {key: content[key] for key in ("num_pdfs", "pdfs", "mass", "temperature", "teachers")}
     missing = [utt for utt in wanted if utt not in lines]
     if missing:
         raise HdnnError(

@@ -14,7 +14,7 @@ class Options(Base):
     """Split."""
 
     data: str = argument("data directory")
-    jobs: int = argument("number of parts")
+    jobs: int = argument("number of parts", at_least=1)
 
 
 EXAMPLE = "hdnn data split data/train 8"

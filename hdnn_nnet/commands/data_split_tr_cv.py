@@ -27,18 +27,19 @@ WRITES = "train cv"
 
 def main(options: Options) -> None:
     import logging
-    from pathlib import Path
 
     from hdnn_nnet.errors import HdnnError
     from hdnn_nnet.kaldi.data_dir import DataDir
     from hdnn_nnet.kaldi.split import choose_speakers
+    from hdnn_nnet.kaldi.text_file import read_lines
+    from hdnn_nnet.text import words
 
     log = logging.getLogger(__name__)
     data = DataDir(options.data)
     if len(data.spk2utts) < 2:
         raise HdnnError(f"{options.data} has one speaker only; a split by speaker needs two")
     if options.cv_list:
-        cv = set(Path(options.cv_list).read_text(encoding="utf-8").split())
+        cv = {word for line in read_lines(options.cv_list) for word in words(line)}
     else:
         chosen = choose_speakers(data.spk2utts, options.cv_percent, options.seed)
         cv = {u for speaker in chosen for u in data.spk2utts[speaker]}

@@ -32,12 +32,13 @@ def main(options: Options) -> None:
 
     from hdnn_nnet.atomic import write_text
     from hdnn_nnet.device.precision import choose_device
+    from hdnn_nnet.text import words
     from hdnn_nnet.train.teacher import Teachers, store_soft_labels
 
     if options.compute.num_threads:
         torch.set_num_threads(options.compute.num_threads)
     device = choose_device(options.compute.device)
-    teachers = Teachers(options.teacher.split(), [options.data], device, options.compute.precision)
+    teachers = Teachers(words(options.teacher), [options.data], device, options.compute.precision)
     stats = store_soft_labels(teachers, options.wspecifier, options.mass, options.temperature)
     if options.stats:
         write_text(options.stats, json.dumps(stats, indent=1) + "\n")

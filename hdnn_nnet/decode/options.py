@@ -44,7 +44,10 @@ class LatgenOptions(Options):
     beam_delta: str = option("", _IGNORED)
     hash_ratio: str = option("", _IGNORED)
     prune_interval: str = option("", _IGNORED)
-    minimize: bool = option(True, _IGNORED)
+    prune_scale: str = option("", _IGNORED)
+    memory_pool_tokens_block_size: str = option("", _IGNORED)
+    memory_pool_links_block_size: str = option("", _IGNORED)
+    minimize: bool = option(False, _IGNORED)
     phone_determinize: bool = option(True, _IGNORED)
     word_determinize: bool = option(True, _IGNORED)
 

@@ -14,6 +14,7 @@ from hdnn_nnet.feats.stats import accumulate_cmvn
 from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.kaldi.matrix_writer import write_matrices
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.text import words
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ def speaker_stats(reader: FeatureReader, spk2utt: dict[str, str]) -> Iterator[tu
     """Yield `(speaker, statistics)` in the order of `spk2utt`; speakers without features are left out."""
     for speaker, utterances in spk2utt.items():
         stats = None
-        for utterance in utterances.split():
+        for utterance in words(utterances):
             if utterance in reader:
                 stats = accumulate_cmvn(stats, reader[utterance])
         if stats is None:
@@ -46,15 +47,20 @@ def collect_feats(data: Path, prefix: str, num_jobs: int, max_missing: float, cm
                 raise HdnnError(f"{part} does not exist; its job failed, see its log")
             table.update(read_scp(part))
         missing = [utterance for utterance in wanted if utterance not in table]
-        if len(missing) > max_missing * len(wanted) or not table:
+        # One is always allowed, or every set of fewer than 200 utterances would fail by it.
+        if len(missing) > max(1, max_missing * len(wanted)) or not table or len(missing) == len(wanted):
             raise HdnnError(
-                f"{data}: {len(missing)} of {len(wanted)} utterances have no features ({' '.join(missing[:3])} ...); "
-                f"look at the logs of the jobs that wrote {prefix}.*"
+                f"{data}: {len(missing)} of {len(wanted)} utterances have no features ({' '.join(missing[:3])} ...): too "
+                f"short for a frame or outside their recording, as the logs of {prefix}.* tell; correct segments, or allow "
+                f"more by --max-missing (now {max_missing:g})"
             )
         write_text(data / name, "".join(f"{utt} {table[utt]}\n" for utt in wanted if utt in table))
     if missing:
         log.warning(
-            "%d utterances too short for a frame are left out of %s: %s", len(missing), data, " ".join(missing[:20])
+            "%d utterances too short for a frame or outside their recording are left out of %s: %s",
+            len(missing),
+            data,
+            " ".join(missing[:20]),
         )
         # Later steps want every utterance of utt2spk to have features.
         DataDir(data).write_subset([utterance for utterance in wanted if utterance in table], data)

@@ -14,6 +14,7 @@ from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.extract import DEFAULTS, FeatureExtractor
 from hdnn_nnet.kaldi.data_dir import FEAT_OPTS, FEATS_OF
+from hdnn_nnet.kaldi.text_file import read_word
 from hdnn_nnet.options import read_config
 
 
@@ -57,10 +58,11 @@ class FeatureDescription:
     def read(cls, directory: str | os.PathLike[str]) -> "FeatureDescription | None":
         """From the `feat_opts` of a data or model directory; None if it has none."""
         path = Path(directory) / FEAT_OPTS
-        try:
-            return cls.parse(path.read_text(encoding="utf-8"), path) if path.is_file() else None
-        except UnicodeDecodeError as error:
-            raise HdnnError(f"{path} is not UTF-8 ({error}); convert it") from error
+        return cls.parse(read_word(path), path) if path.is_file() else None
+
+    def without_dither(self) -> tuple[str, str]:
+        """What must agree between directories that are used together; defaults that are written out change nothing."""
+        return self.kind, str(self.extractor().options)
 
     def line(self) -> str:
         return " ".join([f"--type={self.kind}", *(f"--{name}={shlex.quote(value)}" for name, value in self.options)])
@@ -76,6 +78,22 @@ class FeatureDescription:
     def extractor(self) -> FeatureExtractor:
         """Computes these features, without dither."""
         return FeatureExtractor(self.kind, {**dict(self.options), "dither": "0"})
+
+
+def require_same_features(*directories: str | os.PathLike[str]) -> None:
+    """Compare the `feat_opts` of data and model directories, where they have one; dither may differ.
+
+    Raises:
+        HdnnError: two of them say different things; both are named.
+    """
+    found = [(directory, FeatureDescription.read(directory)) for directory in directories]
+    known = [(directory, description) for directory, description in found if description is not None]
+    for directory, description in known[1:]:
+        if description.without_dither() != known[0][1].without_dither():
+            raise HdnnError(
+                f"{known[0][0]}/{FEAT_OPTS} says {known[0][1].line()}, {directory}/{FEAT_OPTS} {description.line()}: features "
+                "of different kinds do not go together; extract them as the model's"
+            )
 
 
 def _from_words(words: Sequence[str], kind: str) -> FeatureDescription:

@@ -7,6 +7,7 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.options import COMMON, DEFAULTS, FRAME, MEL, OWN
+from hdnn_nnet.text import one_line, to_float
 
 
 class FeatureExtractor:
@@ -32,17 +33,47 @@ class FeatureExtractor:
         )
         for name, text in {**DEFAULTS[kind], **(options or {})}.items():
             if name == "dither":
-                self.dither = float(text)
+                self.dither = _number(name, text)
+                if self.dither < 0:
+                    raise HdnnError(f"--dither={text}: must be at least 0")
                 continue
             target = next(((group, known[name]) for group, known in groups if name in known), None)
             if target is None:
                 raise HdnnError(f"--{name}: not an option of {kind} features here; remove it from the configuration")
             group, (attribute, convert) = target
             try:
-                setattr(group, attribute, convert(text))
+                value = convert(text)
+                if isinstance(value, float):
+                    _number(name, text)
+                setattr(group, attribute, value)
+            except HdnnError:
+                raise
             except Exception as error:  # argparse, ValueError and pybind's TypeError
                 raise HdnnError(f"--{name}={text}: bad value ({error})") from error
         self._class = kaldi_native_fbank.OnlineMfcc if kind == "mfcc" else kaldi_native_fbank.OnlineFbank
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what the package would answer with an exception of its own, or with a crash."""
+        frame, bins = self.options.frame_opts, self.options.mel_opts.num_bins
+        ceps = self.options.num_ceps if self.kind == "mfcc" else 1
+        for name, value, least in (
+            ("sample-frequency", frame.samp_freq, 1),
+            ("frame-shift (in samples)", int(frame.samp_freq * frame.frame_shift_ms / 1000), 1),
+            ("frame-length (in samples)", int(frame.samp_freq * frame.frame_length_ms / 1000), 2),
+            ("num-mel-bins", bins, 3),
+            ("num-ceps", ceps, 1),
+        ):
+            if value < least:
+                raise HdnnError(f"--{name} must be at least {least}, not {value:g}")
+        if ceps > bins:
+            raise HdnnError(f"--num-ceps {ceps} is more than the {bins} of --num-mel-bins")
+        if not 0 <= frame.preemph_coeff <= 1:
+            raise HdnnError(f"--preemphasis-coefficient must be between 0 and 1, not {frame.preemph_coeff:g}")
+        try:
+            self._class(self.options)
+        except Exception as error:
+            raise HdnnError(f"{self.kind} features cannot be computed with these options: {one_line(error)}") from error
 
     @property
     def dim(self) -> int:
@@ -80,6 +111,13 @@ class FeatureExtractor:
         frames = stream.accept(samples)
         rest = stream.finish()
         return np.concatenate([frames, rest]) if len(rest) else frames
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return to_float(text)
+    except ValueError as error:
+        raise HdnnError(f"--{name}={text}: bad value ({error})") from error
 
 
 class FeatureStream:

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 def make_feats(options: Extraction) -> None:
-    """Extract the features of one job; utterances too short for a frame are left out with a warning.
+    """Extract the features of one job; utterances too short for a frame or outside their recording are left
+    out with a warning.
 
     Raises:
         HdnnError: audio that cannot be read, or an option that this kind of features does not have.
@@ -32,9 +33,10 @@ def make_feats(options: Extraction) -> None:
     num_frames: dict[str, int] = {}
     durations: dict[str, float] = {}
     short: list[str] = []
+    outside: list[str] = []
 
     def features() -> Iterator[tuple[str, np.ndarray]]:
-        for segment, rate, samples in read_audio(options.data_dir, segments):
+        for segment, rate, samples in read_audio(options.data_dir, segments, outside):
             matrix = extractor(samples, rate, segment.utterance)
             if len(matrix) == 0:
                 log.warning("utterance %s is too short for one frame: left out", segment.utterance)
@@ -48,4 +50,5 @@ def make_feats(options: Extraction) -> None:
     done = write_matrices(f"{stem}.ark", f"{stem}.scp", features(), options.compress)
     write_text(f"{stem}.utt2num_frames", "".join(f"{utt} {count}\n" for utt, count in num_frames.items()))
     write_text(f"{stem}.utt2dur", "".join(f"{utt} {seconds:.3f}\n" for utt, seconds in durations.items()))
-    log.info("%d utterances, %d frames; %d too short", done, sum(num_frames.values()), len(short))
+    frames, far = sum(num_frames.values()), len(outside)
+    log.info("%d utterances, %d frames; %d too short, %d outside their recording", done, frames, len(short), far)

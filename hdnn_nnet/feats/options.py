@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, make_dataclass
 
 from hdnn_nnet.options import JobOptions, Options, argument, group, kaldi_bool, option
+from hdnn_nnet.text import to_int
 
 # Kaldi's option -> (group, attribute of kaldi-native-fbank, type)
 FRAME: dict[str, tuple[str, Callable]] = {
@@ -18,7 +19,7 @@ FRAME: dict[str, tuple[str, Callable]] = {
     "snip-edges": ("snip_edges", kaldi_bool),
 }
 MEL: dict[str, tuple[str, Callable]] = {
-    "num-mel-bins": ("num_bins", int),
+    "num-mel-bins": ("num_bins", to_int),
     "low-freq": ("low_freq", float),
     "high-freq": ("high_freq", float),
 }
@@ -29,7 +30,7 @@ COMMON: dict[str, tuple[str, Callable]] = {
     "htk-compat": ("htk_compat", kaldi_bool),
 }
 OWN: dict[str, dict[str, tuple[str, Callable]]] = {
-    "mfcc": {"num-ceps": ("num_ceps", int), "cepstral-lifter": ("cepstral_lifter", float)},
+    "mfcc": {"num-ceps": ("num_ceps", to_int), "cepstral-lifter": ("cepstral_lifter", float)},
     "fbank": {"use-log-fbank": ("use_log_fbank", kaldi_bool), "use-power": ("use_power", kaldi_bool)},
 }
 #: this project's defaults where they differ from those of Kaldi's programs, besides no dither

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from hdnn_nnet.errors import HdnnError
+
 _FLOATS = ("FLOAT", "DOUBLE")  # subtypes whose samples lie in [-1, 1]
 
 
@@ -11,9 +13,18 @@ def read_int16(sound: Any, count: int) -> np.ndarray:
     """The next samples of an open `soundfile.SoundFile`, at most `count` (-1: all), (n, channels) int16.
 
     libsndfile casts floating-point samples without scaling when asked for integers: all of them would become 0.
+
+    Raises:
+        HdnnError: floating-point samples outside [-1, 1], or that are not finite.
     """
     if sound.subtype in _FLOATS:
-        return from_float(sound.read(count, dtype="float64", always_2d=True))
+        samples = sound.read(count, dtype="float64", always_2d=True)
+        if not (np.abs(samples) <= 1.0).all():  # also where NaN
+            worst = samples[~(np.abs(samples) <= 1.0)][0]
+            raise HdnnError(
+                f"floating-point sample {worst:g} outside [-1, 1]; scale the file, or store 16-bit integers (sox -b 16)"
+            )
+        return from_float(samples)
     return sound.read(count, dtype="int16", always_2d=True)
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.normaliser import Normaliser
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
+from hdnn_nnet.kaldi.accounting import announced_utterances
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.text import to_int
 
 
 class FeatureReader:
@@ -68,6 +70,11 @@ class FeatureReader:
             yield utterance, self[utterance]
 
     @cached_property
+    def announced(self) -> list[str]:
+        """Utterances that any table of the data directory names, also those without features."""
+        return announced_utterances(self.data_dir)
+
+    @cached_property
     def dim(self) -> int:
         """Columns of the features as delivered (deltas included)."""
         order = self.deltas.delta_order if self.deltas is not None else 0
@@ -81,7 +88,7 @@ class FeatureReader:
             return {utterance: self.table.shape(utterance)[0] for utterance in self.utts}
         lines = read_scp(path)
         try:
-            return {utterance: int(lines[utterance]) for utterance in self.utts}
+            return {utterance: to_int(lines[utterance], least=0) for utterance in self.utts}
         except (KeyError, ValueError) as error:
             raise HdnnError(f"{path}: no number of frames for {error}; remove the file, it is out of date") from error
 

@@ -1,19 +1,28 @@
 """Features of several data directories as one."""
 
 import functools
+import os
 import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.description import require_same_features
 from hdnn_nnet.feats.reader import FeatureReader
 
 
 class FeatureSource:
-    """Features of several data directories as one: `source[utterance]` is float32 (T, D)."""
+    """Features of several data directories as one: `source[utterance]` is float32 (T, D).
 
-    def __init__(self, data_dirs: Sequence[str], cmvn_opts: str, delta_opts: str) -> None:
+    Args:
+        model_dir: a model that takes them; its `feat_opts` must be theirs.
+    """
+
+    def __init__(
+        self, data_dirs: Sequence[str], cmvn_opts: str, delta_opts: str, model_dir: str | os.PathLike[str] | None = None
+    ) -> None:
+        require_same_features(*([] if model_dir is None else [model_dir]), *data_dirs)
         self.readers = [FeatureReader(d, cmvn_opts, delta_opts) for d in data_dirs]
         self.dim = self.readers[0].dim
         self._reader: dict[str, FeatureReader] = {}

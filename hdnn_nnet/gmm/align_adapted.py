@@ -80,7 +80,7 @@ class AdaptedAligner:
             words: utterance -> word numbers.
             features: utterance -> speaker-independent features (T, D).
         """
-        graphs = {u: self._compiler.compile(w) for u, w in words.items()}
+        graphs = {u: self._compiler.compile(w, u) for u, w in words.items()}
         utterances = []
         for utterance, graph in graphs.items():
             path = self._align(0, utterance, graph, features[utterance])

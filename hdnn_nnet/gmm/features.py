@@ -17,6 +17,7 @@ from hdnn_nnet.feats.affine import apply_transform, compose_transforms, read_mat
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.feats.transforms import Splice
 from hdnn_nnet.gmm.options import DEFAULT_CMVN, DEFAULT_DELTAS
+from hdnn_nnet.kaldi.text_file import read_word
 
 
 class GmmFeatures(FeatureReader):
@@ -107,7 +108,7 @@ class GmmFeatures(FeatureReader):
 
 def read_option_file(path: Path, default: str) -> str:
     """Content of `cmvn_opts` or `delta_opts`; empty or missing, what Kaldi's scripts take."""
-    return (path.read_text().strip() if path.exists() else "") or default
+    return (read_word(path) if path.exists() else "") or default
 
 
 def transform_files(directory: Path) -> list[Path]:

@@ -83,8 +83,8 @@ class SatOptions(TriphoneOptions):
 class TriphoneCommand(Options):
     """Triphone training."""
 
-    num_leaves: int = argument("leaves of the tree before they are clustered, at most")
-    tot_gauss: int = argument("Gaussians in the end, about")
+    num_leaves: int = argument("leaves of the tree before they are clustered, at most", at_least=1)
+    tot_gauss: int = argument("Gaussians in the end, about", at_least=1)
     data_dir: str = argument("data directory with features, CMVN statistics and text")
     lang_dir: str = argument("lang directory")
     ali_dir: str = argument("alignment directory of the same data")

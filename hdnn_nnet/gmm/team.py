@@ -93,7 +93,7 @@ class UtteranceSet:
         """The training graph, a kaldifst.StdVectorFst; None if the lexicon cannot produce the words."""
         compiler = self._compiler
         assert compiler is not None, "compile_graphs comes first"
-        return self._graphs.get(utterance, lambda utterance: compiler.compile(self.words[utterance]))
+        return self._graphs.get(utterance, lambda utterance: compiler.compile(self.words[utterance], utterance))
 
     def features(self, utterance: str) -> np.ndarray:
         """float32, shape (T, D)."""

@@ -15,6 +15,7 @@ from hdnn_nnet.gmm.options import MonoOptions
 from hdnn_nnet.gmm.passes import GmmSystem, Schedule, TrainResult, realign_with, run_passes, silence_pdfs
 from hdnn_nnet.gmm.shares import independent_shares
 from hdnn_nnet.gmm.team import Workers, failures, total
+from hdnn_nnet.kaldi.accounting import Accounting
 from hdnn_nnet.kaldi.symbols import read_integer_lines
 from hdnn_nnet.kaldi.topology import HmmTopology
 from hdnn_nnet.kaldi.transitions import TransitionModel
@@ -22,6 +23,8 @@ from hdnn_nnet.kaldi.tree import ContextDependency, monophone_tree, monophone_tu
 from hdnn_nnet.lang.transcripts import Transcripts
 
 log = logging.getLogger(__name__)
+
+MAX_LOST = 0.1  # share of utterances that may lack features or a transcript
 
 
 def flat_start(
@@ -44,12 +47,14 @@ def word_numbers(reader: FeatureReader, texts: Mapping[str, str], lang: Path) ->
     """The words of all utterances that have features and a transcript.
 
     Raises:
-        HdnnError: there is none.
+        HdnnError: there is none, or more than MAX_LOST of those of the data directory lack one of them.
     """
+    account = Accounting(reader.data_dir, reader.announced)
+    account.require("without features", reader.utts)
+    account.require("without transcript", texts)
+    account.close(MAX_LOST, "complete feats.scp and text, or run fix_data_dir.sh")
     transcripts = Transcripts(lang)
     words = {utterance: transcripts.numbers(texts[utterance]) for utterance in reader.utts if utterance in texts}
-    if not words:
-        raise HdnnError(f"{reader.data_dir}: no utterance has both features and a transcript")
     log.info("%d utterances, %d unknown words", len(words), transcripts.unknown)
     return words
 

@@ -8,6 +8,7 @@ import numpy as np
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
 from hdnn_nnet.kaldi.symbols import SymbolTable, check_phones, read_integers
+from hdnn_nnet.kaldi.text_file import read_word
 from hdnn_nnet.kaldi.transitions import TransitionModel
 
 
@@ -31,7 +32,7 @@ def check_graph(
     path = graph_dir / "num_pdfs"
     if path.is_file() and read_integers(path) != [transitions.num_pdfs]:
         raise HdnnError(
-            f"{graph_dir} was made for {path.read_text().strip()} pdfs, the model of {model_dir} has {transitions.num_pdfs}: "
+            f"{graph_dir} was made for {read_word(path)} pdfs, the model of {model_dir} has {transitions.num_pdfs}: "
             "a graph of another tree; make one with steps_py/mkgraph.sh"
         )
     fst = read_fst(graph_dir / "HCLG.fst")

@@ -12,9 +12,10 @@ from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.basic_io import format_float
 from hdnn_nnet.kaldi.int_vectors import int_vector_bytes
-from hdnn_nnet.kaldi.rxfile import read_bytes
 from hdnn_nnet.kaldi.tables import read_int_vectors
+from hdnn_nnet.kaldi.text_file import read_lines, read_num_jobs
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.text import to_float, words
 
 
 def alignment_files(ali_dir: str | os.PathLike[str]) -> list[Path]:
@@ -24,12 +25,9 @@ def alignment_files(ali_dir: str | os.PathLike[str]) -> list[Path]:
         HdnnError: no `num_jobs`, a file of 1..N is missing, or there are files beyond N (left by another run).
     """
     directory = Path(ali_dir)
-    try:
-        jobs = int((directory / "num_jobs").read_text().strip())
-    except FileNotFoundError as error:
-        raise HdnnError(f"{directory}/num_jobs does not exist; is {directory} an alignment directory?") from error
-    except ValueError as error:
-        raise HdnnError(f"{directory}/num_jobs does not hold a number; align again") from error
+    if not (directory / "num_jobs").exists():
+        raise HdnnError(f"{directory}/num_jobs does not exist; is {directory} an alignment directory?")
+    jobs = read_num_jobs(directory, "align again")
     wanted = [directory / f"ali.{job}.gz" for job in range(1, jobs + 1)]
     found = {path for path in directory.glob("ali.*.gz") if re.fullmatch(r"ali\.\d+\.gz", path.name)}
     if found != set(wanted) or not wanted:
@@ -98,11 +96,11 @@ def write_alignments(
 
 def read_counts(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a Kaldi text vector such as `ali_train_pdf.counts`; float64, shape (num_pdfs,)."""
-    words = read_bytes(path).decode("utf-8", "replace").split()
+    found = [word for line in read_lines(path) for word in words(line)]
     try:
-        if words[0] != "[" or words[-1] != "]" or len(words) < 3:
+        if found[0] != "[" or found[-1] != "]" or len(found) < 3:
             raise ValueError("no [ ... ]")
-        counts = np.array(words[1:-1], dtype=np.float64)
+        counts = np.array([to_float(word, finite=False) for word in found[1:-1]], dtype=np.float64)
     except (ValueError, IndexError) as error:
         raise HdnnError(f"{path} is not a vector of counts in Kaldi's text form: [ c1 c2 ... ]") from error
     if not np.isfinite(counts).all() or counts.min() < 0:
@@ -112,5 +110,5 @@ def read_counts(path: str | os.PathLike[str]) -> np.ndarray:
 
 def write_counts(path: str | os.PathLike[str], counts: np.ndarray) -> None:
     """Write counts as Kaldi's text vector, whole numbers with all their digits."""
-    words = [str(int(c)) if float(c).is_integer() else format_float(c) for c in np.asarray(counts, dtype=np.float64)]
-    write_text(path, f" [ {' '.join(words)} ]\n")
+    texts = [str(int(c)) if float(c).is_integer() else format_float(c) for c in np.asarray(counts, dtype=np.float64)]
+    write_text(path, f" [ {' '.join(texts)} ]\n")

@@ -4,6 +4,7 @@ The layouts are those of Kaldi's base/io-funcs and matrix/kaldi-vector. Objects 
 beside the features, so a file is read whole and parsed from memory.
 """
 
+import functools
 import os
 import re
 import struct
@@ -14,6 +15,7 @@ import numpy as np
 from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.rxfile import read_bytes
+from hdnn_nnet.text import to_float, to_int
 
 INT32_ITEM = np.dtype([("size", "i1"), ("value", "<i4")])  # Kaldi puts each integer's size in front of it
 
@@ -114,9 +116,10 @@ class KaldiReader:
         """A signed 32-bit integer."""
         if not self.binary:
             word = self._word()
-            if not _INTEGER.fullmatch(word) or not _INT32.min <= int(word) <= _INT32.max:
-                raise self.fail(f"a 32-bit integer expected, found {word[:40]!r}")
-            return int(word)
+            try:
+                return to_int(word.decode("ascii"))
+            except ValueError as error:
+                raise self.fail(f"an integer expected, found {word[:40]!r}") from error
         if self.take(1) != b"\4":
             self.position -= 1
             raise self.fail("a 32-bit integer expected")
@@ -125,7 +128,11 @@ class KaldiReader:
     def uint32(self) -> int:
         """An unsigned 32-bit integer."""
         if not self.binary:
-            return self.int32()
+            word = self._word()
+            try:
+                return to_int(word.decode("ascii"), 0, (1 << 32) - 1)
+            except ValueError as error:
+                raise self.fail(f"an unsigned 32-bit integer expected, found {word[:40]!r}") from error
         if self.take(1) != b"\xfc":
             self.position -= 1
             raise self.fail("an unsigned 32-bit integer expected")
@@ -136,7 +143,7 @@ class KaldiReader:
         if not self.binary:
             word = self._word()
             try:
-                return float(word)
+                return to_float(word.decode("ascii"), finite=False)
             except ValueError as error:
                 raise self.fail(f"a number expected, found {word[:40]!r}") from error
         size = self.take(1)
@@ -167,18 +174,16 @@ class KaldiReader:
         if not match:
             raise self.fail("[ ... ] expected")
         self.position = match.end()
+        convert = to_int if dtype.startswith("i") else functools.partial(to_float, finite=False)
         try:
-            return np.array(match.group(1).split(), dtype=dtype)
-        except (ValueError, OverflowError) as error:
+            return np.array([convert(word.decode("ascii")) for word in match.group(1).split()], dtype=dtype)
+        except ValueError as error:
             raise self.fail("something that is no number inside [ ... ]") from error
 
     def int32_vector(self) -> np.ndarray:
         """A vector of integers (Kaldi's WriteIntegerVector); shape (n,), int32."""
         if not self.binary:
-            values = self._bracketed("i8")
-            if len(values) and not _INT32.min <= values.min() <= values.max() <= _INT32.max:
-                raise self.fail("an integer of more than 32 bits inside [ ... ]")
-            return values.astype(np.int32)
+            return self._bracketed("i4")
         if self.take(1) != b"\4":
             self.position -= 1
             raise self.fail("a vector of 32-bit integers expected")

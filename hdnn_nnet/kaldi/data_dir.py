@@ -7,6 +7,7 @@ from pathlib import Path
 from hdnn_nnet.atomic import copy_file, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.text import BLANKS, first_word
 
 BY_UTTERANCE = ("feats.scp", "text", "vad.scp", "utt2lang", "utt2dur", "utt2num_frames", "segments")
 BY_SPEAKER = ("cmvn.scp", "spk2gender", "spk2warp")
@@ -52,7 +53,7 @@ class DataDir:
         speakers = {s: us for s, us in speakers.items() if us}
         # Without segments a recording is an utterance.
         segments = self.tables.get("segments")
-        recordings = {segments[u].split()[0] for u in wanted if u in segments} if segments else wanted
+        recordings = {first_word(segments[u])[0] for u in wanted if u in segments} if segments else wanted
         target = Path(target)
         _write(target / "utt2spk", self.utt2spk, wanted)
         _write(target / "spk2utt", speakers, speakers)
@@ -77,15 +78,15 @@ def copy_feat_opts(source: str | os.PathLike[str], target: str | os.PathLike[str
         (Path(target) / FEATS_OF).unlink(missing_ok=True)
     path, copy = Path(source) / FEAT_OPTS, Path(target) / FEAT_OPTS
     if path.is_file():
-        text = path.read_text(encoding="utf-8")
-        if not copy.is_file() or copy.read_text(encoding="utf-8") != text:
-            write_text(copy, text)
+        data = path.read_bytes()
+        if not copy.is_file() or copy.read_bytes() != data:
+            copy_file(path, copy)
     else:
         copy.unlink(missing_ok=True)
 
 
 def _write(path: Path, table: dict[str, str], keys: Iterable[str]) -> None:
     wanted = set(keys)
-    text = "".join(f"{key} {value}".rstrip() + "\n" for key, value in table.items() if key in wanted)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    text = "".join(f"{key} {value}".rstrip(BLANKS) + "\n" for key, value in table.items() if key in wanted)
+    if not path.exists() or path.read_bytes() != text.encode():
         write_text(path, text)

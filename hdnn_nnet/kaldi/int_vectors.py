@@ -1,5 +1,6 @@
 """Vectors of 32-bit integers (alignments, words): one entry of a table, and writing tables of them."""
 
+import re
 import struct
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ _SIZE = struct.Struct("<i")
 _HEADER = 7
 _ITEM = INT32_ITEM.itemsize
 _INT32 = np.iinfo(np.int32)
+_INTEGERS = re.compile(rb"[\d\s+-]*", re.ASCII)
 
 
 def read_int_vector(stream: ByteStream) -> np.ndarray:
@@ -46,7 +48,10 @@ def _read_text(stream: ByteStream) -> np.ndarray:
     if end < 0:
         raise stream.fail("truncated vector of integers, its line does not end; regenerate it")
     try:
-        values = np.array([int(word) for word in bytes(stream.read(end + 1)).split()], np.int64)
+        data = bytes(stream.read(end + 1))
+        if not _INTEGERS.fullmatch(data):  # int() takes `1_000` too
+            raise ValueError("something else between them")
+        values = np.array([int(word) for word in data.split()], np.int64)
     except (ValueError, OverflowError) as error:
         raise stream.fail(f"not a vector of integers ({error}); regenerate it") from error
     if len(values) and not _INT32.min <= values.min() <= values.max() <= _INT32.max:

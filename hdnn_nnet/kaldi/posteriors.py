@@ -20,11 +20,11 @@ from hdnn_nnet.kaldi.script_table import ScriptTable
 from hdnn_nnet.kaldi.table_writer import TableWriter
 from hdnn_nnet.kaldi.tables import read_table
 from hdnn_nnet.ragged import cumulative
+from hdnn_nnet.text import to_float, to_int, words
 
 _ITEM = INT32_ITEM.itemsize  # an integer or a weight with its size byte
 _COUNT = struct.Struct("<i")
 _AHEAD = 1 << 16  # bytes of most entries
-_LARGEST = np.iinfo(np.int32).max
 
 
 @dataclass
@@ -116,17 +116,18 @@ def _parse_text(line: str, fail: Callable[[str], HdnnError]) -> SparsePosteriors
         if groups[-1].strip():
             raise ValueError("text after the last ]")
         for group in groups[:-1]:
-            words = group.split()
-            if words[0] != "[" or len(words) % 2 == 0:
+            found = words(group)
+            if found[0] != "[" or len(found) % 2 == 0:
                 raise ValueError(f"[ pdf weight ... ] expected, found {group.strip()[:40]!r}")
-            counts.append(len(words) // 2)
-            pdfs.extend(map(int, words[1::2]))
-            weights.extend(map(float, words[2::2]))
+            counts.append(len(found) // 2)
+            pdfs.extend(to_int(word, least=0) for word in found[1::2])
+            weights.extend(to_float(word) for word in found[2::2])
     except (ValueError, IndexError) as error:
         raise fail(f"not a posterior in text form ({error}); regenerate it") from error
-    values = np.array(weights, np.float32)
-    if not np.isfinite(values).all() or not 0 <= min(pdfs, default=0) <= max(pdfs, default=0) <= _LARGEST:
-        raise fail("a pdf that is negative or too large, or a weight that is NaN or infinite; regenerate it")
+    with np.errstate(over="ignore"):
+        values = np.array(weights, np.float32)
+    if not np.isfinite(values).all():
+        raise fail("a weight that is infinite; regenerate it")
     return SparsePosteriors(cumulative(np.array(counts, np.int64)), np.array(pdfs, np.int32), values)
 
 

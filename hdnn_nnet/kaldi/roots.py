@@ -4,7 +4,8 @@ import os
 from dataclasses import dataclass
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.basic_io import read_bytes
+from hdnn_nnet.kaldi.text_file import read_lines
+from hdnn_nnet.text import to_int, words
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,21 @@ def read_roots(path: str | os.PathLike[str]) -> list[Root]:
     """
     roots = []
     seen: set[int] = set()
-    for number, line in enumerate(read_bytes(path).decode("utf-8", "replace").splitlines(), 1):
-        words = line.split()
+    for number, line in enumerate(read_lines(path), 1):
+        fields = words(line)
         try:
-            phones = tuple(sorted(int(word) for word in words[2:]))
+            phones = tuple(sorted(to_int(word) for word in fields[2:]))
         except ValueError:
             phones = ()
         if not (
-            phones and phones[0] > 0 and words[0] in ("shared", "not-shared") and words[1] in ("split", "not-split")
+            phones and phones[0] > 0 and fields[0] in ("shared", "not-shared") and fields[1] in ("split", "not-split")
         ):
             raise HdnnError(f"{path}, line {number}: expected shared|not-shared split|not-split <phones>, found {line}")
         again = sorted(seen.intersection(phones)) or [a for a in set(phones) if phones.count(a) > 1]
         if again:
             raise HdnnError(f"{path}, line {number}: phone {again[0]} has a root already")
         seen.update(phones)
-        roots.append(Root(phones, words[0] == "shared", words[1] == "split"))
+        roots.append(Root(phones, fields[0] == "shared", fields[1] == "split"))
     if not roots:
         raise HdnnError(f"{path} is empty; make the lang directory again")
     return roots

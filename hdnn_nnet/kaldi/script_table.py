@@ -12,6 +12,8 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.byte_stream import ByteStream, FileStream
 from hdnn_nnet.kaldi.matrix_range import MatrixRange, split_range
 from hdnn_nnet.kaldi.rxfile import read_bytes, split_offset, without_gunzip
+from hdnn_nnet.kaldi.text_file import read_lines
+from hdnn_nnet.text import first_word
 
 log = logging.getLogger(__name__)
 
@@ -26,23 +28,18 @@ def read_scp(path: str | os.PathLike[str]) -> dict[str, str]:
 
     Args:
         path: also `-` or `command |`.
+
+    Raises:
+        HdnnError: a file that cannot be read, an empty line, or a key that occurs twice.
     """
-    try:
-        lines = read_bytes(path).decode("utf-8").splitlines()
-    except HdnnError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            raise HdnnError(f"{path} does not exist") from error
-        raise
-    except UnicodeDecodeError as error:
-        raise HdnnError(f"{path} is not UTF-8 ({error}); convert it") from error
     table: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        words = line.split(maxsplit=1)
-        if not words:
+    for number, line in enumerate(read_lines(path), 1):
+        key, rest = first_word(line)
+        if not key:
             raise HdnnError(f"{path}, line {number}: empty line; remove it")
-        if words[0] in table:
-            raise HdnnError(f"{path}, line {number}: key {words[0]} occurs twice; run fix_data_dir.sh")
-        table[words[0]] = words[1] if len(words) > 1 else ""
+        if key in table:
+            raise HdnnError(f"{path}, line {number}: key {key} occurs twice; run fix_data_dir.sh")
+        table[key] = rest
     return table
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.rxfile import read_bytes
+from hdnn_nnet.kaldi.text_file import read_lines
+from hdnn_nnet.text import to_int, words
 
 
 class SymbolTable:
@@ -54,15 +55,17 @@ class SymbolTable:
         """
         ids: dict[str, int] = {}
         seen: set[int] = set()
-        # Only spaces, tabs and line ends separate: words may hold other Unicode white space.
-        for line_number, line in enumerate(_read_text(path).split("\n"), 1):
-            words = line.replace("\t", " ").strip(" \r").split(" ")
-            if words == [""]:
+        for line_number, line in enumerate(read_lines(path), 1):
+            if not (fields := words(line)):
                 continue
-            fields = [word for word in words if word]
-            if len(fields) != 2 or not fields[1].isascii() or not fields[1].lstrip("-").isdigit():
-                raise HdnnError(f"{path}, line {line_number}: expected a symbol and a number, found {line[:60]!r}")
-            symbol, number = fields[0], int(fields[1])
+            try:
+                symbol, number = fields[0], to_int(fields[1])
+                if len(fields) > 2:
+                    raise ValueError("more than two words")
+            except (IndexError, ValueError) as error:
+                raise HdnnError(
+                    f"{path}, line {line_number}: expected a symbol and a number, found {line[:60]!r} ({error})"
+                ) from error
             if symbol in ids or number in seen:
                 raise HdnnError(f"{path}, line {line_number}: {symbol!r} or {number} occurs twice")
             ids[symbol] = number
@@ -74,7 +77,7 @@ class SymbolTable:
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the table atomically."""
         for symbol in self.ids:
-            if not symbol or any(space in symbol for space in " \t\r\n"):
+            if not symbol or words(symbol) != [symbol]:
                 raise HdnnError(f"{path}: symbol {symbol!r} is empty or holds white space")
         write_text(path, "".join(f"{symbol} {number}\n" for symbol, number in self.ids.items()))
 
@@ -101,21 +104,14 @@ def check_phones(lang: str | os.PathLike[str], model_dir: str | os.PathLike[str]
         )
 
 
-def _read_text(path: str | os.PathLike[str]) -> str:
-    try:
-        return read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise HdnnError(f"{path} is not UTF-8 ({error}); convert it") from error
-
-
 def read_integer_lines(path: str | os.PathLike[str]) -> list[list[int]]:
     """Integers of each line (`sets.int`, `word_boundary.int`, `disambig.int`; `1:2:3` as in `.csl` also)."""
     rows = []
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         try:
-            row = [int(word) for word in line.replace(":", " ").split()]
+            row = [to_int(word) for word in words(line.replace(":", " "))]
         except ValueError as error:
-            raise HdnnError(f"{path}, line {number}: expected integers, found {line[:60]!r}") from error
+            raise HdnnError(f"{path}, line {number}: expected integers, found {line[:60]!r} ({error})") from error
         if row:
             rows.append(row)
     return rows
@@ -132,10 +128,10 @@ def read_phone_list(text: str) -> list[int]:
     Raises:
         HdnnError: neither.
     """
-    words = text.replace(":", " ").split()
-    if all(word.isdigit() for word in words):
-        return [int(word) for word in words]
-    return read_integers(text)
+    try:
+        return [to_int(word, least=0) for word in words(text.replace(":", " "))]
+    except ValueError:
+        return read_integers(text)
 
 
 def write_integers(path: str | os.PathLike[str], numbers: Iterable[int]) -> None:

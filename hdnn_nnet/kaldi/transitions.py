@@ -5,6 +5,7 @@ Alignments and decoding graphs consist of transition-ids.
 """
 
 import os
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,6 +59,10 @@ class TransitionModel:
                 f"the transition model has {len(self.log_probs) - 1} log-probabilities for {self.num_transition_ids} "
                 "transition-ids; the file is damaged: regenerate it"
             )
+
+    def pdf_signature(self) -> int:
+        """A checksum of which phones and states have which pdfs; probabilities do not matter."""
+        return zlib.crc32(np.ascontiguousarray(self.tuples, "<i4").tobytes())
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "TransitionModel":

@@ -14,7 +14,9 @@ from typing import NamedTuple
 from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import byte_order
+from hdnn_nnet.kaldi.text_file import read_lines
 from hdnn_nnet.lang.options import LangOptions
+from hdnn_nnet.text import to_float, words
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +43,9 @@ class Dictionary(NamedTuple):
 
 
 def _rows(path: Path) -> list[list[str]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise HdnnError(f"{path} does not exist; run hdnn lang dict") from error
-    # Only space, tab and newline separate, as in Kaldi.
-    return [row for line in text.split("\n") if (row := [w for w in line.replace("\t", " ").split(" ") if w])]
+    if not path.exists():
+        raise HdnnError(f"{path} does not exist; run hdnn lang dict")
+    return [row for line in read_lines(path) if (row := words(line))]
 
 
 def read_dict(directory: Path) -> Dictionary:
@@ -76,7 +75,7 @@ def read_dict(directory: Path) -> Dictionary:
         probability = 1.0
         if with_probability:
             try:
-                probability = float(fields.pop(0))
+                probability = to_float(fields.pop(0))
             except (IndexError, ValueError) as error:
                 raise HdnnError(f"{path}: word {word} has no pronunciation probability") from error
         if not 0.0 < probability <= 1.0:
@@ -255,7 +254,9 @@ class Lang:
             self._write_rows(name, ([symbol] for symbol in symbols))
             write_text(phones / f"{name}.csl", ":".join(str(self.phones[symbol]) for symbol in symbols) + "\n")
         self._write_rows("sets", self.sets)
-        self._write_rows("roots", ([*root.split(), *row] for root, row in zip(self.roots, self.sets, strict=True)), 2)
+        self._write_rows(
+            "roots", ([*root.split(" "), *row] for root, row in zip(self.roots, self.sets, strict=True)), 2
+        )
         self._write_rows("extra_questions", self._questions())
         if self.positions:
             spoken = self.lists["silence"] + self.lists["nonsilence"]

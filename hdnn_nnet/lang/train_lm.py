@@ -3,40 +3,23 @@
 A text is Kaldi's `text` (its first column is dropped) if its file is named so, else one sentence a line, `.gz` or not.
 """
 
-import gzip
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
-from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.lang.ngram import BOS, EOS, BackoffModel, kneser_ney, mixture, mixture_weights, prune, score, write_arpa
+from hdnn_nnet.kaldi.text_file import read_lines
+from hdnn_nnet.lang.arpa import write_arpa
+from hdnn_nnet.lang.ngram import BOS, EOS, BackoffModel, kneser_ney, mixture, mixture_weights, prune, score
 from hdnn_nnet.lang.options import LmOptions
+from hdnn_nnet.lang.sentences import read_sentences
+from hdnn_nnet.text import first_word
 
 log = logging.getLogger(__name__)
 
 
-def read_sentences(path: Path) -> Iterator[list[str]]:
-    """Words of each line that has any."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as lines:
-            for line in lines:
-                words = line.split()[1:] if path.name == "text" else line.split()
-                if words:
-                    yield words
-    except FileNotFoundError as error:
-        raise HdnnError(f"{path} does not exist") from error
-    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise HdnnError(f"{path}: cannot read it as text ({error})") from error
-
-
 def read_vocabulary(path: Path) -> set[str]:
     """First word of every line: a word list, a lexicon.txt or a words.txt."""
-    try:
-        words = {line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.split()}
-    except FileNotFoundError as error:
-        raise HdnnError(f"{path} does not exist") from error
-    return words - {"<eps>", "#0", BOS, EOS}
+    return {first_word(line)[0] for line in read_lines(path)} - {"", "<eps>", "#0", BOS, EOS}
 
 
 def report(name: str, model: BackoffModel, texts: dict[str, Path], oov: str) -> list[str]:

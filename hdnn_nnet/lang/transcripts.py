@@ -5,6 +5,7 @@ from pathlib import Path
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.symbols import SymbolTable, read_integers
+from hdnn_nnet.text import words
 
 
 class Transcripts:
@@ -25,7 +26,7 @@ class Transcripts:
 
     def numbers(self, text: str) -> list[int]:
         """Word numbers of a line of text; counts unknown words in `unknown`."""
-        numbers = [self.words.ids.get(word, self.oov) for word in text.split()]
+        numbers = [self.words.ids.get(word, self.oov) for word in words(text)]
         self.unknown += numbers.count(self.oov)
         return numbers
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.errors import EmptyLatticeError, HdnnError
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.ops import connect, to_compact
 from hdnn_nnet.lattice.times import end_time, state_times
@@ -69,12 +69,14 @@ def lattice_arcs(lattice: AnyLattice, model: TransitionModel, where: str = "latt
     """
     compact = to_compact(lattice) if isinstance(lattice, Lattice) else lattice
     if compact.start < 0 or not compact.is_final().any():
-        raise HdnnError(f"{where}: the lattice is empty or has no final state; decode this utterance again")
+        raise EmptyLatticeError(f"{where}: the lattice is empty or has no final state; decode this utterance again")
     level = topological_order(compact, where)
     if _has_loose_ends(compact):
         compact = connect(compact)
         if compact.num_states == 0:
-            raise HdnnError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
+            raise EmptyLatticeError(
+                f"{where}: no path of the lattice reaches a final state; decode this utterance again"
+            )
         level = topological_order(compact, where)
     source, target = compact.sources().astype(np.int64), compact.arcs["nextstate"].astype(np.int64)
     time = state_times(compact, level, where)
@@ -82,7 +84,7 @@ def lattice_arcs(lattice: AnyLattice, model: TransitionModel, where: str = "latt
     ending = np.flatnonzero(compact.is_final())
     final_length = np.diff(compact.final_string_offsets)[ending]
     if num_frames == 0:
-        raise HdnnError(f"{where}: the lattice has no frames; decode this utterance again")
+        raise EmptyLatticeError(f"{where}: the lattice has no frames; decode this utterance again")
 
     number = np.empty(compact.num_states, np.int64)
     by_time = np.lexsort((level, time))

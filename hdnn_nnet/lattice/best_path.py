@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.errors import EmptyLatticeError
 from hdnn_nnet.lattice.ops import to_compact
 from hdnn_nnet.lattice.types import AnyLattice, CompactLattice, Lattice, topological_order
 from hdnn_nnet.ragged import cumulative, ranges
@@ -48,7 +48,7 @@ def best_paths(
     arcs, final = lattice.arcs, lattice.final.astype(np.float64)
     is_final = lattice.is_final()
     if lattice.start < 0 or not is_final.any():
-        raise HdnnError(f"{where}: the lattice is empty; decode this utterance again")
+        raise EmptyLatticeError(f"{where}: the lattice is empty; decode this utterance again")
     target = arcs["nextstate"].astype(np.int64)
     source = lattice.sources().astype(np.int64)
     words = lattice.words
@@ -80,7 +80,7 @@ def best_paths(
     ends = total[ending] + final[ending, :1] + final[ending, 1:] * scales
     best_end = ending[ends.argmin(0)]
     if not np.isfinite(ends.min(0)).all():
-        raise HdnnError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
+        raise EmptyLatticeError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
     return [_walk(lattice, back[:, c], int(best_end[c]), source) for c in range(len(scales))]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.text_file import read_num_jobs
 from hdnn_nnet.lattice.table import read_lattices
 from hdnn_nnet.lattice.types import AnyLattice
 
@@ -16,10 +17,9 @@ def lattice_files(directory: str | os.PathLike[str]) -> list[Path]:
         HdnnError: the directory was not decoded, or a job's file is missing.
     """
     folder = Path(directory)
-    try:
-        jobs = int((folder / "num_jobs").read_text(encoding="ascii"))
-    except (OSError, ValueError) as error:
-        raise HdnnError(f"{folder}/num_jobs is missing or holds no number; decode first") from error
+    if not (folder / "num_jobs").exists():
+        raise HdnnError(f"{folder}/num_jobs is missing; decode first")
+    jobs = read_num_jobs(folder, "decode again")
     files = [folder / f"lat.{job}.gz" for job in range(1, jobs + 1)]
     missing = [str(path) for path in files if not path.exists()]
     if missing:

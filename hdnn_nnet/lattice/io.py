@@ -9,9 +9,11 @@ from hdnn_nnet.kaldi.byte_stream import Truncated
 from hdnn_nnet.kaldi.openfst import FstHeader, parse_states, read_header, states_bytes, vector_header
 from hdnn_nnet.lattice.types import COMPACT_ARC, LATTICE_ARC, AnyLattice, CompactLattice, Lattice
 from hdnn_nnet.ragged import cumulative, ranges
+from hdnn_nnet.text import to_float, to_int, words
 
 LATTICE_TYPE, COMPACT_TYPE = "lattice4", "compactlattice44"
 HEADER_ROOM = 256  # no header of ours is longer
+_MOST_GAPS = 1 << 20  # numbers that no state of a lattice in text form has
 
 
 def parse_binary(data: bytes, position: int, where: str) -> tuple[AnyLattice, int]:
@@ -138,19 +140,19 @@ def parse_text(lines: Iterable[str], where: str) -> AnyLattice:
     finals: list[tuple[int, str]] = []
     start, transducer = -1, False
     for line in lines:
-        fields = line.split()
+        fields = words(line)
         try:
             if start < 0:
-                start = int(fields[0])
+                start = to_int(fields[0], 0)
             if len(fields) <= 2:
                 weight = fields[1] if len(fields) == 2 else ""
-                finals.append((int(fields[0]), weight))
+                finals.append((to_int(fields[0], 0), weight))
                 transducer |= weight.count(",") == 1
                 continue
             # `from to ilabel olabel [weight]` or `from to label [weight]`; only weights have commas.
             weight = fields.pop() if "," in fields[-1] else ""
             transducer |= len(fields) == 4 or weight.count(",") == 1
-            source, target, ilabel, olabel = (int(field) for field in (*fields, fields[-1])[:4])
+            source, target, ilabel, olabel = (to_int(field, 0) for field in (*fields, fields[-1])[:4])
             arcs.append((source, target, ilabel, olabel, weight))
         except (ValueError, IndexError) as error:
             raise HdnnError(f"{where}: cannot read the lattice line {line.strip()!r}; regenerate it") from error
@@ -166,14 +168,14 @@ def _weight(text: str, compact: bool) -> tuple[float, float, list[int]]:
     parts = text.split(",")
     if len(parts) != (3 if compact else 2):
         raise ValueError(f"weight {text!r}")
-    string = [int(word) for word in parts[2].split("_") if word] if compact else []
-    return float(parts[0]), float(parts[1]), string
+    string = [to_int(word) for word in parts[2].split("_") if word] if compact else []
+    return to_float(parts[0], finite=False), to_float(parts[1], finite=False), string
 
 
 def _assemble(start, arcs, finals, compact, where) -> AnyLattice:
     num_states = 1 + max([start, *(max(a[0], a[1]) for a in arcs), *(f[0] for f in finals)])
-    if min([0, *(min(a[0], a[1]) for a in arcs), *(f[0] for f in finals)]) < 0:
-        raise ValueError("negative state")
+    if num_states > _MOST_GAPS + 2 * (len(arcs) + len(finals)):
+        raise ValueError(f"a state {num_states - 1} with {len(arcs)} arcs")
     arcs = [arc for _, arc in sorted(enumerate(arcs), key=lambda item: (item[1][0], item[0]))]
     offsets = (
         cumulative(np.bincount([a[0] for a in arcs], minlength=num_states))

@@ -11,6 +11,7 @@ from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lattice.k2_tensors import from_tensors, to_tensors
 from hdnn_nnet.lattice.types import AnyLattice
+from hdnn_nnet.text import words
 
 _REMEDY = 'save it with metadata={"keys": json.dumps(keys)}, one key an FSA'
 
@@ -60,6 +61,6 @@ def read_k2(path: str | os.PathLike[str]) -> Iterator[tuple[str, AnyLattice]]:
     lattices = from_tensors(tensors, str(path))
     if not isinstance(keys, list) or len(keys) != len(lattices):
         raise HdnnError(f"{path} has {len(lattices)} FSAs, but not as many keys; {_REMEDY}")
-    if bad := [key for key in keys if not isinstance(key, str) or key.split() != [key]]:
+    if bad := [key for key in keys if not isinstance(key, str) or words(key) != [key]]:
         raise HdnnError(f"{path}: {bad[0]!r} is no key (one word) of a Kaldi table; {_REMEDY}")
     yield from zip(keys, lattices, strict=True)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.errors import EmptyLatticeError, HdnnError
 from hdnn_nnet.kaldi.automaton import group_by_state, reachable
 from hdnn_nnet.lattice.types import COMPACT_ARC, AnyLattice, CompactLattice, Lattice, by_level, topological_order
 from hdnn_nnet.ragged import cumulative, ranges
@@ -162,7 +162,7 @@ def prune(lattice: L, beam: float, acoustic_scale: float = 1.0, lm_scale: float 
     cost, ending = path_costs(lattice, lm_scale, acoustic_scale)
     forward, backward = cheapest(lattice, cost, ending, where)
     if lattice.start < 0 or not np.isfinite(backward[lattice.start]):
-        raise HdnnError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
+        raise EmptyLatticeError(f"{where}: no path of the lattice reaches a final state; decode this utterance again")
     limit = backward[lattice.start] + beam
     source, target = lattice.sources().astype(np.int64), lattice.arcs["nextstate"].astype(np.int64)
     keep = forward[source] + cost + backward[target] <= limit

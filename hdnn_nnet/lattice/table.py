@@ -32,7 +32,7 @@ def _read_value(stream: ByteStream) -> AnyLattice:
         text = bytes(stream.read(end + 2)).decode("ascii")
     except UnicodeDecodeError as error:
         raise stream.fail("the lattice is not text; regenerate it") from error
-    return parse_text(text[first + 1 : end + 1].splitlines(), where)
+    return parse_text([line for line in text[first + 1 : end].split("\n") if line], where)
 
 
 def read_lattice(rxfilename: str | os.PathLike[str]) -> AnyLattice:

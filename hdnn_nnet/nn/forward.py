@@ -9,6 +9,7 @@ import torch
 
 from hdnn_nnet.device.precision import choose_device, choose_dtype
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.description import require_same_features
 from hdnn_nnet.feats.normaliser import Normaliser
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
@@ -36,7 +37,8 @@ def open_network(options: ForwardOptions, model_dir: Path, output: str) -> tuple
 
 
 def model_features(data_dir: str | Path, model_dir: Path, root: str | None = None) -> FeatureReader:
-    """The features of a data directory with the model's CMVN and deltas."""
+    """The features of a data directory with the model's CMVN and deltas; its `feat_opts` must be the model's."""
+    require_same_features(model_dir, data_dir)
     cmvn, deltas = (read_option_file(model_dir / name) for name in ("cmvn_opts", "delta_opts"))
     return FeatureReader(data_dir, cmvn, deltas, root)
 

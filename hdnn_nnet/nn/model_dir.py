@@ -15,6 +15,7 @@ import torch
 
 from hdnn_nnet.atomic import copy_file, write_text
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.text_file import read_word
 from hdnn_nnet.nn.config import NetworkConfig, read_json
 from hdnn_nnet.nn.networks import AcousticModel, build_network
 from hdnn_nnet.nn.nnet1 import Nnet1
@@ -117,4 +118,4 @@ def copy_kaldi_files(source: str | os.PathLike[str], directory: str | os.PathLik
 def read_option_file(path: str | os.PathLike[str]) -> str:
     """One-line option files such as `cmvn_opts`; a missing file is an empty line."""
     path = Path(path)
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return read_word(path) if path.is_file() else ""

@@ -30,7 +30,7 @@ class ForwardOptions(Options):
     """Forward pass."""
 
     class_frame_counts: str = option("", "counts for the prior; default: the model's own")
-    prior_scale: float = option(1.0, "factor of the log-prior")
+    prior_scale: float = option(1.0, "factor of the log-prior", at_least=0)
     weights: str = option(WEIGHTS, "weights file in the model directory")
     batch_frames: int = option(1024, "frames computed at a time", at_least=1)
     compute: ForwardDevice = group(ForwardDevice)

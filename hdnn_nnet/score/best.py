@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.text_file import read_lines
 
-_NAME = re.compile(r"^wer_(\d+)_([0-9.]+)$")
+_NAME = re.compile(r"^wer_(\d+)_([+-]?[0-9.]+(?:[eE][+-]?\d+)?)$")
 _LINE = re.compile(r"%WER\s+(\S+)\s+\[\s*(\d+)\s*/\s*(\d+),")
 
 
@@ -35,11 +36,9 @@ def read_wer_file(path: Path) -> WerFile:
     name = _NAME.match(path.name)
     if not name:
         raise HdnnError(f"{path}: expected a name such as wer_10_0.5")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise HdnnError(f"cannot read {path}: {error.strerror}; score again") from error
-    for line in text.splitlines():
+    if not path.exists():
+        raise HdnnError(f"{path} does not exist; score again")
+    for line in read_lines(path):
         found = _LINE.search(line)
         if found:
             wer, errors, words = float(found.group(1)), int(found.group(2)), int(found.group(3))

@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.text_file import read_lines
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.text import to_int, words
 
 KINDS = ("nonword", "begin", "end", "internal", "singleton")
 
@@ -29,10 +30,7 @@ def read_word_boundary(path: str | os.PathLike[str]) -> dict[int, str]:
         HdnnError: missing file, or a line that is none of the known kinds.
     """
     try:
-        rows = [line.split() for line in Path(path).read_text(encoding="ascii").splitlines()]
-        table = {int(phone): kind for phone, kind in rows}
-    except OSError as error:
-        raise HdnnError(f"cannot read {path}: {error.strerror}") from error
+        table = {to_int(phone): kind for phone, kind in map(words, read_lines(path))}
     except ValueError as error:
         raise HdnnError(f"{path}: every line must be a phone's number and its kind ({error})") from error
     odd = set(table.values()) - set(KINDS)

@@ -39,7 +39,7 @@ class CtmOptions(Options):
     directory: str = argument("decode directory with num_jobs and lat.N.gz")
     min_lmwt: int = option(4, "lowest language model weight", at_least=1)
     max_lmwt: int = option(15, "highest language model weight", at_least=1)
-    word_ins_penalty: str = option("0.0", "word insertion penalty")
+    word_ins_penalty: float = option(0.0, "word insertion penalty")
     frame_shift: float = option(0.01, "seconds a frame", above=0)
 
 

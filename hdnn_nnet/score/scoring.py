@@ -14,6 +14,7 @@ from hdnn_nnet.score.options import ScoreOptions
 from hdnn_nnet.score.sweep import Combination, combinations, sweep
 from hdnn_nnet.score.text import WordFilter, read_text, write_hypotheses
 from hdnn_nnet.score.wer import align, count_utterances, operations_table, per_speaker, per_utterance, total
+from hdnn_nnet.text import to_float, words
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def score(options: ScoreOptions) -> WerFile:
     data, directory = Path(options.data), Path(options.directory)
     wanted = _combinations(options)
     word_filter = WordFilter.read(options.filter) if options.filter else WordFilter()
-    reference = {key: word_filter(words) for key, words in read_text(data / "text").items()}
+    reference = {key: word_filter(said) for key, said in read_text(data / "text").items()}
     symbols = SymbolTable.read(Path(options.lang) / "words.txt")
     utt2spk = read_scp(data / "utt2spk")
     if not any(reference.values()):
@@ -51,7 +52,7 @@ def score(options: ScoreOptions) -> WerFile:
     write_hypotheses(scoring / "test_filt.txt", reference)
     texts, counts = {}, {}
     for (weight, penalty), hypotheses in numbers.items():
-        text = {key: word_filter([symbols.symbol(w) for w in words]) for key, words in hypotheses.items()}
+        text = {key: word_filter([symbols.symbol(w) for w in said]) for key, said in hypotheses.items()}
         texts[weight, penalty] = text
         write_hypotheses(scoring / f"penalty_{penalty}" / f"{weight}.txt", text)
         counts[weight, penalty] = count_utterances(reference, text)
@@ -74,12 +75,15 @@ def score(options: ScoreOptions) -> WerFile:
 
 
 def _combinations(options: ScoreOptions) -> list[Combination]:
-    penalties = [word for word in options.word_ins_penalty.split(",") if word]
     try:
+        given = [to_float(word) for word in words(options.word_ins_penalty.replace(",", " "))]
+        # One spelling in file names, that of Kaldi's scripts: 0.0, -0.5.
+        penalties = list(dict.fromkeys(f"{value + 0.0:.7f}".rstrip("0") + "0" * value.is_integer() for value in given))
         wanted = combinations(options.min_lmwt, options.max_lmwt, penalties)
-        [float(penalty) for penalty in penalties]
     except ValueError as error:
-        raise HdnnError(f"--word-ins-penalty {options.word_ins_penalty}: expected numbers, such as 0.0,0.5") from error
+        raise HdnnError(
+            f"--word-ins-penalty {options.word_ins_penalty}: expected numbers, such as 0.0,0.5 ({error})"
+        ) from error
     if not wanted:
         raise HdnnError("--word-ins-penalty is empty; give at least 0.0")
     return wanted

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.text_file import read_lines
+from hdnn_nnet.text import to_int, words
 
 
 @dataclass(frozen=True)
@@ -27,17 +29,15 @@ def read_per_speaker(decode_dir: str | os.PathLike[str]) -> dict[str, SpeakerErr
         HdnnError: no such file, or a line that is not of its form.
     """
     path = Path(decode_dir) / "scoring_kaldi/wer_details/per_spk"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise HdnnError(f"cannot read {path}: {error.strerror}; score again") from error
     found: dict[str, SpeakerErrors] = {}
-    for line in lines:
-        cells = line.split()
+    if not path.exists():
+        raise HdnnError(f"{path} does not exist; score again")
+    for line in read_lines(path):
+        cells = words(line)
         if len(cells) < 2 or cells[1] != "raw" or cells[0] == "SUM":
             continue
         try:
-            found[cells[0]] = SpeakerErrors(int(cells[3]), int(cells[8]))
+            found[cells[0]] = SpeakerErrors(to_int(cells[3]), to_int(cells[8]))
         except (IndexError, ValueError) as error:
             raise HdnnError(f"{path}: cannot read the line of {cells[0]}; score again") from error
     return found

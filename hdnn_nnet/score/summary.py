@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.text_file import read_lines, read_word
 from hdnn_nnet.nn.config import NetworkConfig, read_json
 from hdnn_nnet.nn.model_dir import load_config
 from hdnn_nnet.score.best import WerFile, choose, read_wer_file, read_wer_files
+from hdnn_nnet.text import to_float, to_int, words
 
 _SEED = re.compile(r"_s\d+$")
 
@@ -52,8 +54,7 @@ def read_sclite(decode_dir: Path) -> dict[int, float]:
     if not path.is_file():
         return {}
     try:
-        cells = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
-        return {int(weight): float(wer) for wer, weight, *_ in cells}
+        return {to_int(weight): to_float(wer) for wer, weight, *_ in map(words, read_lines(path))}
     except ValueError as error:
         raise HdnnError(f"{path}: expected lines `WER LMWT FILE` ({error}); score again") from error
 
@@ -84,7 +85,7 @@ def read_result(directory: Path, dev: str = "decode_dev", evaluation: str = "dec
         directory,
         load_config(directory),
         read_json(directory / "model.json")["num_parameters"],
-        criterion.read_text(encoding="utf-8").strip() if criterion.is_file() else "CE",
+        read_word(criterion) if criterion.is_file() else "CE",
         history[-1]["cv_loss"] if history else None,
         history[-1]["cv_accuracy"] if history else None,
         chosen,

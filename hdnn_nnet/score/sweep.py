@@ -11,7 +11,7 @@ from hdnn_nnet.lattice.types import AnyLattice
 
 log = logging.getLogger(__name__)
 
-Combination = tuple[int, str]  # LM weight, word insertion penalty as it was written
+Combination = tuple[int, str]  # LM weight, word insertion penalty as it is in file names
 
 
 def combinations(min_lmwt: int, max_lmwt: int, penalties: Sequence[str]) -> list[Combination]:

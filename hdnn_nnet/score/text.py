@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.kaldi.text_file import read_lines
+from hdnn_nnet.text import first_word, words
 
 
 def read_text(path: str | os.PathLike[str]) -> dict[str, list[str]]:
     """A Kaldi `text` file: utterance to its words."""
-    return {key: words.split() for key, words in read_scp(path).items()}
+    return {key: words(line) for key, line in read_scp(path).items()}
 
 
 def write_hypotheses(path: str | os.PathLike[str], text: Mapping[str, Sequence[str]]) -> None:
@@ -36,18 +37,14 @@ class WordFilter:
         Raises:
             HdnnError: missing file, or two rules for a word.
         """
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise HdnnError(f"cannot read the word filter {path}: {error.strerror}") from error
         rules: dict[str, list[str]] = {}
-        for number, line in enumerate(lines, 1):
-            words = line.split()
-            if not words or line.startswith("#"):
+        for number, line in enumerate(read_lines(path), 1):
+            word, others = first_word(line)
+            if not word or line.startswith("#"):
                 continue
-            if words[0] in rules:
-                raise HdnnError(f"{path}, line {number}: a second rule for {words[0]}; remove one")
-            rules[words[0]] = words[1:]
+            if word in rules:
+                raise HdnnError(f"{path}, line {number}: a second rule for {word}; remove one")
+            rules[word] = words(others)
         return cls(rules)
 
     def __call__(self, words: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.errors import EmptyLatticeError, HdnnError
 from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.arcs import LatticeArcs, skip_reason
@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 #: sums over the frames of an iteration
 _VALUES = ("utterances", "frames", "objective", "log_total", "gradient", "smoothing", "dropped", "reference_posterior")
 #: why an utterance was skipped, or pruned
-_REASONS = ("without lattice", "lattice too large", "of another length or too long", "pruned (not skipped)")
+_REASONS = (
+    "without lattice", "with an empty lattice", "lattice too large", "of another length or too long", "pruned (not skipped)",
+)  # fmt: skip
 #: what `SequenceTrainer` collects in a Run
 SUMS = (*_VALUES, *_REASONS)
 
@@ -234,10 +236,15 @@ class SequenceTrainer:
             if lattice is None:
                 skipped["without lattice"] += 1
                 continue
-            found = bounded_arcs(
-                lattice, corpus.model, utt, self.options.max_entries, corpus.lattice_beam,
-                self.criterion.acoustic_scale, skipped,
-            )  # fmt: skip
+            try:
+                found = bounded_arcs(
+                    lattice, corpus.model, utt, self.options.max_entries, corpus.lattice_beam,
+                    self.criterion.acoustic_scale, skipped,
+                )  # fmt: skip
+            except EmptyLatticeError as error:
+                log.warning("%s", error)
+                skipped["with an empty lattice"] += 1
+                continue
             if found is None:
                 continue
             frames = len(loaded.features[number])

@@ -23,12 +23,14 @@ class SequenceOptions(Options):
     criterion: str = option("smbr", "what is maximised", choices=CRITERIA)
     acoustic_scale: float = option(0.1, "of log-likelihoods in lattices", above=0, aliases=["acwt"])
     lm_scale: float = option(1.0, "of the lattices' graph costs", at_least=0, aliases=["lmwt"])
-    old_acoustic_scale: float = option(0.0, "of the lattice's own acoustic costs, added to the log-likelihoods")
+    old_acoustic_scale: float = option(
+        0.0, "of the lattice's own acoustic costs, added to the log-likelihoods", at_least=0
+    )
     silence_phones: tuple[int, ...] = option(
         (), "ids with colons; default: lang/phones/silence.csl", metavar="ID:ID:..."
     )
     one_silence_class: bool = option(True, "silence is right in silence of the reference; false: it never is right")
-    boost: float = option(0.0, "MMI: b of boosted MMI; log scores of frames with a wrong phone rise by it")
+    boost: float = option(0.0, "MMI: b of boosted MMI; log scores of frames with a wrong phone rise by it", at_least=0)
     max_silence_error: float = option(0.0, "MMI: error of a wrong frame of silence in boosting", at_least=0, at_most=1)
     drop_frames: bool = option(True, "MMI: no gradient in frames where the reference's pdf is not in the lattice")
     engine: str = option("auto", "of the lattice passes", choices=ENGINES, free=True)

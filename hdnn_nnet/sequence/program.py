@@ -13,6 +13,7 @@ from hdnn_nnet.decode.options import SearchOptions
 from hdnn_nnet.device.precision import choose_device, choose_dtype, choose_threads
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.source import FeatureSource
+from hdnn_nnet.kaldi.accounting import Accounting
 from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.data_dir import copy_feat_opts
 from hdnn_nnet.kaldi.symbols import read_integers
@@ -29,7 +30,7 @@ from hdnn_nnet.train.data import LabelledData
 from hdnn_nnet.train.dataset import keep_with_targets
 from hdnn_nnet.train.distributed import join
 from hdnn_nnet.train.run import Run
-from hdnn_nnet.train.soft_sources import open_source
+from hdnn_nnet.train.soft_sources import open_source, require_same_tree, some, warn_of_disagreement
 from hdnn_nnet.train.teacher import checksum
 
 log = logging.getLogger(__name__)
@@ -113,29 +114,30 @@ def read_corpus(
     """
     source, limit = Path(options.src_dir), options.updates.max_skipped
     cmvn_opts, delta_opts = (read_option_file(source / name) for name in ("cmvn_opts", "delta_opts"))
-    features = FeatureSource([options.data], cmvn_opts, delta_opts)
+    features = FeatureSource([options.data], cmvn_opts, delta_opts, source)
     if features.dim != network.feat_dim:
         raise HdnnError(f"{options.data} has {features.dim} features a frame, {source} takes {network.feat_dim}")
     alignments = read_alignments(options.ali_dir)
     lattices = open_lattices(options, transitions)
     everything = features.num_frames()
     lengths = {utt: len(ali) for utt, ali in alignments.items()}
-    frames = keep_with_targets(everything, lengths, options.ali_dir, limit)
+    announced = features.readers[0].announced
+    frames = keep_with_targets(everything, lengths, options.ali_dir, limit, announced)
     soft = None
     if options.teacher:
+        require_same_tree(options.teacher, options.ali_dir)
         soft = open_source(
             options.teacher, [options.data], network.num_pdfs, options.soft, device, options.compute.precision
         )
         frames = keep_with_targets(frames, soft.num_frames, "soft labels", limit)
-    missing = Counter({"without alignment or soft labels": len(everything) - len(frames)})
+        warn_of_disagreement(soft, {utt: transitions.tid_to_pdf[alignments[utt]] for utt in some(frames)})
+    account = Accounting(options.denlats, announced)
+    account.require("without features", everything)
+    account.require("without alignment or soft labels", frames)
+    account.require("without lattice", (utt for utt in frames if utt in lattices))
+    account.close(limit, "regenerate the lattices")
     utts = [utt for utt in frames if utt in lattices]
-    missing["without lattice"] = len(frames) - len(utts)
-    missing = +missing
-    if sum(missing.values()) > limit * len(everything) or not utts:
-        raise HdnnError(
-            f"{options.denlats}: {len(utts)} of {len(everything)} utterances of {options.data} have a lattice and an "
-            "alignment; regenerate the lattices"
-        )
+    missing = Counter({reason: len(lost) for reason, lost in account.left_out.items()})
     made = options.lattices
     corpus = Corpus(utts, features, alignments, lattices, transitions, soft, missing, made.refresh, made.lattice_beam)
     return corpus, {utt: frames[utt] for utt in utts}

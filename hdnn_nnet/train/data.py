@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.description import require_same_features
 from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.alignments import read_pdf_alignments
 from hdnn_nnet.kaldi.transitions import TransitionModel
@@ -70,6 +71,7 @@ def read_training_data(
     Raises:
         HdnnError: missing or unreadable input, or alignments that do not fit the features.
     """
+    require_same_features(data_train, data_cv)
     transitions = TransitionModel.read(Path(ali_train) / "final.mdl")
     counts = np.zeros(transitions.num_pdfs, dtype=np.int64)
     labels: dict[str, np.ndarray] = {}

@@ -1,6 +1,5 @@
 """Utterances that have both features and targets of the same length."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -8,8 +7,7 @@ import numpy as np
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
-
-log = logging.getLogger(__name__)
+from hdnn_nnet.kaldi.accounting import Accounting
 
 
 class Features(Protocol):
@@ -34,34 +32,31 @@ def usable_utterances(
     Raises:
         HdnnError: too many utterances without usable targets, or none at all.
     """
-    return keep_with_targets(features.num_frames, target_frames, what, max_lost)
+    return keep_with_targets(features.num_frames, target_frames, what, max_lost, features.announced)
 
 
 def keep_with_targets(
-    frames: Mapping[str, int], target_frames: Mapping[str, int], what: str, max_lost: float = 0.1
+    frames: Mapping[str, int],
+    target_frames: Mapping[str, int],
+    what: str,
+    max_lost: float = 0.1,
+    announced: Iterable[str] | None = None,
 ) -> dict[str, int]:
-    """Those of `frames` (utterance -> feature frames) whose targets have as many; see usable_utterances."""
-    kept: dict[str, int] = {}
-    missing, unequal = [], []
-    for utt, length in frames.items():
-        if utt not in target_frames or not length:
-            missing.append(utt)
-        elif target_frames[utt] != length:
-            unequal.append(utt)
-        else:
-            kept[utt] = length
-    lost = missing + unequal
-    message = f"{what}: {len(kept)} of {len(frames)} utterances usable"
-    if missing:
-        message += f"; {len(missing)} missing (first {missing[0]})"
+    """Those of `frames` (utterance -> feature frames) whose targets have as many; see usable_utterances.
+
+    Args:
+        announced: the utterances to account for; default: those of `frames`.
+    """
+    account = Accounting(what, frames if announced is None else announced)
+    account.require("without features", frames)
+    account.leave_out("without frames", (utt for utt, length in frames.items() if not length))
+    account.require("without targets", target_frames)
+    unequal = [utt for utt, length in frames.items() if target_frames.get(utt, length) != length]
     if unequal:
-        utt = unequal[0]
-        message += f"; {len(unequal)} of another length (first {utt}: {frames[utt]} feature frames, "
-        message += f"{target_frames[utt]} target frames)"
-    if len(lost) > max_lost * len(frames) or not kept:
-        raise HdnnError(f"{message}; they belong to other data or features: regenerate them for this data")
-    (log.warning if lost else log.info)(message)
-    return kept
+        lengths = f"{unequal[0]} has {frames[unequal[0]]} frames of features, {target_frames[unequal[0]]} of targets"
+        account.leave_out(f"of another length, {lengths}", unequal)
+    account.close(max_lost, "regenerate features and targets for this data")
+    return {utt: length for utt, length in frames.items() if length and target_frames.get(utt) == length}
 
 
 def global_statistics(features: Features, utts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:

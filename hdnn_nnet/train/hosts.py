@@ -5,9 +5,10 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.text_file import read_lines
+from hdnn_nnet.text import first_word
 
 #: What a program needs on another machine; queues and remote shells pass little on.
 _PASSED = ("PATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "KALDI_ROOT", "LC_ALL", "OMP_NUM_THREADS")
@@ -61,11 +62,11 @@ class Allocation:
             return cls("slurm", tuple(expand_hosts(nodes)))
         if file := environment.get("PE_HOSTFILE"):
             try:
-                lines = Path(file).read_text(encoding="utf-8").splitlines()
-            except OSError as error:
-                raise HdnnError(f"PE_HOSTFILE={file}: {error.strerror}") from error
+                hosts = dict.fromkeys(first_word(line)[0] for line in read_lines(file))
+            except HdnnError as error:
+                raise HdnnError(f"PE_HOSTFILE={file}: {error}") from error
             # A host with slots in several queues has several lines.
-            return cls("sge", tuple(dict.fromkeys(line.split()[0] for line in lines if line.strip())))
+            return cls("sge", tuple(host for host in hosts if host))
         return cls("", ())
 
     def commands(self, program: Sequence[str], environment: Mapping[str, str]) -> list[list[str]]:

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from hdnn_nnet.options import flatten
+from hdnn_nnet.text import words
 from hdnn_nnet.train.criteria import KnowledgeDistillation
 from hdnn_nnet.train.data import LabelledData
 from hdnn_nnet.train.dataset import keep_with_targets
 from hdnn_nnet.train.frames import TargetsOf
 from hdnn_nnet.train.options import DistillationOptions
 from hdnn_nnet.train.program import Training
-from hdnn_nnet.train.soft_sources import open_source
+from hdnn_nnet.train.soft_sources import open_source, require_same_tree, warn_of_disagreement
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +24,10 @@ def train_kd(options: DistillationOptions) -> None:
     Raises:
         HdnnError: as `Training`, or soft labels that do not fit the alignment or the data.
     """
-    unlabelled = options.unlabelled_data.split()
+    unlabelled = words(options.unlabelled_data)
     training = Training(options.training, unlabelled)
     own_data = [options.training.data_train, options.training.data_cv, *unlabelled]
+    require_same_tree(options.teacher, options.training.ali_train)
     source = open_source(
         options.teacher, own_data, training.data.num_pdfs, options.soft, training.device,
         options.training.compute.precision,
@@ -33,6 +35,7 @@ def train_kd(options: DistillationOptions) -> None:
     for name, part in (("training data", training.data.train), ("cross-validation data", training.data.cv)):
         part.frames = keep_with_targets(part.frames, source.num_frames, f"soft labels of the {name}")
         source.check(part.frames)
+    warn_of_disagreement(source, training.data.train.labels)
     labelled = sum(utt in training.data.train.labels for utt in training.data.train.frames)
     log.info("%d of %d training utterances have hard labels", labelled, len(training.data.train.frames))
 

@@ -20,8 +20,10 @@ from hdnn_nnet.kaldi.posteriors import PosteriorTable, SparsePosteriors, read_po
 from hdnn_nnet.kaldi.rxfile import parse_specifier
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.tables import read_archive, read_matrices
+from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.config import read_json
 from hdnn_nnet.nn.distillation import SoftLabels
+from hdnn_nnet.text import words
 from hdnn_nnet.train.columns import Targets
 from hdnn_nnet.train.options import SoftLabelOptions
 from hdnn_nnet.train.soft_labels import sparsify, temper
@@ -93,6 +95,58 @@ class SoftSource:
             for part in (utt.encode(), posteriors.pdfs.tobytes(), posteriors.weights.tobytes()):
                 value = zlib.crc32(part, value)
         return value
+
+
+def _best_pdfs(posteriors: SparsePosteriors) -> np.ndarray:
+    """(T,) the pdf of the largest weight in each frame; no frame may be empty."""
+    frames = np.repeat(np.arange(len(posteriors)), np.diff(posteriors.offsets))
+    order = np.lexsort((-posteriors.weights, frames))
+    return posteriors.pdfs[order][posteriors.offsets[:-1]].astype(np.int64)
+
+
+def require_same_tree(teacher: str, ali_dir: str | os.PathLike[str]) -> None:
+    """Check that teachers (model directories, or stored soft labels) number pdfs as the alignment does.
+
+    Where they do not tell (tables of other systems) nothing is checked.
+
+    Raises:
+        HdnnError: another transition model.
+    """
+    ours = TransitionModel.read(Path(ali_dir) / "final.mdl").pdf_signature()
+    for word in words(teacher):
+        info, model = Path(word) / "info.json", Path(word) / "final.mdl"
+        theirs = read_json(info).get("pdfs") if info.is_file() else None
+        if theirs is None and not info.is_file() and model.is_file():
+            theirs = TransitionModel.read(model).pdf_signature()
+        if theirs not in (None, ours):
+            raise HdnnError(
+                f"{word}: its transition model numbers pdfs otherwise than {ali_dir}/final.mdl; take a teacher of the same tree"
+            )
+
+
+def warn_of_disagreement(source: SoftSource, labels: Mapping[str, np.ndarray]) -> None:
+    """Compare the soft labels' best pdfs with hard labels, on some twenty utterances; warn if they hardly ever agree.
+
+    A teacher of another tree, or one whose pdfs are numbered otherwise, has the right shape and teaches nonsense.
+    """
+    best: list[np.ndarray] = []
+    hard: list[np.ndarray] = []
+    for utt in some(utt for utt in labels if utt in source.num_frames):
+        dense = source.utterance(utt)
+        if len(dense) == len(labels[utt]):
+            best.append(_best_pdfs(dense))
+            hard.append(np.asarray(labels[utt], np.int64))
+    if not best:
+        return
+    ours, theirs = np.concatenate(hard), np.concatenate(best)
+    agreement = float((ours == theirs).mean())
+    size = int(max(ours.max(), theirs.max())) + 1
+    chance = float(np.bincount(ours, minlength=size) @ np.bincount(theirs, minlength=size)) / len(ours) ** 2
+    if agreement < min(10 * chance, 0.25):
+        log.warning(
+            "the best pdf of the soft labels is that of the alignment in %.1f %% of the frames (%.1f %% by chance): were "
+            "they made with another tree, other features or another version of the data?", 100 * agreement, 100 * chance,
+        )  # fmt: skip
 
 
 def some(utts: Iterable[str], count: int = 20) -> list[str]:
@@ -267,12 +321,12 @@ def open_source(
     Raises:
         HdnnError: not readable, or another number of pdfs.
     """
-    words = teacher.split()
-    if words and all(Path(w).is_dir() and not (Path(w) / "info.json").is_file() for w in words):
-        teachers = Teachers(words, options.teacher_data.split() or own_data, device, precision)
+    found = words(teacher)
+    if found and all(Path(w).is_dir() and not (Path(w) / "info.json").is_file() for w in found):
+        teachers = Teachers(found, words(options.teacher_data) or own_data, device, precision)
         if teachers.num_pdfs != num_pdfs:
             raise HdnnError(
-                f"{words[0]} has {teachers.num_pdfs} pdfs, the alignment {num_pdfs}; take a teacher of the same tree"
+                f"{found[0]} has {teachers.num_pdfs} pdfs, the alignment {num_pdfs}; take a teacher of the same tree"
             )
         log.info("teacher on the fly: %s", ", ".join(network.name for network in teachers.networks))
         return TeacherSource(teachers, options.temperature, options.keep_mass)

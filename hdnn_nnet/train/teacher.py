@@ -16,6 +16,7 @@ from hdnn_nnet.device.precision import choose_dtype
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter
+from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.model_dir import Network, load_network, read_option_file
 from hdnn_nnet.train.columns import Windows
 from hdnn_nnet.train.soft_labels import ensemble, sparsify
@@ -64,7 +65,10 @@ class Teachers:
             self.networks.append(network)
             if data_dirs is not None:
                 source = FeatureSource(
-                    data_dirs, read_option_file(directory / "cmvn_opts"), read_option_file(directory / "delta_opts")
+                    data_dirs,
+                    read_option_file(directory / "cmvn_opts"),
+                    read_option_file(directory / "delta_opts"),
+                    directory,
                 )
                 if source.dim != network.feat_dim:
                     raise HdnnError(
@@ -139,6 +143,7 @@ def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperat
         raise HdnnError(
             f"{teachers.sources[0].readers[0].data_dir} holds no utterances with features for every teacher"
         )
+    model = Path(teachers.directories[0]) / "final.mdl"
     held, seconds = np.concatenate(masses), time.monotonic() - started
     log.info(
         "Done %d utterances, %d frames in %.1f s (%.0f frames/s); %.1f pdfs a frame hold a mass of %.4f",
@@ -151,6 +156,7 @@ def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperat
         "mass_sum": float(held.sum()),
         "mass_min": float(held.min()),
         "num_pdfs": teachers.num_pdfs,
+        "pdfs": TransitionModel.read(model).pdf_signature() if model.is_file() else None,
         "mass": mass,
         "temperature": temperature,
         "checksums": checksums,

@@ -33,7 +33,7 @@ from hdnn_nnet.kaldi.topology import HmmTopology
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.kaldi.tree_stats import TreeStats
-from hdnn_nnet.lang.ngram import read_arpa
+from hdnn_nnet.lang.arpa import read_arpa
 from hdnn_nnet.lang.transcripts import read_transcripts
 from hdnn_nnet.lattice.k2_files import read_k2, write_k2
 from hdnn_nnet.lattice.table import read_lattices

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hdnn_nnet.kaldi.text_file import read_word
 from hdnn_nnet.nn.config import read_json
 from hdnn_nnet.score.page.svg import Chart, padded
 
@@ -22,7 +23,7 @@ def _ticks(history: Sequence[dict[str, Any]]) -> list[float]:
 def loss_kind(directory: Path) -> str:
     """What a model's frame-level loss is: only those of one kind can be compared."""
     path = directory / "criterion"
-    text = path.read_text(encoding="utf-8") if path.is_file() else "CE"
+    text = read_word(path) if path.is_file() else "CE"
     return "divergence from the teacher" if text.startswith("KD") else "cross-entropy"
 
 
