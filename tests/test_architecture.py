@@ -27,6 +27,7 @@ ROOMS = (
         "lattice",
         "feats",
         "lang",
+        "corpus",
         "nn",
         "graph",
         "align",
