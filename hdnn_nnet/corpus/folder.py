@@ -9,8 +9,23 @@ from hdnn_nnet.errors import HdnnError
 UNKNOWN_SPEAKER = "unknown"
 #: endings of sound files that libsndfile reads
 SOUNDS = frozenset(
-    [".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist"]
-    + [".w64", ".rf64"]
+    (
+        ".wav",
+        ".flac",
+        ".mp3",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+        ".sph",
+        ".nist",
+        ".w64",
+    )
 )
 
 

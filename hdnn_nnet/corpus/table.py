@@ -1,4 +1,4 @@
-"""A table of sound files and texts as a corpus: LJSpeech's metadata.csv, Hugging Face's audiofolder, Common Voice's TSV, any other."""
+"""A table of sound files and texts as a corpus: metadata.csv of LJSpeech or Hugging Face's audiofolder, TSV, any other."""
 
 import csv
 import re
@@ -30,16 +30,17 @@ NAMES = {
 _LJSPEECH = ("file", "raw", "text")  # without a header: id|text as read|text with numbers spelled out
 
 
-def _rows(path: Path) -> tuple[list[list[str]], str]:
-    """Cells of all lines, and the delimiter: whichever of tab, |, ; and comma the first line has."""
+def _rows(path: Path) -> list[list[str]]:
+    """Cells of all lines; the delimiter is whichever of tab, |, ; and comma the first line has."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as handle:
             first = handle.readline()
             handle.seek(0)
             delimiter = next((sign for sign in "\t|;," if sign in first), ",")
             # Quotes mean something in CSV only; elsewhere they are part of the text.
-            quoting = csv.QUOTE_MINIMAL if delimiter in ",;" else csv.QUOTE_NONE
-            return [row for row in csv.reader(handle, delimiter=delimiter, quoting=quoting) if row], delimiter
+            quoting = delimiter in ",;"
+            reader = csv.reader(handle, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE)
+            return [row for row in reader if row]
     except FileNotFoundError as error:
         raise HdnnError(f"{path} does not exist") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -106,7 +107,7 @@ def from_table(
     Raises:
         HdnnError: a row that is too short, a file that is not there, or columns that are not known.
     """
-    rows, _ = _rows(path)
+    rows = _rows(path)
     if not rows:
         raise HdnnError(f"{path} is empty")
     kinds, places, header = _columns(path, rows, columns)
