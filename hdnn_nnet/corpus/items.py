@@ -60,18 +60,22 @@ class LeftOut:
         self.counts[reason] += 1
         self.examples.setdefault(reason, example)
 
-    def report(self, total: int, most: float, where: str) -> None:
-        """A warning for every reason.
+    def report(self) -> None:
+        """A warning for every reason."""
+        for reason, count in sorted(self.counts.items()):
+            log.warning("left out: %d x %s, such as %s", count, reason, self.examples[reason])
+
+    def check(self, total: int, most: float, where: str) -> None:
+        """End where too much is lost.
 
         Raises:
             HdnnError: more than the share `most` of `total` utterances are left out, or all.
         """
-        for reason, count in sorted(self.counts.items()):
-            log.warning("left out: %d x %s, such as %s", count, reason, self.examples[reason])
         lost = self.counts.total()
         if lost and (lost > most * total or lost == total):
-            reason = self.counts.most_common(1)[0][0]
+            reasons = ", ".join(
+                f"{count} x {reason}, such as {self.examples[reason]}" for reason, count in self.counts.most_common()
+            )
             raise HdnnError(
-                f"{where}: {lost} of {total} utterances cannot be used ({reason}, such as {self.examples[reason]}); "
-                f"mend them, or allow more with --max-left-out"
+                f"{where}: {lost} of {total} utterances cannot be used ({reasons}); mend them, or raise --max-left-out"
             )

@@ -66,11 +66,12 @@ def prepare(items: Iterable[Item], target: Path, options: PrepareOptions, left_o
     found = _normalise(found, normaliser, options, left_out)
     sounds = look_at_all(sorted({item.audio for item in found}), options.nj)
     found = _usable(found, sounds, left_out)
-    left_out.report(total, options.max_left_out, where)
+    left_out.check(total, options.max_left_out, where)
     rate = options.rate or common_rate([sounds[item.audio] for item in found])
     seconds = {item.key: _seconds(item, sounds[item.audio]) for item in found}
     found = _decode_all(found, sounds, rate, target, options.nj, left_out)
-    left_out.report(total, options.max_left_out, where)
+    left_out.report()
+    left_out.check(total, options.max_left_out, where)
     qualities = tuple(measure_sample(found, seconds, options.measure, options.nj))
     _write(found, target)
     words = sum(len(item.text.split()) for item in found)
@@ -159,9 +160,9 @@ def _decode_all(
     names: set[str] = set()
     for item in items:
         sound, place = sounds[item.audio], (item.audio, item.channel or 0)
-        if place in wanted or (
-            sound.plain and sound.rate == rate and sound.channels == 1 and not item.audio.endswith("|")
-        ):
+        # Kaldi reads neither other formats nor paths with spaces.
+        plain = sound.plain and sound.rate == rate and sound.channels == 1 and not any(map(str.isspace, item.audio))
+        if place in wanted or plain:
             continue
         name = tidy(item.recording or item.key) + (f".{item.channel}" if item.channel else "")
         while name in names:
@@ -242,7 +243,7 @@ def _write(items: Sequence[Item], target: Path) -> None:
         tables["spk2utt"][speaker] = f"{tables['spk2utt'].get(speaker, '')} {key}".strip()
     for path in tables["wav.scp"].values():
         if not path.endswith("|") and any(sign.isspace() for sign in path):
-            raise HdnnError(f"{path}: Kaldi cannot read a path with spaces; move or link the corpus")
+            raise HdnnError(f"{path}: Kaldi cannot read a path with spaces; write to a directory without")
     for name, table in tables.items():
         if name == "segments" and not segmented:
             (target / name).unlink(missing_ok=True)

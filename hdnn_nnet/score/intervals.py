@@ -30,7 +30,7 @@ def write_intervals(
     systems = [utterance_errors(c, utt2spk) for c in counts.values()]
     if not replications or not systems[0].words.any():
         return
-    units = ["utterance"] + (["speaker"] if systems[0].speakers else [])
+    units = ["utterance"] + (["speaker"] if len(set(systems[0].speakers)) > 1 else [])
     drawn = {unit: replicate(systems, unit, replications) for unit in units}
     rows = []
     for number, ((weight, penalty), system) in enumerate(zip(counts, systems, strict=True)):
