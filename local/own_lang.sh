@@ -8,7 +8,7 @@ units=phones         # phones, or bpe (no dictionary is needed)
 lexicon=             # own pronunciations, lines "WORD phones"; default: CMUdict (English), others guessed
 lm_text=             # sentences, one a line, .gz or not
 max_words=20000      # words of the text, besides those of train
-max_graph_mb=300     # of HCLG.fst
+max_graph_mb=100     # of HCLG.fst
 digits=leave-out     # lines of the text with digits: leave-out, or spell
 language=en          # of --digits spell
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1

@@ -34,7 +34,7 @@ def write_intervals(
     drawn = {unit: replicate(systems, unit, replications) for unit in units}
     rows = []
     for number, ((weight, penalty), system) in enumerate(zip(counts, systems, strict=True)):
-        found = {unit: interval(system.wer, drawn[unit][:, number]) for unit in units}
+        found = {unit: interval(system.wer, drawn[unit][:, number]).of_rate() for unit in units}
         rows.append(
             f"{weight} {penalty} {system.wer:.2f} " + " ".join(f"{i.low:.2f} {i.high:.2f}" for i in found.values())
         )

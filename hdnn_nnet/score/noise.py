@@ -66,7 +66,7 @@ def estimates(results: Sequence[Result], part: str, options: BootstrapOptions) -
         tied = False
         if name != lowest and name in drawn and lowest in drawn and keys[name] == keys[lowest]:
             tied = difference_of_means(wers, values[lowest], drawn[name] - drawn[lowest]).holds_zero
-        bounds = seeds_interval(wers, drawn[name]) if name in drawn else None
+        bounds = seeds_interval(wers, drawn[name]).of_rate() if name in drawn else None
         result[name] = Estimate(float(np.mean(wers)), bounds, tied)
     return result
 

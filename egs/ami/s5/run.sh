@@ -35,7 +35,7 @@ name=own               # own: of the directories in data/ and exp/
 lm_text=               # own: sentences for the language model besides those of train, one a line
 lexicon=               # own: pronunciations, lines "WORD phones"; default: CMUdict, which is English
 own_opts=              # own: further options of local/prepare_own.py, for example "--digits spell --high-freq 5600"
-max_graph_mb=300       # own: the language model is pruned until the decoding graph is no larger
+max_graph_mb=100       # own: the language model is pruned until the decoding graph is no larger
 hours_train=0.75       # mini: training speech to synthesise
 corpus_seed=1          # {Z} mini: another seed is another corpus, with directories of its own
 units=phones           # {phones,bpe} phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
@@ -48,7 +48,7 @@ hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
 smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; none; default: none (mini), all (ami)
 online_networks=       # students on log-mel features of no known speaker, distilled, decoded and exported for devices; none;
-                       # default: "hdnn-h128l10" (mini by python), none
+                       # default: "hdnn-h128l10" (mini and own by python), none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
 smbr_learn_rate=       # {X} default: that of sMBR
 adapt=chain            # models to adapt to speakers: names as for smbr (with _smbr where that is meant), chain (the distilled
@@ -130,7 +130,8 @@ case $toolkit in
   *) echo "$0: --toolkit must be auto, python or kaldi, not $toolkit" >&2; exit 1 ;;
 esac
 if [ "$gmm_wer" = all ]; then gmm_wer="mono tri1 tri2a tri3a"; fi
-if [ "$corpus" != ami ] && [ $toolkit = python ]; then online_networks=${online_networks-hdnn-h128l10}; fi
+if [ "$corpus" = mini ] && [ $toolkit = python ]; then online_networks=${online_networks-hdnn-h128l10}; fi
+if [ "$corpus" = own ] && [ $toolkit = python ]; then online_networks=${online_networks:-hdnn-h128l10}; fi
 if [ "$online_networks" = none ]; then online_networks=; fi
 if [ -n "$online_networks" ] && [ $toolkit = kaldi ]; then
   echo "$0: --online-networks needs --toolkit python: an export does not know the options of Kaldi's features" >&2
