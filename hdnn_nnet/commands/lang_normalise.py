@@ -14,7 +14,7 @@ class Options(Base):
     text: Path = argument("sentences, one a line")
     target: Path = argument("file to write")
     digits: str = option(
-        "leave-out", "lines with digits or signs such as %: left out, or spelled (by num2words)", choices=("leave-out", "spell")
+        "leave-out", "lines with digits or signs such as &: left out, or spelled (by num2words)", choices=("leave-out", "spell")
     )  # fmt: skip
     language: str = option("en", "of --digits spell")
 

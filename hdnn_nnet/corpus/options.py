@@ -13,7 +13,7 @@ class PrepareOptions(Options):
         0, "samples a second that all audio gets; 0: 16000, or 8000 where most of it has less", at_least=0
     )
     digits: str = option(
-        "refuse", "texts with digits or signs such as %: refuse all, leave them out, or spell (by num2words)",
+        "refuse", "texts with digits or signs such as &: refuse all, leave them out, or spell (by num2words)",
         choices=("refuse", "leave-out", "spell"),
     )  # fmt: skip
     language: str = option("en", "of --digits spell")
