@@ -84,7 +84,7 @@ def corpus_gaps(corpus: str, audio: str, annotations: str, own: str = "") -> Ite
     """Recordings or annotations that are not where the options say."""
     if corpus == "own":
         if not Path(own or "/nowhere").is_dir():
-            yield Gap(f"--data '{own}' is no directory", "give the directory of your own, see docs/your-data.md")
+            yield Gap(f"--data '{own}' is no directory", "give the directory of your recordings, see docs/your-data.md")
         return
     if corpus == "mini":
         if importlib.util.find_spec("espeakng_loader") is None:

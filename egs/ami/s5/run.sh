@@ -31,11 +31,11 @@ amicorpus=             # ami: directory with <meeting>/audio/<meeting>.Headset-N
 annotations=           # ami: the manual annotations, release 1.6.2
 fisher=                # ami: a file named text of the Fisher transcripts for the language model; default: AMI's text alone
 data=                  # own: train and dev (and eval), or one set of recordings with texts; docs/your-data.md
-name=own               # own: of the directories in data/ and exp/
+name=own               # own: name of the directories in data/ and exp/
 lm_text=               # own: sentences for the language model besides those of train, one a line
 lexicon=               # own: pronunciations, lines "WORD phones"; default: CMUdict, which is English
 own_opts=              # own: further options of local/prepare_own.py, for example "--digits spell --high-freq 5600"
-max_graph_mb=100       # own: the language model is pruned until the decoding graph is no larger
+max_graph_mb=100       # {X} own: the language model is pruned until the decoding graph is no larger
 hours_train=0.75       # mini: training speech to synthesise
 corpus_seed=1          # {Z} mini: another seed is another corpus, with directories of its own
 units=phones           # {phones,bpe} phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
@@ -96,6 +96,7 @@ case $corpus in
     smbr=${smbr:-all}
     ;;
   own)
+    if [ -z "$data" ] && [ "$stage" -le 1 ]; then fail "--corpus own needs --data, the directory of your recordings; see docs/your-data.md"; fi
     note="Trained on $data."
     nj=${nj:-$(env -u OMP_NUM_THREADS nproc)}; lm_prune=0; lm=lm
     teacher=${teacher:-hdnn-h256l10 hdnn-h128l10}; train_jobs=${train_jobs:-2}
@@ -223,15 +224,17 @@ else
     if [ ! -d "$data/ihm/eval" ]; then parts=dev results_opts=(--eval ""); fi
   fi
 
-  if run_stage 2 "dictionary, lang, language model" && [ "$corpus" = own ]; then
-    local/own_lang.sh --units "$units" --lexicon "$lexicon" --lm-text "$lm_text" --max-graph-mb "$max_graph_mb" \
-      "$data" "$lang" "$lang_test"
-  elif [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ]; then
-    hdnn lang dict --units "$units" "$data/ihm/train/text" "$data/dict"
-    hdnn lang prepare "$data/dict" '<unk>' "$lang"
-    hdnn lang train-lm --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
-      "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text" ${fisher:+"$fisher"}
-    hdnn lang format-lm "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
+  if run_stage 2 "dictionary, lang, language model"; then
+    if [ "$corpus" = own ]; then
+      local/own_lang.sh --units "$units" --lexicon "$lexicon" --lm-text "$lm_text" --max-graph-mb "$max_graph_mb" \
+        "$data" "$lang" "$lang_test"
+    else
+      hdnn lang dict --units "$units" "$data/ihm/train/text" "$data/dict"
+      hdnn lang prepare "$data/dict" '<unk>' "$lang"
+      hdnn lang train-lm --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
+        "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text" ${fisher:+"$fisher"}
+      hdnn lang format-lm "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
+    fi
   fi
 
   if run_stage 3 "features"; then
