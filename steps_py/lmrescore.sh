@@ -14,13 +14,14 @@ old=$1 new=$2 data=$3 source=$4 dir=$5
 need_files "$old"/{G.fst,words.txt} "$new"/{G.fst,words.txt} "$data"/{text,utt2spk} "$source"/{num_jobs,lat.1.gz}
 nj=$(cat "$source/num_jobs")
 if [ "$stage" -le 0 ]; then
+  lock_output "$dir"
   mkdir -p "$dir/log"
   rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi # of an earlier run
-  echo "$nj" > "$dir/num_jobs"
-  $cmd "JOB=1:$nj" "$dir/log/lmrescore.JOB.log" \
+  put "$dir/num_jobs" "$nj"
+  submit $cmd "JOB=1:$nj" "$dir/log/lmrescore.JOB.log" \
     hdnn lattice rescore "$old" "$new" "$source/lat.JOB.gz" "ark:|gzip -c > $dir/lat.JOB.gz"
   echo "$0: $(hdnn check lattices "$data" "$dir")"
 fi
 if $skip_scoring; then exit 0; fi
 # shellcheck disable=SC2086
-local/score.sh --cmd "$cmd" $scoring_opts "$data" "$new" "$dir"
+submit local/score.sh --cmd "$cmd" $scoring_opts "$data" "$new" "$dir"
