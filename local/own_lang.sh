@@ -25,7 +25,7 @@ if [ -n "$lm_text" ]; then
   texts+=("$data/lm/lm_text.txt") extra=(--extra-words "$data/lm/words.txt")
 fi
 if [ -f "$data/ihm/eval/text" ]; then tests=(--test "$data/ihm/eval/text"); fi
-hdnn lang dict --units "$units" ${lexicon:+--lexicon "$lexicon"} ${extra[@]+"${extra[@]}"} "$train" "$data/dict"
+hdnn lang dict --units "$units" --vocab-size 0 ${lexicon:+--lexicon "$lexicon"} ${extra[@]+"${extra[@]}"} "$train" "$data/dict"
 hdnn lang prepare "$data/dict" '<unk>' "$lang"
 hdnn lang train-lm --max-graph-mb "$max_graph_mb" --vocab "$data/dict/lexicon.txt" ${tests[@]+"${tests[@]}"} \
   "$data/ihm/dev/text" "$data/lm" "${texts[@]}"

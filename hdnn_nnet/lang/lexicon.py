@@ -19,6 +19,7 @@ from hdnn_nnet.lang.options import DictOptions
 
 log = logging.getLogger(__name__)
 
+_MOST_PIECES = 500
 SILENCE_PHONES = ("sil", "laughter", "noise", "oov")
 # What CMUdict lacks and AMI is full of; British spellings and the project's own talk (remote controls).
 EXTRA = {
@@ -112,7 +113,7 @@ def phone_lexicon(
 
 
 def train_pieces(counts: Mapping[str, int], size: int, model: Path) -> None:
-    """Train a BPE model of `size` pieces on counted words and write it to `model`.
+    """Train a BPE model of `size` pieces (0: 500, or as many as there are) on counted words and write it to `model`.
 
     All letters, digits and the marks of normalised text are pieces, whether they occur or not, so that any word
     can be written in pieces.
@@ -129,7 +130,8 @@ def train_pieces(counts: Mapping[str, int], size: int, model: Path) -> None:
                     sentence_iterator=(" ".join([word] * count) for word, count in sorted(counts.items())),
                     model_writer=handle,
                     model_type="bpe",
-                    vocab_size=size,
+                    vocab_size=size or _MOST_PIECES,
+                    hard_vocab_limit=size > 0,
                     required_chars="".join(sorted(letters)),
                     character_coverage=1.0,
                     normalization_rule_name="identity",

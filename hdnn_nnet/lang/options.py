@@ -15,7 +15,7 @@ class DictOptions(Options):
     text: str = argument("training text; Kaldi form (utterance ids) if the file's name is text")
     dict_dir: str = argument("dictionary directory to write")
     units: str = option("phones", "what words are made of", choices=("phones", "bpe"))
-    vocab_size: int = option(500, "pieces of the BPE model", at_least=1)
+    vocab_size: int = option(500, "pieces of the BPE model; 0: 500, or as many as the words have", at_least=0)
     lexicon: str = option("", "pronunciations, lines `WORD phones`, instead of CMUdict's; other words are unknown")
     bpe_model: str = option("", "use this model instead of training one on <text>")
     unknown: str = option("guess", "words that CMUdict lacks", choices=("guess", "oov"))
