@@ -6,6 +6,7 @@
 
 nj=15
 cmd=run.py
+mfcc_config=conf/mfcc.conf
 max_missing=0.005 # share of utterances that may be too short
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1
 source=$1 data=$2
@@ -17,7 +18,7 @@ lock_output "$data"
 limit_jobs "$(wc -l < "$source/spk2utt")"
 rm -rf "$data"/split* # of an earlier run, with other features
 utils/copy_data_dir.sh --validate-opts "--no-feats" "$source" "$data"
-submit steps/make_mfcc.sh --nj "$nj" --cmd "$cmd" "$data" "$data/log" "$data/data"
+submit steps/make_mfcc.sh --mfcc-config "$mfcc_config" --nj "$nj" --cmd "$cmd" "$data" "$data/log" "$data/data"
 submit steps/compute_cmvn_stats.sh "$data" "$data/log" "$data/data"
 # It removes what has no features; how many, and which, must be seen.
 utils/fix_data_dir.sh "$data"

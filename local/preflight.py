@@ -30,7 +30,7 @@ PROGRAM = "preflight.py"
 
 QUEUES = {"queue.pl": ("qsub", "qstat"), "slurm.pl": ("sbatch", "squeue"), "pbs.pl": ("qsub",)}
 #: Gigabytes of features, alignments, soft labels and lattices of one run.
-DISK = {"mini": 1.5, "ami": 120.0}
+DISK = {"mini": 1.5, "ami": 120.0, "own": 3.0}
 #: The AMI sets in meetings of the full-corpus-asr partition that have headset recordings.
 AMI_MEETINGS = {"audio": 170, "annotations": 171}
 
@@ -80,8 +80,12 @@ def queue_gaps(commands: Sequence[str]) -> Iterator[Gap]:
                     yield Gap(f"{status} fails: {line}", "start the scheduler, or ask the cluster's keepers")
 
 
-def corpus_gaps(corpus: str, audio: str, annotations: str) -> Iterator[Gap]:
+def corpus_gaps(corpus: str, audio: str, annotations: str, own: str = "") -> Iterator[Gap]:
     """Recordings or annotations that are not where the options say."""
+    if corpus == "own":
+        if not Path(own or "/nowhere").is_dir():
+            yield Gap(f"--data '{own}' is no directory", "give the directory of your recordings, see docs/your-data.md")
+        return
     if corpus == "mini":
         if importlib.util.find_spec("espeakng_loader") is None:
             yield Gap("the speech synthesiser espeakng-loader is not installed", "make env")
@@ -119,10 +123,11 @@ def s5_gaps(folder: str) -> Iterator[Gap]:
 class Options(Base):
     """What will be run, as of run.sh."""
 
-    corpus: str = option("mini", "what will be run", choices=("mini", "ami"))
+    corpus: str = option("mini", "what will be run", choices=("mini", "ami", "own"))
     toolkit: str = option("python", "as of run.sh", choices=("python", "kaldi"))
     amicorpus: str = option("", "as of run.sh")
     annotations: str = option("", "as of run.sh")
+    recordings: str = option("", "--data of run.sh")
     kaldi_s5_dir: str = option("", "as of run.sh")
     device: str = option("auto", "as of run.sh")
     cmd: tuple[str, ...] = option((), "a launcher; the last one is that of training", nargs="*")
@@ -140,7 +145,7 @@ def main(options: Options) -> int:
     if options.kaldi_s5_dir:
         gaps += s5_gaps(options.kaldi_s5_dir)
     else:
-        gaps += corpus_gaps(options.corpus, options.amicorpus, options.annotations)
+        gaps += corpus_gaps(options.corpus, options.amicorpus, options.annotations, options.recordings)
     for gap in gaps:
         print(f"{PROGRAM}: {'missing' if gap.fatal else 'warning'}: {gap.what}; {gap.remedy}", file=sys.stderr)
     fatal = sum(gap.fatal for gap in gaps)

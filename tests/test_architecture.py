@@ -28,6 +28,7 @@ ROOMS = (
         "lattice",
         "feats",
         "lang",
+        "corpus",
         "nn",
         "graph",
         "align",

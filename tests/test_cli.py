@@ -419,7 +419,16 @@ def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
 def test_commands_that_texts_name_exist() -> None:
     """In messages, comments and documentation: `hdnn x` and `hdnn x y`."""
     families = {name.split()[0] for name in COMMANDS if " " in name}
-    others = {"exp", "ark", "data", "of", "and", "is", "that", "hold"}  # what follows a directory exp/hdnn, or the word alone
+    others = {
+        "exp",
+        "ark",
+        "data",
+        "of",
+        "and",
+        "is",
+        "that",
+        "hold",
+    }  # what follows a directory exp/hdnn, or the word alone
     wrong = []
     for path in sorted(REPOSITORY.rglob("*")):
         if path.suffix not in (".py", ".sh", ".md") or {".venv", "tests", "exp", "corpus"} & set(path.parts):

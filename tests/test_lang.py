@@ -177,6 +177,8 @@ def test_piece_dictionary_spells_every_word(text, tmp_path):
 
 
 def test_impossible_piece_count_is_explained(text, tmp_path):
+    call("lang dict", ["--units", "bpe", "--vocab-size", "0", str(text), str(tmp_path / "few")])
+    assert len((tmp_path / "few/nonsilence_phones.txt").read_text().split()) < 500
     with pytest.raises(HdnnError, match="--vocab-size 100000"):
         call("lang dict", ["--units", "bpe", "--vocab-size", "100000", str(text), str(tmp_path / "dict")])
 

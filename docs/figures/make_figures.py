@@ -236,7 +236,14 @@ FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
     ([("sequence/", "sMBR, MPFE, MMI on lattices", ORANGE)], False),
     ([("train/", "what trainings share; frame loop", ORANGE), ("decode/", "beam search by k2 or numpy", GREEN)], False),
     ([("align/", "forced alignment", GREEN), ("gmm/", "Gaussian mixtures, trees, transforms", GREEN)], True),
-    ([("nn/", "networks, losses, model dir, prior", ORANGE), ("graph/", "HCLG and its checks", GREEN)], False),
+    (
+        [
+            ("nn/", "networks, losses, model dir, prior", ORANGE),
+            ("graph/", "HCLG and its checks", GREEN),
+            ("corpus/", "recordings to data dirs", BLUE),
+        ],
+        False,
+    ),
     ([("lang/", "lexicon, n-grams, lang dir", BLUE), ("feats/", "extraction, reading, CMVN", BLUE)], False),
     ([("lattice/", "reading and writing, best path, n-best, oracle, determinization", BLUE)], False),
     ([("kaldi/", "formats: tables, alignments, FSTs, transitions, trees, nnet1", BLUE)], False),

@@ -19,6 +19,7 @@ class Options(Base):
     cv_percent: float = option(10.0, "share of utterances for cross-validation", above=0, below=100)
     cv_list: str = option("", "file of utterance ids to take for cross-validation instead")
     seed: int = option(777, "of the choice of speakers", at_least=0)
+    one_speaker: bool = option(False, "of a single speaker, take other utterances for cross-validation")
 
 
 EXAMPLE = "hdnn data split-tr-cv data/train data/train_tr90 data/train_cv10"
@@ -36,9 +37,13 @@ def main(options: Options) -> None:
 
     log = logging.getLogger(__name__)
     data = DataDir(options.data)
+    if len(data.spk2utts) < 2 and not options.one_speaker:
+        raise HdnnError(f"{options.data} has one speaker only; a split by speaker needs two (or --one-speaker true)")
     if len(data.spk2utts) < 2:
-        raise HdnnError(f"{options.data} has one speaker only; a split by speaker needs two")
-    if options.cv_list:
+        log.warning("%s has one speaker only: cross-validation is on other utterances of theirs", options.data)
+        every = max(2, round(100 / options.cv_percent))
+        cv = set(list(data.utt2spk)[::every])
+    elif options.cv_list:
         cv = {word for line in read_lines(options.cv_list) for word in words(line)}
     else:
         chosen = choose_speakers(data.spk2utts, options.cv_percent, options.seed)

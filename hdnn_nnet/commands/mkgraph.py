@@ -33,6 +33,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.kaldi.symbols import write_integers
     from hdnn_nnet.kaldi.transitions import TransitionModel
     from hdnn_nnet.kaldi.tree import ContextDependency
+    from hdnn_nnet.lang.graph_size import megabytes, phones_of_lang
 
     log = logging.getLogger(__name__)
     lang, model, target = Path(options.lang_dir), Path(options.model_dir), Path(options.graph_dir)
@@ -40,6 +41,9 @@ def main(options: Options) -> None:
     tree = ContextDependency.read(model / "tree")
     if not transition_model.topology.is_hmm and options.self_loop_scale == 0.1:
         log.warning("a chain model wants --self-loop-scale 1.0")
+    phones = phones_of_lang(lang)
+    if phones:
+        log.info("%s/HCLG.fst will have about %.0f MB", target, megabytes(phones))
     graph = make_graph(lang, transition_model, tree, options.transition_scale, options.self_loop_scale)
 
     target.mkdir(parents=True, exist_ok=True)

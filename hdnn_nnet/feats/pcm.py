@@ -31,3 +31,12 @@ def read_int16(sound: Any, count: int) -> np.ndarray:
 def from_float(samples: np.ndarray) -> np.ndarray:
     """float in [-1, 1] to int16; louder samples are clipped."""
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+
+
+def resample(samples: np.ndarray, given: int, wanted: int) -> np.ndarray:
+    """float in [-1, 1] at `given` samples a second to int16 at `wanted`."""
+    from scipy.signal import resample_poly
+
+    common = int(np.gcd(given, wanted))
+    converted = resample_poly(samples.astype(np.float64), wanted // common, given // common)
+    return from_float(converted)

@@ -104,6 +104,20 @@ def check_phones(lang: str | os.PathLike[str], model_dir: str | os.PathLike[str]
         )
 
 
+def check_words(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> None:
+    """Check that two directories number their words alike.
+
+    Raises:
+        HdnnError: they do not, or have no words.txt.
+    """
+    paths = [Path(directory) / "words.txt" for directory in (one, other)]
+    words = [set(SymbolTable.read(path).ids.items()) for path in paths]
+    if odd := words[0] ^ words[1]:
+        raise HdnnError(
+            f"{paths[0]} and {paths[1]} differ in {len(odd)} entries, such as {min(odd)[0]}; make both from one lang"
+        )
+
+
 def read_integer_lines(path: str | os.PathLike[str]) -> list[list[int]]:
     """Integers of each line (`sets.int`, `word_boundary.int`, `disambig.int`; `1:2:3` as in `.csl` also)."""
     rows = []

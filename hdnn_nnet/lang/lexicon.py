@@ -21,6 +21,7 @@ from hdnn_nnet.text import one_line
 
 log = logging.getLogger(__name__)
 
+_MOST_PIECES = 500
 SILENCE_PHONES = ("sil", "laughter", "noise", "oov")
 # What CMUdict lacks and AMI is full of; British spellings and the project's own talk (remote controls).
 EXTRA = {
@@ -61,6 +62,31 @@ def cmudict_prons() -> dict[str, list[Pron]]:
     return table
 
 
+def read_own_lexicon(path: Path) -> dict[str, list[Pron]]:
+    """Lines `WORD phone phone ...` of a user's lexicon; the words of non-speech are written anyway and are left out.
+
+    Raises:
+        HdnnError: missing or empty file, or a word without phones.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise HdnnError(f"cannot read {path}: {error.strerror}") from error
+    table: dict[str, list[Pron]] = {}
+    for number, line in enumerate(lines, 1):
+        word, *phones = line.split() or [""]
+        if not word or word.startswith(("<", "[")) or set(phones) & set(SILENCE_PHONES):
+            continue
+        if not phones:
+            raise HdnnError(f"{path}, line {number}: {word} has no phones")
+        prons = table.setdefault(word.upper(), [])
+        if tuple(phones) not in prons:
+            prons.append(tuple(phones))
+    if not table:
+        raise HdnnError(f"{path} holds no pronunciation (lines such as: HELLO HH AH L OW)")
+    return table
+
+
 def phone_lexicon(
     words: Iterable[str], known: Mapping[str, Sequence[Pron]], unknown: str
 ) -> tuple[dict[str, list[Pron]], list[str]]:
@@ -85,7 +111,7 @@ def phone_lexicon(
 
 
 def train_pieces(counts: Mapping[str, int], size: int, model: Path) -> None:
-    """Train a BPE model of `size` pieces on counted words and write it to `model`.
+    """Train a BPE model of `size` pieces (0: 500, or as many as there are) on counted words and write it to `model`.
 
     All letters, digits and the marks of normalised text are pieces, whether they occur or not, so that any word
     can be written in pieces.
@@ -102,7 +128,8 @@ def train_pieces(counts: Mapping[str, int], size: int, model: Path) -> None:
                     sentence_iterator=(" ".join([word] * count) for word, count in sorted(counts.items())),
                     model_writer=handle,
                     model_type="bpe",
-                    vocab_size=size,
+                    vocab_size=size or _MOST_PIECES,
+                    hard_vocab_limit=size > 0,
                     required_chars="".join(sorted(letters)),
                     character_coverage=1.0,
                     normalization_rule_name="identity",
@@ -150,7 +177,10 @@ def prepare_dict(options: DictOptions) -> None:
         HdnnError: a text that is missing or has no words, or letters that a BPE model does not know.
     """
     counts = read_words([Path(options.text)])
-    known = cmudict_prons() if options.units == "phones" or options.extra_words == "cmudict" else {}
+    if options.lexicon and options.units != "phones":
+        raise HdnnError("--lexicon and --units bpe exclude each other: pieces need no dictionary")
+    own = read_own_lexicon(Path(options.lexicon)) if options.lexicon else None
+    known = own or (cmudict_prons() if options.units == "phones" or options.extra_words == "cmudict" else {})
     words = {word for word, count in counts.items() if count >= options.min_count}
     if options.extra_words == "cmudict":
         words |= known.keys()
@@ -161,14 +191,18 @@ def prepare_dict(options: DictOptions) -> None:
         raise HdnnError(f"{options.text}: no words")
 
     if options.units == "phones":
-        lexicon, missing = phone_lexicon(sorted(words), known, options.unknown)
+        unknown = "oov" if own else options.unknown
+        lexicon, missing = phone_lexicon(sorted(words), known, unknown)
+        if own and not lexicon:
+            raise HdnnError(f"{options.lexicon} has no word of {options.text}; are both in capitals?")
         phones = {phone for prons in known.values() for pron in prons for phone in pron}
         tokens = sum(counts[word] for word in missing)
         log.info(
-            "not in CMUdict: %d words, %.2f %% of running words: %s; most frequent: %s",
+            "not in %s: %d words, %.2f %% of running words: %s; most frequent: %s",
+            options.lexicon or "CMUdict",
             len(missing),
             100 * tokens / max(1, counts.total()),
-            "pronunciation guessed" if options.unknown == "guess" else "out of vocabulary",
+            "pronunciation guessed" if unknown == "guess" else "out of vocabulary",
             " ".join(sorted(missing, key=lambda word: (-counts[word], word))[:12]) or "none",
         )
     else:

@@ -15,7 +15,8 @@ class DictOptions(Options):
     text: str = argument("training text; Kaldi form (utterance ids) if the file's name is text")
     dict_dir: str = argument("dictionary directory to write")
     units: str = option("phones", "what words are made of", choices=("phones", "bpe"))
-    vocab_size: int = option(500, "pieces of the BPE model", at_least=1)
+    vocab_size: int = option(500, "pieces of the BPE model; 0: 500, or as many as the words have", at_least=0)
+    lexicon: str = option("", "pronunciations, lines `WORD phones`, instead of CMUdict's; other words are unknown")
     bpe_model: str = option("", "use this model instead of training one on <text>")
     unknown: str = option("guess", "words that CMUdict lacks", choices=("guess", "oov"))
     min_count: int = option(1, "leave out words of <text> that occur less often", at_least=1)
@@ -51,6 +52,9 @@ class LmOptions(Options):
     texts: tuple[str, ...] = argument("training texts", nargs="+")
     order: int = option(3, "1 gives a unigram model", at_least=1, at_most=5)
     prune: float = option(0.0, "relative change of perplexity; 0: do not prune", at_least=0)
+    max_graph_mb: float = option(
+        0.0, "prune until HCLG.fst will be no larger than this (--vocab must be a lexicon)", at_least=0
+    )
     vocab: str = option("", "close the vocabulary over this word list, lexicon or words.txt")
     oov: str = option(OOV, "stands for words outside the vocabulary")
     test: tuple[str, ...] = option((), "another text to measure; may repeat", nargs="*")

@@ -7,8 +7,10 @@ import logging
 from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.text_file import read_lines
 from hdnn_nnet.lang.arpa import write_arpa
+from hdnn_nnet.lang.graph_size import prune_to_size, read_prons
 from hdnn_nnet.lang.ngram import BOS, EOS, BackoffModel, kneser_ney, mixture, mixture_weights, prune, score
 from hdnn_nnet.lang.options import LmOptions
 from hdnn_nnet.lang.sentences import read_sentences
@@ -47,6 +49,9 @@ def train_lm(options: LmOptions) -> str:
         vocabulary = {word for path in texts for sentence in read_sentences(path) for word in sentence}
     vocabulary |= {options.oov}
 
+    if options.max_graph_mb and not options.vocab:
+        raise HdnnError("--max-graph-mb needs a lexicon: --vocab lexicon.txt")
+
     models = []
     for path in texts:
         sentences = ([w if w in vocabulary else options.oov for w in words] for words in read_sentences(path))
@@ -66,8 +71,17 @@ def train_lm(options: LmOptions) -> str:
     write_arpa(model, out_dir / "lm.arpa.gz")
     counts = f"n-grams: lm.arpa.gz {' '.join(map(str, model.counts()))}"
     pruned = out_dir / "lm_pruned.arpa.gz"
-    if options.prune > 0.0 and options.order > 1:
+    threshold = options.prune
+    if options.max_graph_mb:
+        model, threshold, size = prune_to_size(model, read_prons(Path(options.vocab)), options.max_graph_mb)
+        lines.append(
+            f"pruned by {threshold:g} for a graph of about {size:.0f} MB"
+            if threshold
+            else f"graph: about {size:.0f} MB"
+        )
+    elif options.prune > 0.0 and options.order > 1:
         model = prune(model, options.prune)
+    if threshold > 0.0 and options.order > 1:
         write_arpa(model, pruned)
         lines += report("lm_pruned.arpa.gz", model, labels, options.oov)
         counts += f"; lm_pruned.arpa.gz {' '.join(map(str, model.counts()))}"

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.feats.pcm import from_float, read_int16
+from hdnn_nnet.feats.pcm import read_int16, resample
 from hdnn_nnet.feats.sound_file import MP3_LOOK, STREAMS, container, open_bytes, open_sound
 
 log = logging.getLogger(__name__)
@@ -56,15 +56,6 @@ def _sound_chunks(source: Any, path: str, rate: int, seconds: float) -> Iterator
         raise HdnnError(f"{path}: damaged sound file ({error}); copy it again") from error
     step = int(seconds * rate)
     yield from (whole[first : first + step] for first in range(0, len(whole), step))
-
-
-def resample(samples: np.ndarray, given: int, wanted: int) -> np.ndarray:
-    """float in [-1, 1] at `given` samples a second to int16 at `wanted`."""
-    from scipy.signal import resample_poly
-
-    common = int(np.gcd(given, wanted))
-    converted = resample_poly(samples.astype(np.float64), wanted // common, given // common)
-    return from_float(converted)
 
 
 def stdin_chunks(rate: int, seconds: float = 0.2, source: IO[bytes] | None = None) -> Iterator[np.ndarray]:

@@ -27,10 +27,9 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.low:.2f}-{self.high:.2f}"
 
-    @property
-    def error(self) -> float:
-        """Standard error."""
-        return (self.high - self.low) / (2 * _NORMAL_95)
+    def of_rate(self) -> "Interval":
+        """The same for an error rate, which is not negative."""
+        return Interval(self.value, max(0.0, self.low), self.high)
 
     @property
     def holds_zero(self) -> bool:

@@ -79,7 +79,7 @@ def compare(first: Scored, second: Scored, times: int = 10000, seed: int = 0) ->
         count = len(common) if unit == "utterance" else len(set(systems[0].speakers))
         wers = replicate(systems, unit, times, seed)
         apart = wers[:, 0] - wers[:, 1]
-        both = interval(systems[0].wer, wers[:, 0]), interval(systems[1].wer, wers[:, 1])
+        both = interval(systems[0].wer, wers[:, 0]).of_rate(), interval(systems[1].wer, wers[:, 1]).of_rate()
         difference = interval(systems[0].wer - systems[1].wer, apart)
         drawn.append(Drawn(f"{count} {unit}s", both, difference, 100.0 * float(np.mean(apart > 0))))
     keys = first.reference.keys() | second.reference.keys()

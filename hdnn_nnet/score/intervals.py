@@ -30,11 +30,11 @@ def write_intervals(
     systems = [utterance_errors(c, utt2spk) for c in counts.values()]
     if not replications or not systems[0].words.any():
         return
-    units = ["utterance"] + (["speaker"] if systems[0].speakers else [])
+    units = ["utterance"] + (["speaker"] if len(set(systems[0].speakers)) > 1 else [])
     drawn = {unit: replicate(systems, unit, replications) for unit in units}
     rows = []
     for number, ((weight, penalty), system) in enumerate(zip(counts, systems, strict=True)):
-        found = {unit: interval(system.wer, drawn[unit][:, number]) for unit in units}
+        found = {unit: interval(system.wer, drawn[unit][:, number]).of_rate() for unit in units}
         rows.append(
             f"{weight} {penalty} {system.wer:.2f} " + " ".join(f"{i.low:.2f} {i.high:.2f}" for i in found.values())
         )

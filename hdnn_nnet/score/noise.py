@@ -57,7 +57,7 @@ def estimates(results: Sequence[Result], part: str, options: BootstrapOptions) -
         values[name] = [file.wer for file in files]
         errors = [found for file in files if (found := _errors(file)) is not None] if options.replications else []
         usable = len(errors) == len(files) and len({e.utterances for e in errors}) == 1 and errors[0].words.any()
-        if usable and (options.by == "utterance" or errors[0].speakers):
+        if usable and (options.by == "utterance" or len(set(errors[0].speakers)) > 1):
             drawn[name] = replicate(errors, options.by, options.replications, options.bootstrap_seed).mean(axis=1)
             keys[name] = errors[0].utterances
     lowest = min(values, key=lambda name: float(np.mean(values[name])), default="")
@@ -66,7 +66,7 @@ def estimates(results: Sequence[Result], part: str, options: BootstrapOptions) -
         tied = False
         if name != lowest and name in drawn and lowest in drawn and keys[name] == keys[lowest]:
             tied = difference_of_means(wers, values[lowest], drawn[name] - drawn[lowest]).holds_zero
-        bounds = seeds_interval(wers, drawn[name]) if name in drawn else None
+        bounds = seeds_interval(wers, drawn[name]).of_rate() if name in drawn else None
         result[name] = Estimate(float(np.mean(wers)), bounds, tied)
     return result
 

@@ -26,7 +26,7 @@ class ScoreOptions(Options):
     word_ins_penalty: str = option("0.0,0.5,1.0", "word insertion penalties, with commas")
     filter: str = option("", "file of words to leave out or replace, such as local/wer_filter")
     allow_missing: bool = option(False, "score although utterances have no lattice; the WER is marked PARTIAL")
-    replications: int = option(10000, "sets that are drawn for the 95 % intervals; 0: no intervals", at_least=0)
+    replications: int = option(10000, "sets that are drawn for the intervals; 0: none", at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 #
 # usage: run.sh [options]
 # e.g.:  run.sh --corpus mini                       an embedded synthetic corpus: no Kaldi, no AMI, minutes on two cores
+#        run.sh --corpus own --data DIR             your own recordings, see docs/your-data.md
 #   ./run.sh --corpus ami --amicorpus DIR --annotations DIR
 #   KALDI_ROOT=... ./run.sh --toolkit kaldi ...     GMMs up to SAT, fMLLR features and decoders of Kaldi; see docs/kaldi.md
 #   KALDI_ROOT=... ./run.sh --corpus ami --kaldi-s5-dir DIR        on top of a Kaldi AMI recipe that has been run
@@ -16,7 +17,7 @@
 #   14 students for on-line use, exported for Vosk and ONNX (--online-networks; they are trained in stage 8, without teacher in 6)
 
 # Begin configuration.
-corpus=mini            # {mini,ami}
+corpus=mini            # {mini,ami,own}
 stage=0                # {0..14} to begin with
 stop_stage=14          # {0..14} to end with
 toolkit=auto           # {auto,python,kaldi} GMMs, graphs and decoders: python (ours), kaldi (Kaldi's), or auto: kaldi where KALDI_ROOT is set
@@ -29,6 +30,12 @@ nj=                    # {N} parallel jobs; default: the cores of this machine (
 amicorpus=             # ami: directory with <meeting>/audio/<meeting>.Headset-N.wav
 annotations=           # ami: the manual annotations, release 1.6.2
 fisher=                # ami: a file named text of the Fisher transcripts for the language model; default: AMI's text alone
+data=                  # own: train and dev (and eval), or one set of recordings with texts; docs/your-data.md
+name=own               # own: name of the directories in data/ and exp/
+lm_text=               # own: sentences for the language model besides those of train, one a line
+lexicon=               # own: pronunciations, lines "WORD phones"; default: CMUdict, which is English
+own_opts=              # own: further options of local/prepare_own.py, for example "--digits spell --high-freq 5600"
+max_graph_mb=100       # {X} own: the language model is pruned until the decoding graph is no larger
 hours_train=0.75       # mini: training speech to synthesise
 corpus_seed=1          # {Z} mini: another seed is another corpus, with directories of its own
 units=phones           # {phones,bpe} phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
@@ -41,7 +48,7 @@ hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
 smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; none; default: none (mini), all (ami)
 online_networks=       # students on log-mel features of no known speaker, distilled, decoded and exported for devices; none;
-                       # default: "hdnn-h128l10" (mini by python), none
+                       # default: "hdnn-h128l10" (mini and own by python), none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
 smbr_learn_rate=       # {X} default: that of sMBR
 adapt=chain            # models to adapt to speakers: names as for smbr (with _smbr where that is meant), chain (the distilled
@@ -64,10 +71,15 @@ decoder=auto           # {auto,kaldi,k2,numpy} auto: kaldi where it is on PATH, 
 # End configuration.
 
 . "$(dirname "${BASH_SOURCE[0]}")/steps_py/step.sh" || exit 1
+called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 . ./cmd.sh
 . local/recipe.sh
 if [ "$stage" -gt "$stop_stage" ]; then fail "--stage $stage is after --stop-stage $stop_stage: nothing to do"; fi
+
+# What an option names relative to where run.sh was called.
+absolute() { if [ -n "$1" ] && [[ $1 != /* ]] && [ -e "$called_from/$1" ]; then echo "$called_from/$1"; else echo "$1"; fi; }
+data=$(absolute "$data") lm_text=$(absolute "$lm_text") lexicon=$(absolute "$lexicon")
 
 case $corpus in
   mini)
@@ -83,7 +95,14 @@ case $corpus in
     beam=${beam:-13.0}; lattice_beam=${lattice_beam:-8.0}; max_active=${max_active:-7000}; den_max_active=5000
     smbr=${smbr:-all}
     ;;
-  *) echo "$0: --corpus must be mini or ami, not $corpus" >&2; exit 1 ;;
+  own)
+    if [ -z "$data" ] && [ "$stage" -le 1 ]; then fail "--corpus own needs --data, the directory of your recordings; see docs/your-data.md"; fi
+    note="Trained on $data."
+    nj=${nj:-$(env -u OMP_NUM_THREADS nproc)}; lm_prune=0; lm=lm
+    teacher=${teacher:-hdnn-h256l10 hdnn-h128l10}; train_jobs=${train_jobs:-2}
+    beam=${beam:-13.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-3000}; den_max_active=1500
+    ;;
+  *) echo "$0: --corpus must be mini, ami or own, not $corpus" >&2; exit 1 ;;
 esac
 if [ "$smbr" = none ]; then smbr=; fi
 
@@ -95,7 +114,8 @@ case $gmm in
 esac
 feat_type=${feat_type:-$default_type}
 if [ "$feat_type" = fmllr ] && [ "$gmm" = mono ]; then echo "$0: --feat-type fmllr needs --gmm tri4a" >&2; exit 1; fi
-tag=$corpus               # of the directories: what toolkits, GMMs and corpora make never mixes
+tag=$corpus
+if [ "$corpus" = own ]; then tag=$name; fi # of the directories: what toolkits, GMMs and corpora make never mixes
 if [ "$corpus_seed" != 1 ]; then tag=${tag}_c$corpus_seed; fi
 case $toolkit in
   python)
@@ -111,7 +131,7 @@ case $toolkit in
   *) echo "$0: --toolkit must be auto, python or kaldi, not $toolkit" >&2; exit 1 ;;
 esac
 if [ "$gmm_wer" = all ]; then gmm_wer="mono tri1 tri2a tri3a"; fi
-if [ "$corpus" = mini ] && [ $toolkit = python ]; then online_networks=${online_networks:-hdnn-h128l10}; fi
+if [ "$corpus" != ami ] && [ $toolkit = python ]; then online_networks=${online_networks:-hdnn-h128l10}; fi
 if [ "$online_networks" = none ]; then online_networks=; fi
 if [ -n "$online_networks" ] && [ $toolkit = kaldi ]; then
   echo "$0: --online-networks needs --toolkit python: an export does not know the options of Kaldi's features" >&2
@@ -132,6 +152,7 @@ if [ "$lm_prune" = 1e-7 ]; then lm_name=$lm_name.pr1-7; fi
 
 mini=corpus/mini
 if [ "$corpus_seed" != 1 ]; then mini=${mini}_c$corpus_seed; fi
+recordings=$data
 data=data/$tag            # data/mini/ihm/train ...
 exp=exp/$tag
 netdata=$data/$feat_type   # the data directories with the networks' features
@@ -144,6 +165,12 @@ graph=$exp/$gmm/graph
 if [ $toolkit = kaldi ]; then lang_test=${lang}_$lm_name; graph=${graph}_$lm_name; fi
 if [ -n "$kaldi_s5_dir" ]; then graph=$exp/$gmm/graph; fi # a link
 ali=$exp/${gmm}_ali
+parts="dev eval"          # what is decoded
+results_opts=()
+feat_conf=conf
+gmm_conf=conf/gmm_$corpus.conf
+cv_opts=()
+if [ "$corpus" = own ]; then cv_opts=(--one-speaker true); fi
 
 for network in $teacher $networks $kd_networks $online_networks; do
   check_options train ce "--network=$network" ${device:+"--device=$device"} data cv ali ali dir
@@ -156,9 +183,11 @@ plan "$nets" \
 if run_stage 0 "preflight, corpus"; then
   if [ "$preflight" = true ]; then
     python3 -m local.preflight --corpus "$corpus" --toolkit "$toolkit" --amicorpus "$amicorpus" --annotations "$annotations" \
-      --kaldi-s5-dir "$kaldi_s5_dir" ${device:+--device "$device"} --cmd "$train_cmd" --cmd "$decode_cmd" --cmd "$cuda_cmd"
+      --recordings "$recordings" --kaldi-s5-dir "$kaldi_s5_dir" ${device:+--device "$device"} --cmd "$train_cmd" --cmd "$decode_cmd" --cmd "$cuda_cmd"
   fi
   if [ -n "$kaldi_s5_dir" ]; then
+    :
+  elif [ "$corpus" = own ]; then
     :
   elif [ "$corpus" = mini ]; then
     local/make_mini_corpus.sh --hours-train "$hours_train" --seed "$corpus_seed" --nj "$nj" "$mini"
@@ -182,22 +211,36 @@ if [ -n "$kaldi_s5_dir" ]; then
   fi
 else
   if run_stage 1 "data directories"; then
-    local/prepare_ami.sh --nj "$nj" "$amicorpus" "$annotations" "$data"
+    if [ "$corpus" = own ]; then
+      # shellcheck disable=SC2086
+      python3 -m local.prepare_own --nj "$nj" $own_opts "$recordings" "$data"
+    else
+      local/prepare_ami.sh --nj "$nj" "$amicorpus" "$annotations" "$data"
+    fi
+  fi
+  if [ "$corpus" = own ]; then
+    gmm_conf=$data/conf/gmm.conf feat_conf=$data/conf
+    if [ ! -d "$data/ihm/eval" ]; then parts=dev results_opts=(--eval ""); fi
   fi
 
   if run_stage 2 "dictionary, lang, language model"; then
-    hdnn lang dict --units "$units" "$data/ihm/train/text" "$data/dict"
-    hdnn lang prepare "$data/dict" '<unk>' "$lang"
-    hdnn lang train-lm --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
-      "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text" ${fisher:+"$fisher"}
-    hdnn lang format-lm "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
+    if [ "$corpus" = own ]; then
+      local/own_lang.sh --units "$units" --lexicon "$lexicon" --lm-text "$lm_text" --max-graph-mb "$max_graph_mb" \
+        "$data" "$lang" "$lang_test"
+    else
+      hdnn lang dict --units "$units" "$data/ihm/train/text" "$data/dict"
+      hdnn lang prepare "$data/dict" '<unk>' "$lang"
+      hdnn lang train-lm --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
+        "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text" ${fisher:+"$fisher"}
+      hdnn lang format-lm "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
+    fi
     figure "$(sed -n "s/^$lm.arpa.gz: dev: \([^(]*\) .*/dev \1/p" "$data/lm/perplexity.txt")"
   fi
 
   if run_stage 3 "features"; then
-    for part in train dev eval; do
+    for part in train $parts; do
       if [ $toolkit = kaldi ]; then
-        local/kaldi_mfcc.sh --nj "$nj" --cmd "$train_cmd" "$data/ihm/$part" "$data/mfcc/$part"
+        local/kaldi_mfcc.sh --mfcc-config "$feat_conf/mfcc.conf" --nj "$nj" --cmd "$train_cmd" "$data/ihm/$part" "$data/mfcc/$part"
       fi
       for type in $(printf '%s\n' mfcc "$feat_type" ${online_networks:+fbank} | sort -u); do
         if [ "$type" = fmllr ] || { [ $toolkit = kaldi ] && [ "$type" = mfcc ]; }; then continue; fi
@@ -205,7 +248,7 @@ else
         for f in wav.scp segments text utt2spk spk2utt reco2file_and_channel stm glm; do
           if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$data/$type/$part/"; fi
         done
-        steps_py/make_feats.sh --type "$type" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
+        steps_py/make_feats.sh --type "$type" --feat-config "$feat_conf/$type.conf" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
       done
     done
     figure "$(awk '{n += $2} END {print n}' "$data/mfcc/train/utt2num_frames" 2> /dev/null) frames to train on"
@@ -213,7 +256,7 @@ else
 
   if run_stage 4 "GMM and alignment"; then
     if [ "$gmm" = tri4a ]; then
-      local/gmm.sh --steps "$gmm_steps" --config "conf/gmm_$corpus.conf" --nj "$nj" --cmd "$train_cmd" \
+      local/gmm.sh --steps "$gmm_steps" --config "$gmm_conf" --nj "$nj" --cmd "$train_cmd" \
         "$data/mfcc/train" "$lang" "$exp"
     else
       steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
@@ -230,16 +273,16 @@ if run_stage 5 "decoding graph, features of the networks"; then
     steps_py/mkgraph.sh --cmd "$decode_cmd" --use-kaldi $use_kaldi "$lang_test" "$exp/$gmm" "$graph"
   fi
   if [ "$feat_type" = fmllr ]; then
-    local/fmllr.sh --steps "$gmm_steps" --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" \
+    local/fmllr.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" \
       "$data/mfcc" "$exp/$gmm" "$ali" "$graph" "$netdata"
   fi
   if [ -n "$gmm_wer" ]; then
     # shellcheck disable=SC2086
-    local/gmm_wer.sh --steps "$gmm_steps" --nj "$nj" --cmd "$decode_cmd" --config conf/decode_gmm.conf \
+    local/gmm_wer.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$decode_cmd" --config conf/decode_gmm.conf \
       --graph-name "${graph##*/}" "$lang_test" "$data/mfcc" "$exp" $gmm_wer
   fi
   for dir in $(printf '%s\n' "$netdata" ${online_networks:+"$onlinedata"} | sort -u); do
-    hdnn data split-tr-cv "$dir/train" "$dir/train_tr90" "$dir/train_cv10"
+    hdnn data split-tr-cv ${cv_opts[@]+"${cv_opts[@]}"} "$dir/train" "$dir/train_tr90" "$dir/train_cv10"
   done
   figure "graph of $(du -Lk "$graph/HCLG.fst" | cut -f 1) kB"
 fi
@@ -398,7 +441,7 @@ adapt_dirs=()
 for name in $adapt; do adapt_dirs+=("$nets/${name}_adapt"); done
 if run_stage 11 "adaptation to the speakers of dev and eval" "$adapt" "no --adapt"; then
   for name in $adapt; do
-    for part in dev eval; do
+    for part in $parts; do
       labels=$teacher_dirs
       lmwt=10
       if [ "$adapt_labels" = hard ]; then
@@ -423,13 +466,13 @@ for network in $online_networks; do online_dirs+=("$nets/${network}_online"); do
 if run_stage 12 "decoding"; then
   for dir in "${model_dirs[@]}"; do
     case $decoded in *" $(basename "$dir") "*) continue ;; esac
-    for part in dev eval; do decode "$part" "$dir" "$dir" "$netdata"; done
+    for part in $parts; do decode "$part" "$dir" "$dir" "$netdata"; done
   done
   for dir in ${online_dirs[@]+"${online_dirs[@]}"}; do
-    for part in dev eval; do decode "$part" "$dir" "$dir" "$onlinedata"; done
+    for part in $parts; do decode "$part" "$dir" "$dir" "$onlinedata"; done
   done
   for name in $adapt; do
-    for part in dev eval; do
+    for part in $parts; do
       decode "$part" "$nets/$name" "$nets/${name}_adapt" "$netdata" --adapt-dir "$nets/${name}_adapt/$part"
     done
   done
@@ -439,21 +482,24 @@ if [[ $stage_name == "12 "* ]]; then scored "${model_dirs[@]}"; fi
 
 if run_stage 13 "table, figures and report"; then
   hdnn plot training "$nets/training.png" "${model_dirs[@]}"
-  hdnn plot wer --title "$corpus" "$nets/wer.png" "${model_dirs[@]}"
+  hdnn plot wer ${results_opts[@]+"${results_opts[@]}"} --title "$tag" "$nets/wer.png" "${model_dirs[@]}"
   audio=
   if [ -f "$netdata/eval/wav.scp" ]; then audio=$netdata/eval; fi
-  hdnn report --title "$corpus" --note "$note" --audio "$audio" "$nets/report.html" "${model_dirs[@]}"
-  hdnn wer-table "${model_dirs[@]}" | tee "$nets/wer.md"
+  hdnn report ${results_opts[@]+"${results_opts[@]}"} --title "$tag" --note "$note" --audio "$audio" "$nets/report.html" \
+    "${model_dirs[@]}"
+  hdnn wer-table ${results_opts[@]+"${results_opts[@]}"} "${model_dirs[@]}" | tee "$nets/wer.md"
   for system in $gmm_wer "$gmm"; do # of their own decodings, for comparison
     if [ -d "$exp/$system/decode_dev/scoring_kaldi" ]; then
-      hdnn best-wer --dev "$exp/$system/decode_dev" --eval "$exp/$system/decode_eval" | tee -a "$nets/wer.md"
+      best=(--dev "$exp/$system/decode_dev")
+      if [ "$parts" != dev ]; then best+=(--eval "$exp/$system/decode_eval"); fi
+      hdnn best-wer "${best[@]}" | tee -a "$nets/wer.md"
     fi
   done
 fi
 
 if run_stage 14 "students for on-line use, exported" "$online_networks" "no --online-networks"; then
   for dir in "${online_dirs[@]}"; do
-    card=(--trained-on "$data/ihm/train ($corpus)" --check-data "$onlinedata/dev" --check-utterances 20)
+    card=(--trained-on "$data/ihm/train ($tag)" --check-data "$onlinedata/dev" --check-utterances 20)
     steps_py/export_nnet3.sh --cmd "$train_cmd" --beam "$beam" --max-active "$max_active" "${card[@]}" \
       "$dir" "$graph" "$dir/export"
     steps_py/export_onnx.sh --cmd "$train_cmd" "${card[@]}" "$dir" "$onlinedata/train" "$dir/export"

@@ -1,0 +1,84 @@
+"""Sound files of any format as what Kaldi reads: 16-bit mono WAV at one sample rate; others are decoded once."""
+
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hdnn_nnet.atomic import atomic_path
+from hdnn_nnet.corpus.items import Item
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.pcm import read_int16, resample
+from hdnn_nnet.kaldi.rxfile import read_bytes
+
+SHORTEST = 0.1  # seconds
+
+
+class Sound(NamedTuple):
+    """What a sound file says of itself; `problem` says why it cannot be used."""
+
+    rate: int = 0
+    seconds: float = 0.0
+    channels: int = 0
+    plain: bool = False  # 16-bit WAV, as Kaldi reads it
+    problem: str = ""
+
+
+def _open(audio: str):
+    import soundfile
+
+    return soundfile.SoundFile(io.BytesIO(read_bytes(audio)) if audio.endswith("|") else audio)
+
+
+def look(audio: str) -> Sound:
+    """Header of a sound file or of a pipe's output."""
+    try:
+        if not audio.endswith("|") and os.path.getsize(audio) == 0:
+            return Sound(problem="empty sound file")
+        with _open(audio) as sound:
+            seconds = sound.frames / sound.samplerate
+            plain = sound.format in ("WAV", "WAVEX") and sound.subtype == "PCM_16"
+            problem = "" if seconds >= SHORTEST else f"shorter than {SHORTEST} s"
+            return Sound(sound.samplerate, seconds, sound.channels, plain, problem)
+    except FileNotFoundError:
+        return Sound(problem="sound file that does not exist")
+    except (RuntimeError, OSError, HdnnError):
+        return Sound(problem="file that is no sound (libsndfile cannot read it)")
+
+
+def look_at_all(audios: Sequence[str], nj: int) -> dict[str, Sound]:
+    """Headers of many, read side by side."""
+    with ThreadPoolExecutor(nj) as pool:
+        return dict(zip(audios, pool.map(look, audios), strict=True))
+
+
+def samples_of(item: Item) -> tuple[np.ndarray, int]:
+    """Samples of an utterance, (n,) int16, and their rate; the first channel where none is named."""
+    with _open(item.audio) as sound:
+        if item.start is not None:
+            sound.seek(min(int(item.start * sound.samplerate), sound.frames))
+        count = -1 if item.end is None else max(0, int((item.end - (item.start or 0.0)) * sound.samplerate))
+        return read_int16(sound, count)[:, item.channel or 0], sound.samplerate
+
+
+def decode(audio: str, channel: int, rate: int, path: Path) -> str:
+    """Write a recording as 16-bit mono WAV at `rate`; what is wrong with it, or nothing. A file that is there is kept."""
+    if path.is_file():
+        return ""
+    import soundfile
+
+    try:
+        with _open(audio) as sound:
+            given = sound.samplerate
+            samples = read_int16(sound, -1)[:, channel]
+    except (RuntimeError, OSError, HdnnError):
+        return "file that is no sound (libsndfile cannot read it)"
+    if given != rate:
+        samples = resample(samples.astype(np.float64) / 32768.0, given, rate)
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, samples, rate, format="WAV", subtype="PCM_16")
+    return ""

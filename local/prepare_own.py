@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Data directories of one's own recordings: <data-dir>/ihm/{train,dev[,eval]}, and the settings that follow from them.
+
+<source> holds `train`, `dev` and perhaps `eval` (or is one set, from which dev is split off by speaker). Each is a Kaldi data
+directory, a folder SPEAKER/anything.wav with .txt beside, a folder with one table (metadata.csv), or lhotse's manifests.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hdnn_nnet.atomic import write_text
+from hdnn_nnet.cli import script
+from hdnn_nnet.corpus.folder import UNKNOWN_SPEAKER, from_folder
+from hdnn_nnet.corpus.items import Item, LeftOut
+from hdnn_nnet.corpus.kaldi_dir import from_kaldi
+from hdnn_nnet.corpus.manifests import from_lhotse
+from hdnn_nnet.corpus.options import PrepareOptions
+from hdnn_nnet.corpus.prepare import Prepared, prepare
+from hdnn_nnet.corpus.quality import common_edge
+from hdnn_nnet.corpus.table import from_table
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.split import choose_speakers
+from hdnn_nnet.options import Options as Base
+from hdnn_nnet.options import argument, group, option
+
+log = logging.getLogger(__name__)
+
+PROGRAM = "prepare_own.py"
+#: set -> what its directory may be called
+SETS = {"train": ("train", "training"), "dev": ("dev", "valid", "validation"), "eval": ("eval", "test")}
+FEWEST = 20  # utterances of train: with fewer not even monophones can be trained
+LEAST_HOURS = 1 / 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Base):
+    """Data."""
+
+    source: Path = argument("with train and dev (and eval), or one set")
+    data_dir: Path = argument("where data directories and settings go")
+    dev_percent: float = option(10.0, "share of utterances that become dev where there is none", above=0, below=50)
+    split_seed: int = option(777, "of the choice of dev's speakers", at_least=0)
+    high_freq: float = option(0.0, "Hz where the filters of the features end; 0: half the sample rate", at_least=0)
+    conf: Path = option(Path("conf"), "directory with mfcc.conf and fbank.conf, from which the settings are made")
+    prepare: PrepareOptions = group(PrepareOptions)
+
+
+def read_source(folder: Path, left_out: LeftOut) -> Iterator[Item]:
+    """Utterances of one set, whatever form it has.
+
+    Raises:
+        HdnnError: several tables, of which it is not clear which one is meant.
+    """
+    if (folder / "wav.scp").is_file():
+        return from_kaldi(folder)
+    manifests = [sorted(folder.glob(f"*{kind}*.jsonl*")) for kind in ("recordings", "supervisions")]
+    if all(manifests):
+        if any(len(found) > 1 for found in manifests):
+            raise HdnnError(
+                f"{folder} has several manifests of one kind; keep one of each, or use hdnn data from-lhotse"
+            )
+        return from_lhotse(manifests[0][0], manifests[1][0], left_out)
+    tables = sorted(path for ending in ("csv", "tsv") for path in folder.glob(f"*.{ending}"))
+    named = [path for path in tables if path.stem in ("metadata", "transcripts")]
+    if len(named or tables) > 1:
+        raise HdnnError(
+            f"{folder} has several tables ({', '.join(p.name for p in tables)}); call the one that counts metadata.csv"
+        )
+    return from_table((named or tables)[0]) if tables else from_folder(folder, left_out)
+
+
+def find_sets(source: Path) -> dict[str, Path]:
+    """Set -> its directory; only `train` where the source is one set.
+
+    Raises:
+        HdnnError: no such directory, or a dev without a train.
+    """
+    if not source.is_dir():
+        raise HdnnError(
+            f"--data '{source}' is no directory; it holds train and dev, or one set of recordings (docs/your-data.md)"
+        )
+    found = {name: source / n for name, names in SETS.items() for n in reversed(names) if (source / n).is_dir()}
+    if "train" in found:
+        return found
+    if found:
+        raise HdnnError(f"{source} has {', '.join(p.name for p in found.values())}, but no train")
+    return {"train": source}
+
+
+def split_off_dev(items: list[Item], percent: float, seed: int) -> tuple[list[Item], list[Item]]:
+    """Train and dev without a common speaker; of a single speaker other utterances, which is said."""
+    by_speaker: dict[str, list[str]] = {}
+    for item in items:
+        by_speaker.setdefault(item.speaker, []).append(item.key)
+    if len(by_speaker) > 1:
+        chosen = choose_speakers(by_speaker, percent, seed)
+        log.warning(
+            "no dev: split off by speaker (%d of %d: %s)", len(chosen), len(by_speaker), " ".join(sorted(chosen)[:8])
+        )
+        return [i for i in items if i.speaker not in chosen], [i for i in items if i.speaker in chosen]
+    log.warning(
+        "no dev and one speaker only: dev are other utterances of the same voice; its WER says nothing of other voices"
+    )
+    every = max(2, round(100 / percent))
+    return [i for n, i in enumerate(items) if n % every], [i for n, i in enumerate(items) if n % every == 0]
+
+
+def check_speakers(sets: dict[str, list[Item]]) -> None:
+    """No speaker may be in two sets.
+
+    Raises:
+        HdnnError: one is.
+    """
+    seen: dict[str, str] = {}
+    for name, items in sets.items():
+        for speaker in sorted({item.speaker for item in items}):
+            other = seen.setdefault(speaker, name)
+            if other != name and speaker == UNKNOWN_SPEAKER:
+                log.warning("%s and %s name no speakers; if they share some, WERs come out too low", other, name)
+            elif other != name:
+                raise HdnnError(
+                    f"speaker {speaker} is in {other} and in {name}; WERs would come out too low: keep them in one"
+                )
+
+
+def gmm_sizes(hours: float) -> str:
+    """Leaves and Gaussians of the GMMs: the mini corpus's at 0.75 hours and AMI's at 78, with a power of the hours between."""
+    leaves = max(50, round(465 * hours**0.545))
+    gaussians = round(leaves * max(8.0, 9.9 * hours**0.11))
+    first = f'"{round(0.75 * leaves)} {round(0.75 * gaussians)}"' if hours < 10 else f'"{leaves} {gaussians}"'
+    last = f'"{leaves} {gaussians}"'
+    sizes = f"tri1={first}\ntri2a={first}\ntri3a={last}\ntri4a={last}\n"
+    return f"# Leaves and Gaussians for {hours:.2f} hours of training speech.\n{sizes}"
+
+
+def write_settings(options: Options, train: Prepared) -> None:
+    """`conf/{mfcc,fbank,gmm}.conf` in the data directory."""
+    changes = {"--sample-frequency": f"{train.rate}"}
+    if options.high_freq:
+        if options.high_freq > train.rate / 2:
+            raise HdnnError(f"--high-freq {options.high_freq:g} is above half the sample rate, {train.rate / 2:g}")
+        changes["--high-freq"] = f"{options.high_freq:g}"
+    for kind in ("mfcc", "fbank"):
+        lines = (options.conf / f"{kind}.conf").read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if line.split("=")[0] not in changes]
+        write_text(
+            options.data_dir / f"conf/{kind}.conf", "\n".join([*kept, *(f"{k}={v}" for k, v in changes.items())]) + "\n"
+        )
+    write_text(options.data_dir / "conf/gmm.conf", gmm_sizes(train.seconds / 3600))
+
+
+def check_source(options: Options) -> None:
+    """A data directory belongs to one source.
+
+    Raises:
+        HdnnError: it was made from another.
+    """
+    path, here = options.data_dir / "source", str(options.source.resolve())
+    if path.is_file() and path.read_text(encoding="utf-8").strip() != here:
+        raise HdnnError(
+            f"{options.data_dir} was made from {path.read_text(encoding='utf-8').strip()}; give this one another --name"
+        )
+    write_text(path, here + "\n")
+
+
+def main(options: Options) -> None:
+    found = find_sets(options.source)
+    left_out = {name: LeftOut() for name in found}
+    sets = {name: list(read_source(folder, left_out[name])) for name, folder in found.items()}
+    total = sum(map(len, sets.values()))
+    if len(sets["train"]) < FEWEST:
+        raise HdnnError(
+            f"{found['train']}: {total} utterances in all, at least {FEWEST} are needed to train anything, and some hours for a "
+            "model that is of use (docs/your-data.md)"
+        )
+    one_voice = False
+    if "dev" not in sets:
+        one_voice = len({item.speaker for item in sets["train"]}) == 1
+        sets["train"], dev = split_off_dev(sets["train"], options.dev_percent, options.split_seed)
+        sets = {"train": sets["train"], "dev": dev, **{n: s for n, s in sets.items() if n == "eval"}}
+        found["dev"], left_out["dev"] = found["train"], LeftOut()
+    check_speakers({name: items for name, items in sets.items() if not (one_voice and name == "dev")})
+    check_source(options)
+    prepared: dict[str, Prepared] = {}
+    for name, items in sets.items():
+        # The rate of train holds for all: features of one model have one rate.
+        how = options.prepare if name == "train" else replace(options.prepare, rate=prepared["train"].rate)
+        target = options.data_dir / "ihm" / name
+        prepared[name] = prepare(items, target, how, left_out[name], str(found[name]))
+    train = prepared["train"]
+    if train.seconds < 3600 * LEAST_HOURS:
+        log.warning("only %.1f minutes of training speech: enough to see that everything runs", train.seconds / 60)
+    edge = common_edge(train.qualities, train.rate)
+    if edge < train.rate / 2 and not options.high_freq:
+        log.warning(
+            "nothing above %.0f Hz in train; the filters stay as they are unless you say --high-freq %.0f", edge, edge
+        )
+    write_settings(options, train)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    script(Options, main, PROGRAM, __doc__ or "")

@@ -1,0 +1,320 @@
+"""One's own recordings: folders, tables and manifests as data directories, the rule for texts, measures of audio, odd input."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdnn_nnet.cli import call
+from hdnn_nnet.corpus.normalise import Normaliser, NotPlain
+from hdnn_nnet.corpus.quality import Quality, advice, band_edge, common_edge, measure
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.audio import read_audio, read_segments
+from hdnn_nnet.kaldi.script_table import read_scp
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RANDOM = np.random.default_rng(3)
+
+
+def speechlike(seconds: float, rate: int, cut: float = 1e9) -> np.ndarray:
+    """Noise with the slope of speech, in bursts, nothing above `cut` Hz; int16."""
+    count = int(seconds * rate)
+    spectrum = np.fft.rfft(RANDOM.standard_normal(count))
+    frequency = np.fft.rfftfreq(count, 1 / rate)
+    spectrum *= (frequency < cut) / (1 + (frequency / 800) ** 1.3)
+    noise = np.fft.irfft(spectrum, count)
+    noise *= 0.3 + 0.7 * (np.sin(2 * np.pi * 3 * np.arange(count) / rate) > -0.5)
+    return np.rint(noise / np.abs(noise).max() * 12000).astype(np.int16)
+
+
+def folder(root: Path, speakers: int = 4, each: int = 8, rate: int = 16000, ending: str = "wav") -> Path:
+    for speaker in range(speakers):
+        for number in range(each):
+            path = root / f"spk{speaker}/rec {number}.{ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, speechlike(0.5, rate), rate)
+            path.with_suffix(".txt").write_text(f"Hello, world; take {'abcdefghijkl'[number]}!\n")
+    return root
+
+
+def tables(data: Path) -> dict[str, dict[str, str]]:
+    return {name: read_scp(data / name) for name in ("wav.scp", "text", "utt2spk", "spk2utt")}
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    source = folder(tmp_path / "my recordings", ending="flac")
+    assert call("data from-folder", [str(source), str(tmp_path / "data")]) == 0
+    found = tables(tmp_path / "data")
+    assert found["text"]["spk1-rec_2"] == "HELLO WORLD TAKE C"
+    assert found["utt2spk"]["spk1-rec_2"] == "spk1"
+    assert [len(found[name]) for name in ("wav.scp", "text", "spk2utt")] == [32, 32, 4]
+    for name in found:
+        keys = list(found[name])
+        assert keys == sorted(keys, key=str.encode)
+    segment, rate, samples = next(read_audio(tmp_path / "data", read_segments(tmp_path / "data")))
+    assert (segment.utterance, rate, len(samples)) == ("spk0-rec_0", 16000, 8000)
+    original, _ = soundfile.read(source / "spk0/rec 0.flac", dtype="int16")
+    np.testing.assert_array_equal(samples, original)
+    said = (tmp_path / "data/prepared.txt").read_text()
+    assert "32 utterances, 4 speakers, 128 words" in said
+    assert "32 texts in other than capitals, 32 texts with punctuation left out" in said
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "options"),
+    [
+        ("file_name,transcription,speaker_id", '{file},"Yes, {word}",{speaker}', []),
+        ("utterance\tspeaker\tsubset\ttext", "{stem}\t{speaker}\tx\tYes {word}", []),
+        ("path;sentence;client_id", "{file};Yes {word};{speaker}", []),
+        (
+            "",
+            "{file}\t{speaker}\t0.5\tYes {word}\ttrain",
+            ["--columns", "file,speaker,,text,split", "--where", "split=train"],
+        ),
+    ],
+)
+def test_tables_of_any_make(tmp_path: Path, head: str, row: str, options: list[str]) -> None:
+    source = folder(tmp_path / "audio", each=2)
+    lines = [head] if head else ["spk0/none.wav\tspk0\t1\tno\ttest"] if options else []
+    for path in sorted(source.glob("*/*.wav")):
+        # Stems must be unique where only they are named.
+        path = path.rename(path.with_name(f"{path.parent.name}-{path.name.replace(' ', '')}"))
+        words = {"file": path.relative_to(source), "stem": path.stem, "speaker": path.parent.name, "word": "it is"}
+        lines.append(row.format(**words))
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(lines) + "\n")
+    assert call("data from-csv", ["--audio", str(source), *options, str(table), str(tmp_path / "data")]) == 0
+    found = tables(tmp_path / "data")
+    assert set(found["text"].values()) == {"YES IT IS"}
+    assert sorted(found["spk2utt"]) == ["spk0", "spk1", "spk2", "spk3"]
+    assert len(found["text"]) == 8
+
+
+def test_ljspeech(tmp_path: Path) -> None:
+    """No header, no endings, the third column has numbers in words; one speaker."""
+    (tmp_path / "wavs").mkdir()
+    for name in ("LJ001-0001", "LJ001-0002"):
+        soundfile.write(tmp_path / f"wavs/{name}.wav", speechlike(0.5, 22050), 22050)
+    table = tmp_path / "metadata.csv"
+    table.write_text('LJ001-0001|in 2 "parts"|in two "parts"\nLJ001-0002|so.|so.\n')
+    assert call("data from-csv", [str(table), str(tmp_path / "data")]) == 0
+    found = tables(tmp_path / "data")
+    assert list(found["text"].items()) == [("unknown-LJ001-0001", "IN TWO PARTS"), ("unknown-LJ001-0002", "SO")]
+    assert soundfile.info(found["wav.scp"]["unknown-LJ001-0001"]).samplerate == 16000
+
+
+def test_lhotse_manifests(tmp_path: Path) -> None:
+    lhotse = pytest.importorskip("lhotse")
+    soundfile.write(tmp_path / "long.wav", speechlike(3, 16000), 16000)
+    recording = lhotse.Recording.from_file(tmp_path / "long.wav")
+    pieces = [
+        lhotse.SupervisionSegment(f"u{i}", recording.id, 0.5 * i, 0.5, speaker="ann", text=f"Part {'abcd'[i]}")
+        for i in range(4)
+    ]
+    lhotse.RecordingSet.from_recordings([recording]).to_file(tmp_path / "recordings.jsonl.gz")
+    lhotse.SupervisionSet.from_segments(pieces).to_file(tmp_path / "supervisions.jsonl.gz")
+    words = [str(tmp_path / f"{kind}.jsonl.gz") for kind in ("recordings", "supervisions")]
+    assert call("data from-lhotse", [*words, str(tmp_path / "data")]) == 0
+    assert read_scp(tmp_path / "data/segments") == {
+        f"ann-u{i}": f"long {0.5 * i:.3f} {0.5 * i + 0.5:.3f}" for i in range(4)
+    }
+    assert read_scp(tmp_path / "data/text")["ann-u3"] == "PART D"
+    (tmp_path / "supervisions.jsonl.gz").write_text("no manifest")
+    with pytest.raises(HdnnError, match="lhotse cannot read it as a manifest"):
+        call("data from-lhotse", [*words, str(tmp_path / "data")])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("It's 'quoted' — well-known.", "IT'S QUOTED WELL KNOWN"),
+        ("[laughter] um <noise> {cough} yes", "UM YES"),
+        ("the boys’ don’t", "THE BOYS DON'T"),
+        ("Größe, naïve; ça", "GRÖSSE NAÏVE ÇA"),
+        ("Привет, мир!", "ПРИВЕТ МИР"),
+        ("हिन्दी भाषा", "हिन्दी भाषा"),
+        ("  ... !? ", ""),
+        ("a_b/c", "A B C"),
+    ],
+)
+def test_the_rule_for_texts(text: str, words: str) -> None:
+    rule = Normaliser()
+    assert rule(text) == words
+    assert rule(words) == words
+
+
+@pytest.mark.parametrize("text", ["at 5 o'clock", "100%", "R&D", "$ave", "½ cup", "x²"])
+def test_what_has_no_one_reading_is_refused(text: str) -> None:
+    with pytest.raises(NotPlain):
+        Normaliser()(text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=20))
+def test_the_rule_is_applied_once(text: str) -> None:
+    try:
+        words = Normaliser()(text)
+    except NotPlain:
+        return
+    assert Normaliser()(words) == words
+    assert words.split(" ") == words.split() or not words
+    assert not set(words) & set('0123456789.,;:!?-"()[]<>&%$\t\n')
+
+
+def test_spelled_digits() -> None:
+    pytest.importorskip("num2words")
+    assert Normaliser("spell")("in 1,000 or 21 days") == "IN ONE THOUSAND OR TWENTY ONE DAYS"
+    with pytest.raises(HdnnError, match="--language xx: num2words does not know it"):
+        Normaliser("spell", "xx")
+
+
+def test_odd_input_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    source, data = folder(tmp_path / "audio"), str(tmp_path / "data")
+    (source / "spk0/rec 0.txt").write_text(" ...\n")
+    (source / "spk1/rec 1.wav").write_text("no sound")
+    (source / "spk2/rec 2.txt").unlink()
+    assert call("data from-folder", [str(source), data]) == 0
+    for said in (
+        f"left out: 1 x empty text, such as {source}/spk0/rec 0.wav",
+        f"left out: 1 x file that is no sound (libsndfile cannot read it), such as {source}/spk1/rec 1.wav",
+        f"left out: 1 x sound file without a .txt beside it, such as {source}/spk2/rec 2.wav",
+        "29 utterances",
+    ):
+        assert said in caplog.text
+    soundfile.write(source / "spk3/rec 3.wav", np.zeros((8000, 2), np.int16), 8000)
+    (source / "spk3/rec 4.wav").write_bytes(b"")
+    with pytest.raises(
+        HdnnError, match=r"4 of 32 utterances cannot be used \(1 x .*mend them, or raise --max-left-out"
+    ):
+        call("data from-folder", [str(source), data])
+    assert call("data from-folder", ["--max-left-out=0.3", str(source), data]) == 0
+    assert "1 utterances had 8000 samples a second; they are converted" in caplog.text
+    assert "1 utterances had several channels, of which the first is taken" in caplog.text
+    (source / "spk0/rec 1.txt").write_text("take 2")
+    with pytest.raises(
+        HdnnError, match=r"1 of 31 texts have digits .* such as '2' in .*rec 1.wav: write them in words"
+    ):
+        call("data from-folder", [str(source), data])
+    assert call("data from-folder", ["--digits=leave-out", "--max-left-out=0.3", str(source), data]) == 0
+    (source / "spk0/rec 1.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(HdnnError, match=r"rec 1.txt is not UTF-8"):
+        call("data from-folder", [str(source), data])
+    with pytest.raises(HdnnError, match="holds no sound file"):
+        call("data from-folder", [str(REPOSITORY / "docs"), data])
+    with pytest.raises(HdnnError, match="is no directory"):
+        call("data from-folder", [str(tmp_path / "nowhere"), data])
+
+
+def test_odd_tables(tmp_path: Path) -> None:
+    table, data = tmp_path / "t.csv", str(tmp_path / "data")
+    for text, said in (
+        ("", "t.csv is empty"),
+        ("a,b,c,d\n", "no header with the columns file and text"),
+        ("file,text\nx.wav,hello\n", "line 2: no sound file x.wav in .*--audio"),
+        ("file,text\nx.wav\n", "line 2: 1 columns, expected at least 2"),
+    ):
+        table.write_text(text)
+        with pytest.raises(HdnnError, match=said):
+            call("data from-csv", [str(table), data])
+    with pytest.raises(HdnnError, match=r"--where x: expected COLUMN=VALUE"):
+        call("data from-csv", ["--where=x", str(table), data])
+    with pytest.raises(HdnnError, match=r"none.csv does not exist"):
+        call("data from-csv", [str(tmp_path / "none.csv"), data])
+
+
+@pytest.mark.parametrize(("rate", "cut"), [(16000, 5700), (16000, 4000), (16000, 3400), (22050, 7000), (8000, 3400)])
+def test_the_edge_of_the_band(rate: int, cut: int) -> None:
+    assert band_edge(speechlike(5, rate, cut), rate) == pytest.approx(cut, abs=400)
+    assert band_edge(speechlike(5, rate), rate) == rate / 2
+
+
+def test_measures() -> None:
+    samples = speechlike(4, 16000)
+    plain = measure(samples, 16000)
+    assert plain.level == pytest.approx(measure(samples // 2, 16000).level + 6, abs=0.1)
+    quiet = np.concatenate([samples, np.zeros(3 * len(samples), np.int16)])
+    assert measure(quiet, 16000).silence == pytest.approx(0.75 + plain.silence / 4, abs=0.02)
+    loud = np.clip(samples.astype(np.int64) * 8, -32768, 32767)
+    assert measure(loud, 16000).clipped == pytest.approx(float((np.abs(samples.astype(int) * 8) >= 32700).mean()))
+    assert plain.clipped == 0
+    assert measure(np.zeros(0), 16000).level == -np.inf
+
+
+def test_advice() -> None:
+    good = Quality("a", 16000, 8000.0, 0.0, -25.0, 0.1)
+    assert advice([good] * 3, 16000) == []
+    coded = Quality("a", 16000, 5670.0, 0.0, -25.0, 0.1)
+    assert "nothing above 5.7 kHz in 3 of 4" in advice([coded] * 3 + [good], 16000)[0]
+    assert "--high-freq 5700" in advice([coded], 16000)[0]
+    assert common_edge([coded] * 3 + [good], 16000) == 5700
+    assert common_edge([coded] + [good] * 3, 16000) == 8000
+    telephone = Quality("a", 16000, 3900.0, 0.0, -25.0, 0.1)
+    assert "8 kHz (telephone) speech in 16 kHz files: --rate 8000" in advice([telephone] * 2, 16000)[0]
+    assert "12 % of speaker x's samples clip" in advice([good, Quality("x", 16000, 8000.0, 0.12, -3.0, 0.1)], 16000)[0]
+    assert "very quiet" in advice([Quality("a", 16000, 8000.0, 0.0, -60.0, 0.1)], 16000)[0]
+    assert "70 % of the time is silence" in advice([Quality("a", 16000, 8000.0, 0.0, -25.0, 0.7)], 16000)[0]
+
+
+def own(source: Path, target: Path, *options: str) -> subprocess.CompletedProcess:
+    words = [sys.executable, "-m", "local.prepare_own", "--conf", str(REPOSITORY / "egs/ami/s5/conf"), *options]
+    return subprocess.run(
+        [*words, str(source), str(target)], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+
+def test_sets_of_one_s_own(tmp_path: Path) -> None:
+    """dev is split off by speaker; the settings follow the recordings."""
+    source = folder(tmp_path / "audio", rate=8000)
+    done = own(source, tmp_path / "data", "--high-freq", "3600")
+    assert done.returncode == 0, done.stderr
+    speakers = [set(read_scp(tmp_path / f"data/ihm/{part}/spk2utt")) for part in ("train", "dev")]
+    assert (len(speakers[0]), len(speakers[1]), speakers[0] & speakers[1]) == (3, 1, set())
+    assert not (tmp_path / "data/ihm/eval").exists()
+    conf = (tmp_path / "data/conf/fbank.conf").read_text().splitlines()
+    assert [line for line in conf if "freq" in line] == ["--sample-frequency=8000", "--high-freq=3600"]
+    assert (tmp_path / "data/conf/gmm.conf").read_text().startswith("# Leaves and Gaussians for 0.00 hours")
+    assert "only 0.2 minutes of training speech" in done.stderr
+    other = own(folder(tmp_path / "other"), tmp_path / "data")
+    assert other.returncode == 1
+    assert "give this one another --name" in other.stderr
+
+
+def test_sets_that_will_not_do(tmp_path: Path) -> None:
+    def refused(source: Path) -> str:
+        done = own(source, tmp_path / "data")
+        assert (done.returncode, len([x for x in done.stderr.splitlines() if "error" in x])) == (1, 1), done.stderr
+        return done.stderr
+
+    assert "3 utterances in all, at least 20 are needed" in refused(folder(tmp_path / "few", 1, 3))
+    both = tmp_path / "both"
+    folder(both / "train")
+    folder(both / "dev", 1, 2)
+    assert "speaker spk0 is in train and in dev" in refused(both)
+    (tmp_path / "half").mkdir()
+    folder(tmp_path / "half/dev", 1, 2)
+    assert "half has dev, but no train" in refused(tmp_path / "half")
+    assert "is no directory; it holds train and dev" in refused(tmp_path / "nowhere")
+
+
+def test_one_voice(tmp_path: Path) -> None:
+    done = own(folder(tmp_path / "audio", 1, 12).parent / "audio", tmp_path / "data")
+    assert "at least 20" in done.stderr
+    for number in range(20):
+        path = tmp_path / f"audio/spk0/more{number}.wav"
+        soundfile.write(path, speechlike(0.3, 16000), 16000)
+        path.with_suffix(".txt").write_text("more")
+    done = own(tmp_path / "audio", tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    assert "its WER says nothing of other voices" in done.stderr
+    assert set(read_scp(tmp_path / "data/ihm/dev/spk2utt")) == {"spk0"}
+    words = ["--one-speaker", str(tmp_path / "data/ihm/train"), str(tmp_path / "tr"), str(tmp_path / "cv")]
+    assert call("data split-tr-cv", words) == 0
+    with pytest.raises(HdnnError, match="one speaker only"):
+        call("data split-tr-cv", words[1:])
