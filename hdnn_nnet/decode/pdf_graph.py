@@ -32,8 +32,10 @@ class PdfGraph:
             tid_to_pdf: pdf of every transition-id; entry 0 unused.
 
         Raises:
-            HdnnError: the graph has transition-ids that the model lacks.
+            HdnnError: no utterance can pass through the graph, or it has transition-ids that the model lacks.
         """
+        if graph.num_arcs == 0:
+            raise HdnnError("the decoding graph has no path from its start; regenerate it")
         largest = int(graph.transition_id.max())
         if largest >= len(tid_to_pdf):
             raise HdnnError(

@@ -152,8 +152,6 @@ def remove_input_epsilons(fst: Fst) -> Graph:
         words,
         final,
     )
-    if len(label) == 0:
-        raise HdnnError("the decoding graph has no path from its start; regenerate it")
     word_offsets, spelled = strings.spell(words)
     return Graph(offsets, nextstate, label, total.astype(np.float32), final, word_offsets, spelled)
 
