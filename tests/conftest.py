@@ -2,11 +2,12 @@
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.archives import unpack
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -24,7 +25,7 @@ def shared_dir() -> Path:
 def kaldi_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small files written by real Kaldi, with its numbers (tests/data/README.md)."""
     folder = tmp_path_factory.mktemp("kaldi")
-    shutil.unpack_archive(REPOSITORY / "tests/data/kaldi_fixture.tar.xz", folder, filter="data")
+    unpack(REPOSITORY / "tests/data/kaldi_fixture.tar.xz", folder)
     return folder / "kaldi_fixture"
 
 
@@ -32,7 +33,7 @@ def kaldi_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gmm_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Trees, questions, statistics and models of real Kaldi, made from `kaldi_fixture` (tests/data/README.md)."""
     folder = tmp_path_factory.mktemp("gmm")
-    shutil.unpack_archive(REPOSITORY / "tests/data/gmm_fixture.tar.xz", folder, filter="data")
+    unpack(REPOSITORY / "tests/data/gmm_fixture.tar.xz", folder)
     return folder / "gmm_fixture"
 
 
@@ -40,7 +41,7 @@ def gmm_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fmllr_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LDA, MLLT and fMLLR by real Kaldi from the data of `kaldi_fixture` (tests/data/README.md)."""
     folder = tmp_path_factory.mktemp("fmllr")
-    shutil.unpack_archive(REPOSITORY / "tests/data/fmllr_fixture.tar.xz", folder, filter="data")
+    unpack(REPOSITORY / "tests/data/fmllr_fixture.tar.xz", folder)
     return folder / "fmllr_fixture"
 
 

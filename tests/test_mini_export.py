@@ -22,6 +22,7 @@ from local.mini.config import Config
 from local.mini.make_corpus import make_meetings, write_resources
 from local.mini.meeting import ANNOTATIONS
 from local.mini.voices import cast_speakers
+from tests.support.archives import unpack
 from tests.support.decoder import OWN_DECODER
 from tests.support.fixture_recipe import REPOSITORY, step
 from tests.support.scripts import run_script
@@ -33,7 +34,7 @@ LM_WEIGHT = 5  # the recipe's choice on dev for this student, with no insertion 
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe directory with model/, graph/ and the features of the evaluation set, data/fbank/eval."""
     folder = tmp_path_factory.mktemp("mini_export")
-    shutil.unpack_archive(REPOSITORY / "tests/data/mini_student.tar.xz", folder, filter="data")
+    unpack(REPOSITORY / "tests/data/mini_student.tar.xz", folder)
     folder /= "mini_student"
     config, corpus = Config(), folder / "corpus"
     cast = cast_speakers(config)

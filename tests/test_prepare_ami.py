@@ -1,6 +1,5 @@
 """AMI preparation on made-up annotations with every odd entry, and (slow) on the genuine ones."""
 
-import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -13,6 +12,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_writer import Recording, Utterance, write_data_dir
 from local import prepare_ami, prepare_stm
 from local.ami_annotations import Segment, meeting_agents, read_meeting
+from tests.support.archives import unpack
 from tests.support.scripts import run_script
 
 NITE = 'xmlns:nite="http://nite.sourceforge.net/"'
@@ -307,7 +307,7 @@ def test_genuine_annotations(shared_dir, tmp_path):
     archive = shared_dir / "corpora" / "ami_nxt.tar.xz"
     if not archive.exists():
         pytest.skip("../shared/corpora/ami_nxt.tar.xz is not here")
-    shutil.unpack_archive(archive, tmp_path, filter="data")
+    unpack(archive, tmp_path)
     out = tmp_path / "data"
     run_script(
         prepare_ami, ["--annotations-only", "true", "--nj", "2", str(tmp_path / "ami_public_manual_1.6.2"), str(out)]
