@@ -25,6 +25,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.split import choose_speakers
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, group, option
+from hdnn_nnet.text import read_plain
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ def write_settings(options: Options, train: Prepared) -> None:
             raise HdnnError(f"--high-freq {options.high_freq:g} is above half the sample rate, {train.rate / 2:g}")
         changes["--high-freq"] = f"{options.high_freq:g}"
     for kind in ("mfcc", "fbank"):
-        lines = (options.conf / f"{kind}.conf").read_text(encoding="utf-8").splitlines()
+        lines = read_plain(options.conf / f"{kind}.conf")
         kept = [line for line in lines if line.split("=")[0] not in changes]
         write_text(
             options.data_dir / f"conf/{kind}.conf", "\n".join([*kept, *(f"{k}={v}" for k, v in changes.items())]) + "\n"

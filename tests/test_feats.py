@@ -210,12 +210,12 @@ def test_step_usage_and_failures(data_dir: Path, tmp_path: Path) -> None:
 
 def test_missing_utterances_are_an_error(data_dir: Path, tmp_path: Path) -> None:
     """A segment too short for a frame is left out and counted; more than allowed stop the step."""
-    (data_dir / "segments").write_text("a-1 r1 0 1\na-2 r1 1 1.02\nb-1 r2 0 1\nb-2 r2 1 2\n")
+    (data_dir / "segments").write_text("a-1 r1 0 1\na-2 r1 1 1.02\na-3 r1 1 1.01\nb-1 r2 0 1\nb-2 r2 1 2\n")
     prefix = str(tmp_path / "raw")
     assert call("feats make", [str(data_dir), prefix]) == 0
-    with pytest.raises(HdnnError, match=r"1 of 4 utterances have no features \(a-2"):
+    with pytest.raises(HdnnError, match=r"2 of 5 utterances have no features \(a-2 a-3"):
         call("collect feats", [str(data_dir), prefix])
-    assert call("collect feats", ["--max-missing", "0.3", "--cmvn", prefix, str(data_dir), prefix]) == 0
+    assert call("collect feats", ["--max-missing", "0.4", "--cmvn", prefix, str(data_dir), prefix]) == 0
     assert FeatureReader(data_dir).utts == ["a-1", "b-1", "b-2"]
     with pytest.raises(HdnnError, match=r"raw\.2\.scp does not exist"):
         call("collect feats", ["--num-jobs", "2", str(data_dir), prefix])

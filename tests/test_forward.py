@@ -122,7 +122,7 @@ def test_wrong_dimension_missing_and_damaged_files(model_and_data: tuple[Path, P
     bad = tmp_path / "bad"
     shutil.copytree(model_dir, bad)
     (bad / "final.safetensors").write_bytes((bad / "final.safetensors").read_bytes()[:200])
-    with pytest.raises(HdnnError, match=r"final.safetensors is damaged"):
+    with pytest.raises(HdnnError, match=r"final\.safetensors( is damaged|, which is too small)"):
         call("forward", [str(bad), str(data), "ark:/dev/null"])
     (bad / "final.safetensors").unlink()
     with pytest.raises(HdnnError, match=r"final.safetensors does not exist"):

@@ -221,7 +221,7 @@ def test_what_does_not_fit_is_refused_before_training(task, whole, teacher, tmp_
     refuse(r"has pdf 8, the alignment has 5 pdfs", f"ark:{tmp_path}/wide.ark")
     lines = (soft / "post.scp").read_text().splitlines(keepends=True)
     (tmp_path / "some.scp").write_text("".join(lines[::2]))
-    refuse("of the training data: 10 of 20 utterances usable; 10 missing", f"scp:{tmp_path}/some.scp")
+    refuse("of the training data: 10 of 20 utterances usable; 10 without targets", f"scp:{tmp_path}/some.scp")
     refuse("does not exist", f"scp:{tmp_path}/none.scp")
     refuse("cannot be read from stdin", "ark:-")
     info = json.loads((soft / "info.json").read_text())

@@ -204,7 +204,7 @@ def test_odd_input_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCapture
         call("data from-folder", [str(source), data])
     assert call("data from-folder", ["--digits=leave-out", "--max-left-out=0.3", str(source), data]) == 0
     (source / "spk0/rec 1.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(HdnnError, match=r"rec 1.txt is not UTF-8"):
+    with pytest.raises(HdnnError, match=r"rec 1.txt, line 1: not UTF-8"):
         call("data from-folder", [str(source), data])
     with pytest.raises(HdnnError, match="holds no sound file"):
         call("data from-folder", [str(REPOSITORY / "docs"), data])

@@ -21,6 +21,7 @@ from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.lang.grammar import format_lm
 from hdnn_nnet.lattice.directory import read_directory
 from hdnn_nnet.lattice.table import LatticeWriter
+from hdnn_nnet.nn.config import read_json
 from hdnn_nnet.train.soft_sources import open_soft_labels, warn_of_disagreement
 
 ARPA = (
@@ -240,3 +241,12 @@ def test_values_of_feature_options(given: str) -> None:
 def test_numbers_out_of_range(command: str, words: list[str]) -> None:
     with pytest.raises(HdnnError, match=r"must be (at least 1|a finite number), not"):
         call(command, words)
+
+
+def test_nesting_without_end(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("[" * 100000)
+    with pytest.raises(HdnnError, match=r"model\.json is not valid JSON"):
+        read_json(tmp_path / "model.json")
+    (tmp_path / "tree").write_text("ContextDependency 3 1 ToPdf " + "SE 0 [ 1 ]\n{ " * 20000)
+    with pytest.raises(HdnnError, match="tree: a tree of more levels"):
+        ContextDependency.read(tmp_path / "tree")

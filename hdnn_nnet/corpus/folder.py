@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hdnn_nnet.corpus.items import Item, LeftOut
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.text import read_plain, words
 
 UNKNOWN_SPEAKER = "unknown"
 #: endings of sound files that libsndfile reads
@@ -56,8 +57,5 @@ def from_folder(folder: Path, left_out: LeftOut) -> Iterator[Item]:
         if not text.is_file():
             left_out.add("sound file without a .txt beside it", str(path))
             continue
-        try:
-            words = " ".join(text.read_text(encoding="utf-8-sig").split())
-        except UnicodeDecodeError as error:
-            raise HdnnError(f"{text} is not UTF-8 ({error}); convert it, for instance by iconv") from error
-        yield Item("-".join(parts[1:]) or parts[0], speaker, words, str(path.resolve()), str(path))
+        said = " ".join(word for line in read_plain(text) for word in words(line))
+        yield Item("-".join(parts[1:]) or parts[0], speaker, said, str(path.resolve()), str(path))

@@ -17,6 +17,7 @@ from hdnn_nnet.corpus.quality import Quality, advice, measure
 from hdnn_nnet.corpus.sounds import Sound, decode, look_at_all, samples_of
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import byte_order
+from hdnn_nnet.text import words
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +75,9 @@ def prepare(items: Iterable[Item], target: Path, options: PrepareOptions, left_o
     left_out.check(total, options.max_left_out, where)
     qualities = tuple(measure_sample(found, seconds, options.measure, options.nj))
     _write(found, target)
-    words = sum(len(item.text.split()) for item in found)
+    count = sum(len(words(item.text)) for item in found)
     speech = sum(seconds[item.key] for item in found)
-    result = Prepared(len(found), len({i.speaker for i in found}), words, speech, rate, qualities)
+    result = Prepared(len(found), len({i.speaker for i in found}), count, speech, rate, qualities)
     lines = [
         result.line(),
         normaliser.report(),

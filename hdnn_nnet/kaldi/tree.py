@@ -108,9 +108,9 @@ class ContextDependency:
         reader.expect("ContextDependency")
         width, central = reader.int32(), reader.int32()
         if reader.expect("ToPdf", "ToLength") == "ToLength":  # old files
-            _parse(reader)
+            _parse_whole(reader)
             reader.expect("ToPdf")
-        to_pdf = _parse(reader)
+        to_pdf = _parse_whole(reader)
         reader.expect("EndContextDependency")
         if to_pdf is None:
             raise reader.fail("an empty tree")
@@ -203,6 +203,13 @@ def _lookup(node: EventMap | None, event: Mapping[int, int]) -> int | None:
         else:
             node = node.table[value] if 0 <= value < len(node.table) else None
     return None if node is None else node.answer
+
+
+def _parse_whole(reader: KaldiReader) -> EventMap | None:
+    try:
+        return _parse(reader)
+    except RecursionError as error:
+        raise reader.fail("a tree of more levels than any real one") from error
 
 
 def _parse(reader: KaldiReader) -> EventMap | None:

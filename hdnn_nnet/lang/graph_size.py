@@ -7,7 +7,9 @@ from pathlib import Path
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
 from hdnn_nnet.kaldi.symbols import SymbolTable
+from hdnn_nnet.kaldi.text_file import read_lines
 from hdnn_nnet.lang.ngram import BackoffModel, prune
+from hdnn_nnet.text import words
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +26,11 @@ def read_prons(path: Path) -> dict[str, list[list[str]]]:
     Raises:
         HdnnError: missing file.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise HdnnError(f"cannot read {path}: {error.strerror}") from error
     first = 2 if path.name == "align_lexicon.txt" else 1
     prons: dict[str, list[list[str]]] = {}
-    for words in map(str.split, lines):
-        if words:
-            prons.setdefault(words[0], []).append(words[first:])
+    for fields in map(words, read_lines(path)):
+        if fields:
+            prons.setdefault(fields[0], []).append(fields[first:])
     return prons
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.data_dir import byte_order
+from hdnn_nnet.kaldi.text_file import read_lines
 from hdnn_nnet.lang.g2p import Pron, guess
 from hdnn_nnet.lang.options import DictOptions
 from hdnn_nnet.lang.sentences import read_sentences
-from hdnn_nnet.text import one_line
+from hdnn_nnet.text import one_line, words
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +69,9 @@ def read_own_lexicon(path: Path) -> dict[str, list[Pron]]:
     Raises:
         HdnnError: missing or empty file, or a word without phones.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise HdnnError(f"cannot read {path}: {error.strerror}") from error
     table: dict[str, list[Pron]] = {}
-    for number, line in enumerate(lines, 1):
-        word, *phones = line.split() or [""]
+    for number, line in enumerate(read_lines(path), 1):
+        word, *phones = words(line) or [""]
         if not word or word.startswith(("<", "[")) or set(phones) & set(SILENCE_PHONES):
             continue
         if not phones:

@@ -126,5 +126,5 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise HdnnError(f"{path} does not exist") from error
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise HdnnError(f"{path} is not valid JSON ({error})") from error
