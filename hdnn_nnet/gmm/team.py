@@ -9,10 +9,12 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.kaldi.tree_stats import TreeStats
-from hdnn_nnet.processes import cause_of_death, end_with_parent
+from hdnn_nnet.processes import cause_of_death
 
 #: share of the memory for training graphs: they are needed in few passes, features in all
 _GRAPHS = 0.25
@@ -249,9 +251,17 @@ class Workers:
                 process.terminate()
 
 
+def _end_with_training() -> None:
+    """End this worker with the process that started the team (not its parent, which is the server that it was forked from)."""
+    training = multiprocessing.parent_process()
+    if training is not None:
+        wait([training.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _serve(pipe: Any, kind: type[UtteranceSet], arguments: tuple[Any, ...]) -> None:
-    # With the server, which ends with the training; the closed pipe would be noticed after the work at hand only.
-    end_with_parent(os.getppid(), signal.SIGKILL)
+    # The closed pipe would be noticed after the work at hand only.
+    threading.Thread(target=_end_with_training, daemon=True).start()
     try:
         utterances = kind(*arguments)
         pipe.send((True, None))
