@@ -16,6 +16,7 @@ data=$1 lang=$2 lang_test=$3
 
 train=$data/ihm/train/text
 need_files "$train" "$data/ihm/dev/text"
+lock_output "$lang"
 texts=("$train") extra=() tests=()
 if [ -n "$lm_text" ]; then
   need_files "$lm_text"
