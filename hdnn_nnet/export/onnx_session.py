@@ -39,7 +39,7 @@ class OnnxModel:
                 str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
         except Exception as error:  # onnxruntime has a type for each kind of damage
-            first = str(error).splitlines()[0]
+            first = (str(error).splitlines() or [type(error).__name__])[0]  # some say nothing
             raise HdnnError(f"{path} is damaged or no ONNX model ({first}); export the model again") from error
         try:
             properties = self.session.get_modelmeta().custom_metadata_map
