@@ -20,7 +20,7 @@ from hdnn_nnet.errors import HdnnError
 from local.mini.config import SETS, Config
 from local.mini.espeak import Synthesiser
 from local.mini.grammar import Grammar, meeting_grammar
-from local.mini.make_corpus import make_corpus
+from local.mini.make_corpus import _check_settings, make_corpus
 from local.mini.meeting import ANNOTATIONS, done_file, record_meeting
 from local.mini.plan import Turn, plan_corpus
 from local.mini.power import mean_of_squares, sum_of_squares
@@ -56,6 +56,14 @@ def planned_words(config: Config) -> dict[str, list[str]]:
 
 
 # Text
+
+
+def test_a_directory_with_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".step.lock").touch()  # the step's own, which is no content
+    _check_settings(tmp_path, {"seed": 1})
+    (tmp_path / "notes").touch()
+    with pytest.raises(HdnnError, match="is not a mini corpus"):
+        _check_settings(tmp_path, {"seed": 1})
 
 
 def test_default_text_is_rich_enough() -> None:
