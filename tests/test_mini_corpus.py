@@ -59,11 +59,13 @@ def planned_words(config: Config) -> dict[str, list[str]]:
 
 
 def test_a_directory_with_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / ".step.lock").touch()  # the step's own, which is no content
-    _check_settings(tmp_path, {"seed": 1})
     (tmp_path / "notes").touch()
     with pytest.raises(HdnnError, match="is not a mini corpus"):
         _check_settings(tmp_path, {"seed": 1})
+    (tmp_path / "notes").rename(tmp_path / ".step.lock")  # the step's own, which is no content
+    _check_settings(tmp_path, {"seed": 1})
+    with pytest.raises(HdnnError, match="made with other settings"):
+        _check_settings(tmp_path, {"seed": 2})
 
 
 def test_default_text_is_rich_enough() -> None:
