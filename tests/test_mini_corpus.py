@@ -37,10 +37,25 @@ NITE = "{http://nite.sourceforge.net/}"
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mini") / "corpus"
-    make_corpus(TINY, path, nj=2)
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory from which steps run, with links to them."""
+    path = tmp_path_factory.mktemp("recipe")
+    (path / "local").symlink_to(LOCAL)
+    (path / "steps_py").symlink_to(LOCAL.parent / "steps_py")
+    (path / "path.sh").write_text(f"export PATH={Path(sys.executable).parent}:$PWD/steps_py:$PATH\n")
     return path
+
+
+def run_step(recipe: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["local/make_mini_corpus.sh", *arguments], cwd=recipe, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def corpus(recipe: Path) -> Path:
+    """TINY as the step makes it, in a new directory."""
+    done = run_step(recipe, "--hours-train", str(TINY.hours_train), "--seed", str(TINY.seed), "corpus")
+    assert done.returncode == 0, done.stderr
+    return recipe / "corpus"
 
 
 def hashes(corpus: Path) -> dict[str, str]:
@@ -276,17 +291,14 @@ def test_other_settings_are_refused(corpus: Path, tmp_path: Path) -> None:
         make_corpus(TINY, tmp_path)
 
 
-def test_script(corpus: Path, tmp_path: Path) -> None:
+def test_script(recipe: Path, corpus: Path) -> None:
     """The step finds its way through a link and passes its options on; the corpus is complete, so it is quick."""
-    (tmp_path / "local").symlink_to(LOCAL)
-    (tmp_path / "steps_py").symlink_to(LOCAL.parent / "steps_py")
-    (tmp_path / "path.sh").write_text(f"export PATH={Path(sys.executable).parent}:$PWD/steps_py:$PATH\n")
-    step = ["local/make_mini_corpus.sh", "--hours-train", "0.01", "--seed"]
-    done = subprocess.run([*step, "3", str(corpus)], cwd=tmp_path, capture_output=True, text=True)
+    step = ["--hours-train", "0.01", "--seed"]
+    done = run_step(recipe, *step, "3", str(corpus))
     assert done.returncode == 0, done.stderr
     assert "16 headset recordings" in done.stderr
     for arguments in (["3"], ["4", str(corpus)], ["3", "--bogus", "1", str(corpus)]):
-        assert subprocess.run([*step, *arguments], cwd=tmp_path, capture_output=True).returncode == 1
+        assert run_step(recipe, *step, *arguments).returncode == 1
 
 
 # Sound
