@@ -174,6 +174,29 @@ def test_spelled_digits() -> None:
         Normaliser("spell", "xx")
 
 
+def test_damaged_sound_is_left_out_by_its_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A copy that was broken off must not pass as a shorter recording, whatever its container."""
+    caplog.set_level(logging.INFO)
+    source, data = folder(tmp_path / "audio"), str(tmp_path / "data")
+    whole = (source / "spk0/rec 0.wav").read_bytes()
+    (source / "spk0/rec 0.wav").write_bytes(whole[: len(whole) // 2])
+    noise = np.random.default_rng(1).uniform(-0.9, 0.9, 16000)
+    for name, kind in (("spk1/rec 1", "flac"), ("spk2/rec 2", "aiff")):
+        (source / f"{name}.wav").unlink()
+        soundfile.write(source / f"{name}.{kind}", noise, 16000)
+        whole = (source / f"{name}.{kind}").read_bytes()
+        (source / f"{name}.{kind}").write_bytes(whole[: len(whole) * 2 // 3])
+    soundfile.write(source / "spk3/rec 3.wav", 3 * noise, 16000, subtype="FLOAT")
+    assert call("data from-folder", ["--max-left-out=0.5", str(source), data]) == 0
+    for said in (
+        f"left out: 1 x sound file with floating-point samples outside [-1, 1], such as {source}/spk3/rec 3.wav",
+        "sound file that is shorter than its header says, such as ",
+    ):
+        assert said in caplog.text
+    left = {line.split("-", 1)[0] + line.split()[0][-1] for line in (Path(data) / "utt2spk").read_text().splitlines()}
+    assert not {"spk00", "spk11", "spk33"} & left
+
+
 def test_odd_input_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     source, data = folder(tmp_path / "audio"), str(tmp_path / "data")

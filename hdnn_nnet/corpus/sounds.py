@@ -1,11 +1,10 @@
 """Sound files of any format as what Kaldi reads: 16-bit mono WAV at one sample rate; others are decoded once."""
 
-import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +12,12 @@ from hdnn_nnet.atomic import atomic_path
 from hdnn_nnet.corpus.items import Item
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.pcm import read_int16, resample
-from hdnn_nnet.kaldi.rxfile import read_bytes
+from hdnn_nnet.feats.sound_file import TruncatedError, open_sound
 
 SHORTEST = 0.1  # seconds
+_NO_SOUND = "file that is no sound (libsndfile cannot read it)"
+_TRUNCATED = "sound file that is shorter than its header says"
+_TOO_LOUD = "sound file with floating-point samples outside [-1, 1]"
 
 
 class Sound(NamedTuple):
@@ -28,10 +30,8 @@ class Sound(NamedTuple):
     problem: str = ""
 
 
-def _open(audio: str):
-    import soundfile
-
-    return soundfile.SoundFile(io.BytesIO(read_bytes(audio)) if audio.endswith("|") else audio)
+def _open(audio: str) -> Any:
+    return open_sound(audio, audio)
 
 
 def look(audio: str) -> Sound:
@@ -46,8 +46,10 @@ def look(audio: str) -> Sound:
             return Sound(sound.samplerate, seconds, sound.channels, plain, problem)
     except FileNotFoundError:
         return Sound(problem="sound file that does not exist")
+    except TruncatedError:
+        return Sound(problem=_TRUNCATED)
     except (RuntimeError, OSError, HdnnError):
-        return Sound(problem="file that is no sound (libsndfile cannot read it)")
+        return Sound(problem=_NO_SOUND)
 
 
 def look_at_all(audios: Sequence[str], nj: int) -> dict[str, Sound]:
@@ -72,11 +74,21 @@ def decode(audio: str, channel: int, rate: int, path: Path) -> str:
     import soundfile
 
     try:
-        with _open(audio) as sound:
-            given = sound.samplerate
+        sound = _open(audio)
+    except TruncatedError:
+        return _TRUNCATED
+    except HdnnError:
+        return _NO_SOUND
+    try:
+        with sound:
+            given, length = sound.samplerate, sound.frames
             samples = read_int16(sound, -1)[:, channel]
-    except (RuntimeError, OSError, HdnnError):
-        return "file that is no sound (libsndfile cannot read it)"
+    except HdnnError:
+        return _TOO_LOUD
+    except RuntimeError:
+        return _NO_SOUND
+    if len(samples) < length:
+        return _TRUNCATED
     if given != rate:
         samples = resample(samples.astype(np.float64) / 32768.0, given, rate)
     with atomic_path(path) as temporary:

@@ -27,6 +27,10 @@ _MP3_KBITS = (
 MP3_LOOK = 1500  # bytes that hold the first frame and the begin of the second
 
 
+class TruncatedError(HdnnError):
+    """A sound file that is shorter than its header says."""
+
+
 class WavLayout(NamedTuple):
     """Where the samples of a WAV file are.
 
@@ -102,7 +106,8 @@ def open_sound(rxfilename: str | os.PathLike[str], what: str) -> Any:
         what: the sound's name in errors.
 
     Raises:
-        HdnnError: no sound file, or one that is shorter than its header says.
+        TruncatedError: it is shorter than its header says.
+        HdnnError: no sound file.
     """
     name = str(rxfilename).strip()
     path, offset = split_offset(name)
@@ -143,7 +148,7 @@ def _open(source: Any, layout: WavLayout | None, length: int, what: str) -> Any:
     import soundfile  # here: programs that only read features do without it
 
     if layout is not None and layout.begin + layout.size > length:
-        raise HdnnError(
+        raise TruncatedError(
             f"{what}: truncated: the header announces {layout.size} bytes of sound, {max(length - layout.begin, 0)} are "
             "there; copy the file again"
         )
