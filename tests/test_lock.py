@@ -121,11 +121,13 @@ def test_jobs_that_end_do_not_refuse_those_that_begin(tmp_path: Path) -> None:
 
 
 def test_a_prefix_of_files_is_held_like_a_directory(tmp_path: Path) -> None:
-    arguments = ["--num-jobs", "2", "--job", "1", "no-data", str(tmp_path / "raw")]
+    data = tmp_path / "no-data"
+    arguments = ["--num-jobs", "2", "--job", "1", str(data), str(tmp_path / "raw")]
     with locked(tmp_path, "x", 1, ".raw.lock"), pytest.raises(HdnnError, match="written by job 1 of x"):
         call("feats make", arguments)
     with locked(tmp_path, "x", 1, ".other.lock"), pytest.raises(HdnnError, match="no-data"):
         call("feats make", arguments)
+    assert not data.exists()
 
 
 def test_a_file_system_without_locks_is_told_and_used(

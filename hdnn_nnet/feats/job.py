@@ -27,9 +27,9 @@ def make_feats(options: Extraction) -> None:
     kind = options.type
     given = {name.replace("_", "-"): value for name, value in flatten(options.kaldi).items() if value is not None}
     extractor = FeatureExtractor(kind, given)
+    segments = options.job.part_of(read_segments(options.data_dir))
     if options.job.job == 1:
         FeatureDescription.make(kind, given).write(options.data_dir)
-    segments = options.job.part_of(read_segments(options.data_dir))
     num_frames: dict[str, int] = {}
     durations: dict[str, float] = {}
     short: list[str] = []
