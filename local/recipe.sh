@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # How a recipe goes through its stages: the plan, what each stage took and came to, jobs side by side, and an orderly end.
-# Sourced by run.sh, which sets `stage`, `stop_stage` and `train_jobs`, not run.
+# Sourced by run.sh behind step.sh, not run; run.sh sets `stage`, `stop_stage` and `train_jobs`. What takes long goes through
+# `submit` or `in_background`: a shell that waits for a command in the foreground hears of a signal when that has ended.
 
 stage_name='' stage_begin='' stage_figure='' stage_seconds=''
 recipe_begin=$SECONDS
@@ -88,6 +89,7 @@ stop_jobs() {
   local pid
   # shellcheck disable=SC2013  # all on one line
   for pid in $(cat "/proc/$1/task/"*/children 2> /dev/null); do
+    if [ "$pid" = "$_step_job" ]; then continue; fi
     case $(cat "/proc/$pid/comm" 2> /dev/null) in
       bash | sh) stop_jobs "$pid" ;;
       *) kill -TERM "$pid" 2> /dev/null || true ;;
@@ -98,6 +100,7 @@ stop_jobs() {
 # on_signal <number>: nothing may go on, or say anything, after the recipe has ended.
 on_signal() {
   trap '' INT TERM HUP
+  if [ -n "$_step_job" ]; then kill -s TERM -- "-$_step_job" 2> /dev/null || true; fi # a step, which ends its jobs
   stop_jobs $$
   wait || true
   exit $((128 + $1))
@@ -115,8 +118,8 @@ on_exit() {
     echo "$0: stages $stage to $stop_stage are done, in $((SECONDS - recipe_begin)) s" >&2
   fi
 }
+# In place of step.sh's, which end one step.
 trap on_exit EXIT
-export HDNN_STEPS="${HDNN_STEPS:-} $$" # run.py ends its jobs with this process, however it ends
 trap 'on_signal 1' HUP
 trap 'on_signal 2' INT
 trap 'on_signal 15' TERM

@@ -1,7 +1,9 @@
 """Progress of jobs while they run: the follower of their logs, and the end of a recipe that is stopped."""
 
+import itertools
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -97,13 +99,21 @@ if run_stage 2 "two jobs"; then
   wait_jobs
   figure "log-likelihood -80"
 fi
+if run_stage 3 "one step"; then submit ./step.sh; fi
+"""
+STEP_SCRIPT = f"""#!/usr/bin/env bash
+# A step.
+# usage: step.sh [options]
+. {REPOSITORY}/steps_py/step.sh || exit 1
+submit run.py 3.log "$JOB"
 """
 
 
 def recipe(folder: Path, job: str, *words: str) -> subprocess.Popen[str]:
+    for name, text in (("run.sh", RECIPE), ("step.sh", STEP_SCRIPT)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
     path = folder / "run.sh"
-    path.write_text(RECIPE)
-    path.chmod(0o755)
     environment = os.environ | {"JOB": job, "PATH": f"{REPOSITORY}/steps_py:{os.environ['PATH']}"}
     return subprocess.Popen(
         [path, *words], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -112,11 +122,11 @@ def recipe(folder: Path, job: str, *words: str) -> subprocess.Popen[str]:
 
 
 def test_a_recipe_says_what_it_will_do_and_what_came_of_it(tmp_path: Path) -> None:
-    for expected in ("no earlier run to estimate the time from", "the last run took 0 s for 1 of these stages"):
+    for expected in ("no earlier run to estimate the time from", r"the last run took \d+ s for 2 of these stages"):
         process = recipe(tmp_path, "true")
         _, messages = process.communicate(timeout=30)
         assert process.returncode == 0, messages
-        assert f"run.sh: two stages\n{tmp_path}/run.sh: {expected}\n" in messages
+        assert re.search(rf"run\.sh: two stages\n{tmp_path}/run\.sh: {expected}\n", messages), messages
         assert "=== stage 1: nothing: nothing to do (no --nothing)\n" in messages
         assert "s: log-likelihood -80\n" in messages
     failed = recipe(tmp_path, "false")
@@ -129,16 +139,17 @@ def test_nothing_is_said_after_a_stopped_recipe_has_ended(tmp_path: Path) -> Non
     """Ctrl-C reaches every process of the terminal, `kill` only one."""
     (tmp_path / "job").write_text("#!/bin/bash\ntrap 'sleep 0.5; echo ended; exit 1' TERM\nsleep 60 & wait\n")
     (tmp_path / "job").chmod(0o755)
-    for everybody in (True, False):
+    stages = (("2 (two jobs)", ("1.log", "2.log")), ("3 (one step)", ("3.log",)))
+    for everybody, (stage, logs) in itertools.product((True, False), stages):
         for log in tmp_path.glob("*.log"):
             log.unlink()
-        process = recipe(tmp_path, "./job")
-        until(lambda: len(list(tmp_path.glob("*.log"))) == 2)
+        process = recipe(tmp_path, "./job", "--stage", stage[0])
+        until(lambda logs=logs: all((tmp_path / log).exists() for log in logs))  # type: ignore[misc]
         time.sleep(0.5)
         (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT if everybody else signal.SIGTERM)
         assert process.wait(timeout=20) == 128 + (signal.SIGINT if everybody else signal.SIGTERM)
-        for number in (1, 2):
-            assert "ended" in (tmp_path / f"{number}.log").read_text()
+        for log in logs:
+            assert "ended" in (tmp_path / log).read_text()
         assert process.stderr is not None
-        assert process.stderr.read().endswith("stopped in stage 2 (two jobs); go on with --stage 2\n")
+        assert process.stderr.read().endswith(f"stopped in stage {stage}; go on with --stage {stage[0]}\n")
         process.stderr.close()

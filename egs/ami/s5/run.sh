@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# From a meeting corpus to word error rates of small-footprint highway networks.
+# From a corpus to word error rates of small-footprint highway networks.
 #
 # usage: run.sh [options]
 # e.g.:  run.sh --corpus mini                       an embedded synthetic corpus: no Kaldi, no AMI, minutes on two cores
 #        run.sh --corpus own --data DIR             your own recordings, see docs/your-data.md
-#   ./run.sh --corpus ami --amicorpus DIR --annotations DIR
-#   KALDI_ROOT=... ./run.sh --toolkit kaldi ...     GMMs up to SAT, fMLLR features and decoders of Kaldi; see docs/kaldi.md
-#   KALDI_ROOT=... ./run.sh --corpus ami --kaldi-s5-dir DIR        on top of a Kaldi AMI recipe that has been run
+#        run.sh --corpus ami --amicorpus DIR --annotations DIR
+#        KALDI_ROOT=... run.sh --toolkit kaldi ...  GMMs up to SAT, fMLLR features and decoders of Kaldi; see docs/kaldi.md
+#        KALDI_ROOT=... run.sh --corpus ami --kaldi-s5-dir DIR     on top of a Kaldi AMI recipe that has been run
 #
 # Every stage can be repeated; --stage N starts at stage N, --stop-stage N ends after it:
 #   0 preflight, corpus   1 data directories   2 dictionary, lang, language model   3 features
@@ -26,7 +26,7 @@ gmm_wer=               # GMMs to decode besides tri4a, for the table: all, or na
 kaldi_s5_dir=          # a Kaldi AMI s5 directory that has been run: its data, lang, graph and tri4a are taken as they are
 kaldi_lm=              # its language model; default: what its data/local/lm/final_lm says, or the only graph there is
 preflight=true         # look for gaps (programs, disk, GPU, queue, corpus) before the first stage
-nj=                    # {N} parallel jobs; default: the cores of this machine (mini), 16 (ami)
+nj=                    # {N} parallel jobs; default: the cores of this machine (mini, own), 16 (ami)
 amicorpus=             # ami: directory with <meeting>/audio/<meeting>.Headset-N.wav
 annotations=           # ami: the manual annotations, release 1.6.2
 fisher=                # ami: a file named text of the Fisher transcripts for the language model; default: AMI's text alone
@@ -40,13 +40,13 @@ hours_train=0.75       # mini: training speech to synthesise
 corpus_seed=1          # {Z} mini: another seed is another corpus, with directories of its own
 units=phones           # {phones,bpe} phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
 networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
-teacher=               # network of the teacher, or several in quotes, which are averaged; default: "hdnn-h256l10 hdnn-h128l10" (mini:
-                       # the second is trained anyway), dnn-h2048l6 (ami)
+teacher=               # network of the teacher, or several in quotes, which are averaged; default: "hdnn-h256l10 hdnn-h128l10" (mini
+                       # and own: the second is trained anyway), dnn-h2048l6 (ami)
 teacher_smbr=false     # true: the teacher goes through sMBR before it gives soft labels
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
-smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; none; default: none (mini), all (ami)
+smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; none; default: none (mini, own), all (ami)
 online_networks=       # students on log-mel features of no known speaker, distilled, decoded and exported for devices; none;
                        # default: "hdnn-h128l10" (mini and own by python), none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
@@ -55,7 +55,7 @@ adapt=chain            # models to adapt to speakers: names as for smbr (with _s
                        # highway students, after sMBR where they had it), none
 adapt_labels=hard      # {hard,soft} hard: hypotheses of a first pass (CE); soft: the teacher (KD)
 adapt_update=gates     # groups that move, or all
-train_jobs=            # {N} networks trained at a time; default: 2 (mini), 1 (ami)
+train_jobs=            # {N} networks trained at a time; default: 2 (mini, own), 1 (ami)
 feat_type=             # {fmllr,fbank,mfcc} features of the networks: of tri4a, or 40 log-mel energies, or cepstra; default: fmllr
                        # (tri4a), fbank (mono)
 cmvn_opts=auto         # normalisation of these; auto: means and variances of a speaker, none for fmllr
@@ -64,9 +64,9 @@ device=                # of trainings; default: a GPU if there is one
 num_procs=             # {N} training processes (torchrun); default: one
 max_iters=             # {N} epochs of trainings by cross-entropy and distillation at most; default: theirs
 acwt=0.1               # acoustic scale of the search (scoring tries many); a larger one is faster and prunes more, see RESULTS
-beam=                  # {X} of decoding; default: 13.0 (ami), 11.0 (mini, for speed)
-lattice_beam=          # {X} default: 8.0 (ami), 6.0 (mini)
-max_active=            # {N} default: 7000 (ami), 2000 (mini)
+beam=                  # {X} of decoding; default: 13.0 (ami, own), 11.0 (mini, for speed)
+lattice_beam=          # {X} default: 8.0 (ami), 6.0 (mini, own)
+max_active=            # {N} default: 7000 (ami), 3000 (own), 2000 (mini)
 decoder=auto           # {auto,kaldi,k2,numpy} auto: kaldi where it is on PATH, else k2 where it is installed, else numpy
 # End configuration.
 
@@ -102,7 +102,6 @@ case $corpus in
     teacher=${teacher:-hdnn-h256l10 hdnn-h128l10}; train_jobs=${train_jobs:-2}
     beam=${beam:-13.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-3000}; den_max_active=1500
     ;;
-  *) echo "$0: --corpus must be mini, ami or own, not $corpus" >&2; exit 1 ;;
 esac
 if [ "$smbr" = none ]; then smbr=; fi
 
@@ -110,7 +109,6 @@ if [ "$toolkit" = auto ]; then toolkit=python; if [ -n "${KALDI_ROOT:-}" ]; then
 case $gmm in
   tri4a) default_type=fmllr ;;
   mono) default_type=fbank ;;
-  *) echo "$0: --gmm must be mono or tri4a, not $gmm" >&2; exit 1 ;;
 esac
 feat_type=${feat_type:-$default_type}
 if [ "$feat_type" = fmllr ] && [ "$gmm" = mono ]; then echo "$0: --feat-type fmllr needs --gmm tri4a" >&2; exit 1; fi
@@ -128,7 +126,6 @@ case $toolkit in
     gmm_steps=steps; tag=${tag}_kaldi
     if [ "$gmm" = mono ]; then echo "$0: --gmm mono needs --toolkit python" >&2; exit 1; fi
     ;;
-  *) echo "$0: --toolkit must be auto, python or kaldi, not $toolkit" >&2; exit 1 ;;
 esac
 if [ "$gmm_wer" = all ]; then gmm_wer="mono tri1 tri2a tri3a"; fi
 if [ "$corpus" != ami ] && [ $toolkit = python ]; then online_networks=${online_networks:-hdnn-h128l10}; fi
@@ -182,15 +179,14 @@ plan "$nets" \
 
 if run_stage 0 "preflight, corpus"; then
   if [ "$preflight" = true ]; then
-    python3 -m local.preflight --corpus "$corpus" --toolkit "$toolkit" --amicorpus "$amicorpus" --annotations "$annotations" \
-      --recordings "$recordings" --kaldi-s5-dir "$kaldi_s5_dir" ${device:+--device "$device"} --cmd "$train_cmd" --cmd "$decode_cmd" --cmd "$cuda_cmd"
+    submit python3 -m local.preflight --corpus "$corpus" --toolkit "$toolkit" --amicorpus "$amicorpus" \
+      --annotations "$annotations" --recordings "$recordings" --kaldi-s5-dir "$kaldi_s5_dir" ${device:+--device "$device"} \
+      --cmd "$train_cmd" --cmd "$decode_cmd" --cmd "$cuda_cmd"
   fi
-  if [ -n "$kaldi_s5_dir" ]; then
-    :
-  elif [ "$corpus" = own ]; then
+  if [ -n "$kaldi_s5_dir" ] || [ "$corpus" = own ]; then
     :
   elif [ "$corpus" = mini ]; then
-    local/make_mini_corpus.sh --hours-train "$hours_train" --seed "$corpus_seed" --nj "$nj" "$mini"
+    submit local/make_mini_corpus.sh --hours-train "$hours_train" --seed "$corpus_seed" --nj "$nj" "$mini"
   else
     for d in "$amicorpus" "$annotations/words"; do
       if [ ! -d "$d" ]; then
@@ -207,15 +203,15 @@ fi
 
 if [ -n "$kaldi_s5_dir" ]; then
   if run_stage 1 "directories of $kaldi_s5_dir"; then
-    local/link_kaldi_s5.sh --lm "$kaldi_lm" "$kaldi_s5_dir" "$data" "$exp"
+    submit local/link_kaldi_s5.sh --lm "$kaldi_lm" "$kaldi_s5_dir" "$data" "$exp"
   fi
 else
   if run_stage 1 "data directories"; then
     if [ "$corpus" = own ]; then
       # shellcheck disable=SC2086
-      python3 -m local.prepare_own --nj "$nj" $own_opts "$recordings" "$data"
+      submit python3 -m local.prepare_own --nj "$nj" $own_opts "$recordings" "$data"
     else
-      local/prepare_ami.sh --nj "$nj" "$amicorpus" "$annotations" "$data"
+      submit local/prepare_ami.sh --nj "$nj" "$amicorpus" "$annotations" "$data"
     fi
   fi
   if [ "$corpus" = own ]; then
@@ -225,14 +221,14 @@ else
 
   if run_stage 2 "dictionary, lang, language model"; then
     if [ "$corpus" = own ]; then
-      local/own_lang.sh --units "$units" --lexicon "$lexicon" --lm-text "$lm_text" --max-graph-mb "$max_graph_mb" \
+      submit local/own_lang.sh --units "$units" --lexicon "$lexicon" --lm-text "$lm_text" --max-graph-mb "$max_graph_mb" \
         "$data" "$lang" "$lang_test"
     else
-      hdnn lang dict --units "$units" "$data/ihm/train/text" "$data/dict"
-      hdnn lang prepare "$data/dict" '<unk>' "$lang"
-      hdnn lang train-lm --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
+      submit hdnn lang dict --units "$units" "$data/ihm/train/text" "$data/dict"
+      submit hdnn lang prepare "$data/dict" '<unk>' "$lang"
+      submit hdnn lang train-lm --prune "$lm_prune" --vocab "$data/dict/lexicon.txt" --test "$data/ihm/eval/text" \
         "$data/ihm/dev/text" "$data/lm" "$data/ihm/train/text" ${fisher:+"$fisher"}
-      hdnn lang format-lm "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
+      submit hdnn lang format-lm "$lang" "$data/lm/$lm.arpa.gz" "$lang_test"
     fi
     figure "$(sed -n "s/^$lm.arpa.gz: dev: \([^(]*\) .*/dev \1/p" "$data/lm/perplexity.txt")"
   fi
@@ -240,7 +236,7 @@ else
   if run_stage 3 "features"; then
     for part in train $parts; do
       if [ $toolkit = kaldi ]; then
-        local/kaldi_mfcc.sh --mfcc-config "$feat_conf/mfcc.conf" --nj "$nj" --cmd "$train_cmd" "$data/ihm/$part" "$data/mfcc/$part"
+        submit local/kaldi_mfcc.sh --mfcc-config "$feat_conf/mfcc.conf" --nj "$nj" --cmd "$train_cmd" "$data/ihm/$part" "$data/mfcc/$part"
       fi
       for type in $(printf '%s\n' mfcc "$feat_type" ${online_networks:+fbank} | sort -u); do
         if [ "$type" = fmllr ] || { [ $toolkit = kaldi ] && [ "$type" = mfcc ]; }; then continue; fi
@@ -248,7 +244,7 @@ else
         for f in wav.scp segments text utt2spk spk2utt reco2file_and_channel stm glm; do
           if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$data/$type/$part/"; fi
         done
-        steps_py/make_feats.sh --type "$type" --feat-config "$feat_conf/$type.conf" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
+        submit steps_py/make_feats.sh --type "$type" --feat-config "$feat_conf/$type.conf" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
       done
     done
     figure "$(awk '{n += $2} END {print n}' "$data/mfcc/train/utt2num_frames" 2> /dev/null) frames to train on"
@@ -256,11 +252,11 @@ else
 
   if run_stage 4 "GMM and alignment"; then
     if [ "$gmm" = tri4a ]; then
-      local/gmm.sh --steps "$gmm_steps" --config "$gmm_conf" --nj "$nj" --cmd "$train_cmd" \
+      submit local/gmm.sh --steps "$gmm_steps" --config "$gmm_conf" --nj "$nj" --cmd "$train_cmd" \
         "$data/mfcc/train" "$lang" "$exp"
     else
-      steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
-      steps_py/align_si.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
+      submit steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
+      submit steps_py/align_si.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
     fi
     figure "$(cat "$exp/$gmm/log/"train*.log 2> /dev/null | grep -o 'log-likelihood -\{0,1\}[0-9.]* a frame' | tail -n 1 || true)"
   fi
@@ -270,15 +266,15 @@ if run_stage 5 "decoding graph, features of the networks"; then
   if [ -z "$kaldi_s5_dir" ]; then
     use_kaldi=false
     if [ $toolkit = kaldi ]; then use_kaldi=true; fi
-    steps_py/mkgraph.sh --cmd "$decode_cmd" --use-kaldi $use_kaldi "$lang_test" "$exp/$gmm" "$graph"
+    submit steps_py/mkgraph.sh --cmd "$decode_cmd" --use-kaldi $use_kaldi "$lang_test" "$exp/$gmm" "$graph"
   fi
   if [ "$feat_type" = fmllr ]; then
-    local/fmllr.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" \
+    submit local/fmllr.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" \
       "$data/mfcc" "$exp/$gmm" "$ali" "$graph" "$netdata"
   fi
   if [ -n "$gmm_wer" ]; then
     # shellcheck disable=SC2086
-    local/gmm_wer.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$decode_cmd" --config conf/decode_gmm.conf \
+    submit local/gmm_wer.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$decode_cmd" --config conf/decode_gmm.conf \
       --graph-name "${graph##*/}" "$lang_test" "$data/mfcc" "$exp" $gmm_wer
   fi
   for dir in $(printf '%s\n' "$netdata" ${online_networks:+"$onlinedata"} | sort -u); do
@@ -323,8 +319,8 @@ fi
 
 # Alignment and denominator lattices of a network, for its sequence training.
 prepare_smbr() {
-  steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_ali"
-  steps_py/make_denlats.sh --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --max-active "$den_max_active" \
+  submit steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_ali"
+  submit steps_py/make_denlats.sh --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --max-active "$den_max_active" \
     "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_denlats"
 }
 
@@ -354,7 +350,7 @@ if run_stage 7 "soft labels of the teacher" "$kd_networks" "no --kd-networks"; t
     for network in $teacher; do trained "$nets/${network}_smbr"; done
   fi
   highest=$(printf '%s\n' $temperatures | sort -g | tail -n 1)
-  steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" --temperature "$highest" \
+  submit steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" --temperature "$highest" \
     "$netdata/train" "$teacher_dirs" "$soft"
   figure "$(du -sLk "$soft" | cut -f 1) kB of soft labels"
 fi
@@ -431,7 +427,7 @@ fi
 decode() {
   local part=$1 src=$2 results=$3 data=$4
   shift 4
-  steps_py/decode.sh --nj "$nj" --cmd "$decode_cmd" --acwt "$acwt" --beam "$beam" --lattice-beam "$lattice_beam" \
+  submit steps_py/decode.sh --nj "$nj" --cmd "$decode_cmd" --acwt "$acwt" --beam "$beam" --lattice-beam "$lattice_beam" \
     --max-active "$max_active" --decoder "$decoder" --scoring-opts "$scoring_opts" --srcdir "$src" "$@" \
     "$graph" "$data/$part" "$results/decode_$part"
 }
@@ -450,7 +446,7 @@ if run_stage 11 "adaptation to the speakers of dev and eval" "$adapt" "no --adap
         labels=$nets/$name/decode_$part
         lmwt=$(cat "$nets/$name/decode_dev/scoring_kaldi/wer_details/lmwt")
       fi
-      steps_py/adapt.sh --nj "$nj" --cmd "$train_cmd" --labels "$adapt_labels" --update "$adapt_update" --lmwt "$lmwt" \
+      submit steps_py/adapt.sh --nj "$nj" --cmd "$train_cmd" --labels "$adapt_labels" --update "$adapt_update" --lmwt "$lmwt" \
         ${seed:+--seed "$seed"} "$netdata/$part" "$nets/$name" "$labels" "$nets/${name}_adapt/$part"
     done
     criterion=CE
@@ -485,7 +481,7 @@ if run_stage 13 "table, figures and report"; then
   hdnn plot wer ${results_opts[@]+"${results_opts[@]}"} --title "$tag" "$nets/wer.png" "${model_dirs[@]}"
   audio=
   if [ -f "$netdata/eval/wav.scp" ]; then audio=$netdata/eval; fi
-  hdnn report ${results_opts[@]+"${results_opts[@]}"} --title "$tag" --note "$note" --audio "$audio" "$nets/report.html" \
+  submit hdnn report ${results_opts[@]+"${results_opts[@]}"} --title "$tag" --note "$note" --audio "$audio" "$nets/report.html" \
     "${model_dirs[@]}"
   hdnn wer-table ${results_opts[@]+"${results_opts[@]}"} "${model_dirs[@]}" | tee "$nets/wer.md"
   for system in $gmm_wer "$gmm"; do # of their own decodings, for comparison
@@ -500,8 +496,8 @@ fi
 if run_stage 14 "students for on-line use, exported" "$online_networks" "no --online-networks"; then
   for dir in "${online_dirs[@]}"; do
     card=(--trained-on "$data/ihm/train ($tag)" --check-data "$onlinedata/dev" --check-utterances 20)
-    steps_py/export_nnet3.sh --cmd "$train_cmd" --beam "$beam" --max-active "$max_active" "${card[@]}" \
+    submit steps_py/export_nnet3.sh --cmd "$train_cmd" --beam "$beam" --max-active "$max_active" "${card[@]}" \
       "$dir" "$graph" "$dir/export"
-    steps_py/export_onnx.sh --cmd "$train_cmd" "${card[@]}" "$dir" "$onlinedata/train" "$dir/export"
+    submit steps_py/export_onnx.sh --cmd "$train_cmd" "${card[@]}" "$dir" "$onlinedata/train" "$dir/export"
   done
 fi
