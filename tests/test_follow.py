@@ -144,12 +144,12 @@ def test_nothing_is_said_after_a_stopped_recipe_has_ended(tmp_path: Path) -> Non
         for log in tmp_path.glob("*.log"):
             log.unlink()
         process = recipe(tmp_path, "./job", "--stage", stage[0])
-        until(lambda logs=logs: all((tmp_path / log).exists() for log in logs))  # type: ignore[misc]
+        until(lambda logs=logs: all((tmp_path / name).exists() for name in logs))  # type: ignore[misc]
         time.sleep(0.5)
         (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT if everybody else signal.SIGTERM)
         assert process.wait(timeout=20) == 128 + (signal.SIGINT if everybody else signal.SIGTERM)
-        for log in logs:
-            assert "ended" in (tmp_path / log).read_text()
+        for name in logs:
+            assert "ended" in (tmp_path / name).read_text()
         assert process.stderr is not None
         assert process.stderr.read().endswith(f"stopped in stage {stage}; go on with --stage {stage[0]}\n")
         process.stderr.close()
