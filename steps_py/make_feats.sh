@@ -19,9 +19,9 @@ collect=(collect feats ${max_missing:+"--max-missing=$max_missing"})
 check_options "${make[@]}" "$data" prefix
 check_options "${collect[@]}" "$data" prefix
 need_files "$data/wav.scp" "$data/utt2spk" "$data/spk2utt"
-# Absolute, so that the features are found from any directory.
 lock_output "$data"
 mkdir -p "$logdir" "$arkdir"
+# Absolute, so that the features are found from any directory.
 arkdir=$(cd "$arkdir" && pwd)
 # The name holds the parent directory too: data/ihm/train and data/sdm/train may share an archive directory.
 name=${type}_$(basename "$(dirname "$(readlink -f "$data")")")_$(basename "$data") prefix=$arkdir/raw_$name

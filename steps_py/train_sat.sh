@@ -5,22 +5,12 @@
 # usage: train_sat.sh [options] <leaves> <gaussians> <data-dir> <lang-dir> <ali-dir> <exp-dir>
 # e.g.:  train_sat.sh --cmd run.py 2500 15000 data/ihm/train data/lang exp/ihm/tri3a_ali exp/ihm/tri4a
 
-cmd=run.py
-stage=0  # 1: only check that the result is there
 program="train sat"
-. "$(dirname "$0")/step.sh" || exit 1
-data=$3 lang=$4 ali=$5 dir=$6 log=$6/log/train.log
+. "$(dirname "$0")/gmm_job.sh" || exit 1
+data=$3 lang=$4 ali=$5 dir=$6
 
 train=(train sat "${program_options[@]}" "$@")
 check_options "${train[@]}"
 need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk} "$ali"/{final.mdl,ali.1.gz,num_jobs} \
   "$lang"/{topo,L.fst,words.txt,oov.int,phones/{sets,roots,optional_silence}.int,phones/{silence,context_indep}.csl}
-lock_output "$dir"
-mkdir -p "$dir/log"
-if [ "$stage" -le 0 ]; then
-  follow "$(basename "$dir")" "$log"
-  submit $cmd "$log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 hdnn "${train[@]}"
-  stop_following
-fi
-need_output "$log" "$dir"/{final.mdl,final.alimdl,trans.1,tree,num_jobs,ali.1.gz}
-echo "$0: $(said_in "$log" "$dir: ")"
+gmm_job "$dir" "final.mdl final.alimdl trans.1 tree num_jobs ali.1.gz" "${train[@]}"
