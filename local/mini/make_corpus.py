@@ -111,7 +111,9 @@ def _check_settings(corpus: Path, settings: dict) -> None:
             raise HdnnError(
                 f"{corpus} holds a mini corpus made with other settings; remove it or name another directory"
             )
-    elif corpus.exists() and any(not path.name.endswith(".lock") for path in corpus.iterdir()):  # the step holds it already
+    elif corpus.exists() and any(
+        not path.name.endswith(".lock") for path in corpus.iterdir()
+    ):  # the step holds it already
         raise HdnnError(f"{corpus} exists and is not a mini corpus; name another directory")
     else:
         write_text(path, json.dumps(settings, indent=1) + "\n")
