@@ -96,9 +96,9 @@ def test_the_picture_shows_every_room_and_import() -> None:
         (floor, column, joined) = place.get(room(module), (99, 0, False))
         for imported in filter(None, map(room, imports(tree))):
             below, other, _ = place[imported]
-            assert (
-                below < floor or (below == floor and (other < column and joined)) or imported == room(module)
-            ), f"{module} imports {imported}"
+            assert below < floor or (below == floor and (other < column and joined)) or imported == room(module), (
+                f"{module} imports {imported}"
+            )
 
 
 def test_no_circle() -> None:
