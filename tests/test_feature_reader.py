@@ -274,8 +274,8 @@ def test_corners_of_cmvn_and_deltas(frames: int, cmvn: str, deltas: str, kaldi_r
     assert normalisation is not None
     offset, scale = normalisation.offset_and_scale(stats, "x")
     ours = matrix + offset if scale is None else matrix * scale + offset
-    if deltas:
-        ours = Deltas.parse(deltas).apply(ours)
+    if derivatives := Deltas.parse(deltas):
+        ours = derivatives.apply(ours)
     np.testing.assert_allclose(ours, _load(tmp_path / "o.ark")["u"], atol=1e-6, rtol=1e-6)
 
 

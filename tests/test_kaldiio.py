@@ -69,7 +69,7 @@ def test_every_compression_method_of_kaldiio(tmp_path: Path, method: int) -> Non
     expected = kaldiio.load_scp(f"{tmp_path}/a.scp")["u"]
     assert np.abs(expected - matrix).max() <= np.ptp(matrix) / 100
     for found in (MatrixTable(tmp_path / "a.scp")["u"], dict(read_matrices(tmp_path / "a.ark"))["u"]):
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.ptp(matrix))
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * float(np.ptp(matrix)))
 
 
 @settings(max_examples=80, deadline=None)

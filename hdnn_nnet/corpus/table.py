@@ -37,9 +37,12 @@ def _rows(path: Path) -> list[list[str]]:
         lines = read_plain(path)
         delimiter = next((sign for sign in "\t|;," if sign in "".join(lines[:1])), ",")
         # Quotes mean something in CSV only; elsewhere they are part of the text.
-        quoting = csv.QUOTE_MINIMAL if delimiter in ",;" else csv.QUOTE_NONE
-        # Cells in quotes may go on over several lines.
-        reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, quoting=quoting)
+        quoting = delimiter in ",;"
+        reader = csv.reader(
+            (line + "\n" for line in lines),  # a cell in quotes may go on over several lines
+            delimiter=delimiter,
+            quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
+        )
         return [row for row in reader if row]
     except csv.Error as error:
         raise HdnnError(f"{path}: cannot be read as a table ({error})") from error
