@@ -208,6 +208,7 @@ class Job:
                 text=True,
                 env=environment,
                 process_group=0,
+                close_fds=False,  # a job holds the lock of its step (lock_output), also when we are killed
             )
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):

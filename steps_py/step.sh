@@ -158,6 +158,7 @@ stop_following() {
 
 # lock_output <dir>: make it, and hold it until this step and its jobs have ended; end if another run holds it. A step that was
 # started by the one that holds it goes on. Commands of hdnn hold .lock; a step's lock is another one, as its jobs are such.
+# The jobs of run.py and run.pl inherit the open file, whatever they run, so that they hold the directory where they outlive the step.
 lock_output() {
   local dir lock handle
   mkdir -p "$1"
@@ -172,7 +173,7 @@ lock_output() {
     if [ "$lock" -ef "/dev/fd/$handle" ]; then break; fi # else the one before removed it between our two lines
     exec {handle}>&-
   done
-  _step_locks+=("$lock")
+  _step_locks+=("$lock") _step_handles+=("$handle")
   export HDNN_LOCKED=${HDNN_LOCKED:-}:$dir
   echo "${0##*/}, process $$ on $(uname -n), since $(date '+%F %T')" > "$lock" || true
 }
@@ -200,10 +201,14 @@ _step_stop() {
   exit $((128 + $2))
 }
 _step_end() {
+  local handle lock
   stop_following || true
-  if [ ${#_step_locks[@]} -gt 0 ]; then rm -f "${_step_locks[@]}"; fi
+  for handle in "${_step_handles[@]}"; do exec {handle}>&-; done
+  for lock in "${_step_locks[@]}"; do # one that is still held belongs to jobs that go on: their launcher was killed
+    if [ -f "$lock" ]; then flock -n "$lock" rm -f "$lock" || true; fi
+  done
 }
-_step_job='' _step_locks=() step_follower=''
+_step_job='' _step_locks=() _step_handles=() step_follower=''
 trap '_step_stop HUP 1' HUP
 trap '_step_stop INT 2' INT
 trap '_step_stop TERM 15' TERM

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -78,6 +79,26 @@ def test_no_import_runs_upwards(module: str) -> None:
         return
     wrong = [i for i in imports(MODULES[module]) if room(i) and ROOMS.index(room(i)) > ROOMS.index(room(module))]
     assert not wrong
+
+
+def test_the_picture_shows_every_room_and_import() -> None:
+    """docs/figures/rooms.png: imports point to lower floors, or to the left where neighbours are joined."""
+    pytest.importorskip("matplotlib")
+    floors = runpy.run_path(str(REPOSITORY / "docs/figures/make_figures.py"))["FLOORS"]
+    place = {
+        name.strip("/"): (len(floors) - number, column, joined)
+        for number, (floor, joined) in enumerate(floors)
+        for column, (names, _, _) in enumerate(floor)
+        for name in names.split(", ")
+    }
+    assert place.keys() == set(ROOMS) - {"__main__"}
+    for module, tree in MODULES.items():
+        (floor, column, joined) = place.get(room(module), (99, 0, False))
+        for imported in filter(None, map(room, imports(tree))):
+            below, other, _ = place[imported]
+            assert below < floor or (below == floor and (other < column and joined)) or imported == room(module), (
+                f"{module} imports {imported}"
+            )
 
 
 def test_no_circle() -> None:

@@ -240,6 +240,41 @@ def test_kaldi_extracts_the_same(data_dir: Path, kaldi_root: Path, tmp_path: Pat
             np.testing.assert_allclose(extractor(samples, rate), expected[segment.utterance], atol=tolerance, rtol=0)
 
 
+#: options of compute-KIND-feats, beside --dither=0
+OPTIONS = {
+    "mfcc": [
+        "--use-energy=true --raw-energy=false", "--use-energy=true --energy-floor=1e9", "--snip-edges=false", "--htk-compat=true",
+        "--htk-compat=true --use-energy=true", "--window-type=blackman --blackman-coeff=0.3", "--window-type=hanning",
+        "--window-type=rectangular", "--window-type=sine", "--low-freq=100 --high-freq=-400", "--num-ceps=1",
+        "--num-mel-bins=40 --num-ceps=40", "--cepstral-lifter=0", "--preemphasis-coefficient=0", "--remove-dc-offset=false",
+        "--round-to-power-of-two=false", "--frame-length=20 --frame-shift=12.5",
+        "--sample-frequency=8000 --num-mel-bins=15 --high-freq=3700",
+    ],
+    "fbank": [
+        "--use-power=false", "--use-energy=true", "--use-energy=true --htk-compat=true", "--snip-edges=false", "--num-mel-bins=3",
+        "--num-mel-bins=80 --high-freq=7000",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.kaldi
+@pytest.mark.parametrize(("kind", "options"), [(kind, line) for kind, lines in OPTIONS.items() for line in lines])
+def test_every_option_does_what_kaldi_s_does(kind: str, options: str, kaldi_root: Path, tmp_path: Path) -> None:
+    program = kaldi_root / f"src/featbin/compute-{kind}-feats"
+    if not program.exists():
+        pytest.skip(f"{program.name} is not built")
+    given = {"use-energy": "false"} if kind == "mfcc" else {"num-mel-bins": "40"}  # where our defaults are others
+    given |= dict(word.removeprefix("--").split("=") for word in options.split())
+    samples, rate = _speech(1.7, 5), int(given.get("sample-frequency", RATE))
+    soundfile.write(tmp_path / "s.wav", samples, rate, subtype="PCM_16")
+    (tmp_path / "wav.scp").write_text(f"u {tmp_path}/s.wav\n")
+    words = [f"--{name}={value}" for name, value in given.items()]
+    command = [str(program), "--dither=0", *words, f"scp:{tmp_path}/wav.scp", f"ark:{tmp_path}/kaldi.ark"]
+    subprocess.run(command, check=True, capture_output=True)
+    expected = dict(kaldiio.load_ark(f"{tmp_path}/kaldi.ark"))["u"]
+    np.testing.assert_allclose(FeatureExtractor(kind, given)(samples, rate), expected, atol=1e-3, rtol=1e-5)
+
+
 @pytest.mark.kaldi
 def test_kaldi_compresses_the_same(kaldi_fixture: Path, kaldi_root: Path, tmp_path: Path) -> None:
     """Byte for byte copy-feats --compress=true, for long and short matrices."""

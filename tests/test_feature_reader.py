@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.feats.stats import accumulate_cmvn
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.matrix_writer import write_matrices
@@ -240,3 +241,45 @@ def test_kaldi_pipeline(kaldi_fixture: Path, kaldi_root: Path, tmp_path: Path) -
         expected = _load(tmp_path / "out.ark")
         for utterance, features in FeatureReader(kaldi_fixture / "data/train", cmvn, deltas, root=kaldi_fixture):
             np.testing.assert_allclose(features, expected[utterance], atol=1e-5, rtol=1e-6)
+
+
+@pytest.mark.kaldi
+@pytest.mark.parametrize(
+    ("frames", "cmvn", "deltas"),
+    [
+        (50, "--norm-vars=true", ""), (50, "--norm-vars=true --skip-dims=1:3", ""), (1, "--norm-vars=true", ""),
+        (1, MEANS, "--delta-order=2"), (2, MEANS, "--delta-order=2"), (3, MEANS, "--delta-order=3 --delta-window=3"),
+        (50, MEANS, "--delta-order=0"),
+    ],
+)  # fmt: skip
+def test_corners_of_cmvn_and_deltas(frames: int, cmvn: str, deltas: str, kaldi_root: Path, tmp_path: Path) -> None:
+    """A constant column, one of tiny variance far from zero, very short utterances."""
+    binaries = kaldi_root / "src/featbin"
+    for program in ("compute-cmvn-stats", "apply-cmvn", "add-deltas"):
+        if not (binaries / program).exists():
+            pytest.skip(f"{program} is not built")
+    matrix = np.random.default_rng(0).standard_normal((frames, 4)).astype(np.float32)
+    matrix[:, 2] = 3.0
+    matrix[:, 3] = 1e4 + matrix[:, 3] * 1e-3
+    write_matrices(tmp_path / "f.ark", tmp_path / "f.scp", [("u", matrix)])
+    last = f"{binaries}/add-deltas {deltas or '--delta-order=0'} ark:- ark:{tmp_path}/o.ark"
+    pipe = (
+        f"{binaries}/compute-cmvn-stats scp:{tmp_path}/f.scp ark:{tmp_path}/c.ark && "
+        f"{binaries}/apply-cmvn {cmvn} ark:{tmp_path}/c.ark scp:{tmp_path}/f.scp ark:- | {last}"
+    )
+    subprocess.run(["bash", "-o", "pipefail", "-c", pipe], check=True, capture_output=True)
+    stats = accumulate_cmvn(None, matrix)
+    np.testing.assert_array_equal(stats, _load(tmp_path / "c.ark")["u"])
+    normalisation = Cmvn.parse(cmvn)
+    assert normalisation is not None
+    offset, scale = normalisation.offset_and_scale(stats, "x")
+    ours = matrix + offset if scale is None else matrix * scale + offset
+    if derivatives := Deltas.parse(deltas):
+        ours = derivatives.apply(ours)
+    np.testing.assert_allclose(ours, _load(tmp_path / "o.ark")["u"], atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("options", ["--reverse=true", "--norm-vars=true --norm-means=false"])
+def test_what_cmvn_does_not_do_is_refused(options: str) -> None:
+    with pytest.raises(HdnnError, match="cmvn_opts"):
+        Cmvn.parse(options)

@@ -1,6 +1,8 @@
 """OpenFst files and epsilon removal, against kaldifst (OpenFst itself) and brute force."""
 
 import itertools
+import shutil
+import subprocess
 from pathlib import Path
 
 import kaldifst
@@ -73,6 +75,44 @@ def test_other_files_are_refused(tmp_path: Path, kaldi_fixture: Path) -> None:
         read_fst(tmp_path / "missing.fst")
     with pytest.raises(HdnnError, match="no OpenFst file"):
         read_fst(kaldi_fixture / "exp/tri/final.mdl")
+
+
+def test_types_of_openfst(tmp_path: Path) -> None:
+    """const is read as OpenFst reads it; what is not read says which command mends it."""
+    fst = make_fst(3, [(0, 1, 2, 0.5, 1), (0, 3, 0, 1.5, 2), (1, 2, 2, 0.25, 2)], {2: 0.75})
+    write_fst(tmp_path / "vector.fst", fst)
+    kaldifst.StdConstFst(kaldifst.StdVectorFst.read(str(tmp_path / "vector.fst"))).write(str(tmp_path / "const.fst"))
+    assert (tmp_path / "const.fst").read_bytes()[4:13] == b"\5\0\0\0const"
+    assert listing(read_fst(tmp_path / "const.fst")) == listing(read_fst(tmp_path / "vector.fst")) == listing(fst)
+    vector = (tmp_path / "vector.fst").read_bytes()
+    flags = 4 + 4 + len("vector") + 4 + len("standard") + 4
+    for content, message in (
+        (
+            vector.replace(b"\6\0\0\0vector", b"\4\0\0\0edit"),
+            "type edit; fstconvert --fst_type=const makes it readable",
+        ),
+        (vector.replace(b"\6\0\0\0vector", b"\20\0\0\0olabel_lookahead"), "type olabel_lookahead; fstconvert"),
+        (
+            vector.replace(b"\10\0\0\0standard", b"\3\0\0\0log"),
+            "arcs of type log, expected standard; convert it with fstmap",
+        ),
+        (vector[:flags] + b"\1" + vector[flags + 1 :], "symbol"),
+        (b"0 1 1 2 0.5\n1 0.75\n", "written in binary"),
+    ):
+        (tmp_path / "other.fst").write_bytes(content)
+        with pytest.raises(HdnnError, match=rf"other\.fst: .*{message}"):
+            read_fst(tmp_path / "other.fst")
+
+
+def test_aligned_const(tmp_path: Path) -> None:
+    """fstconvert --fst_type=const writes parts at multiples of 16 bytes where --fst_align asks for it."""
+    if not shutil.which("fstconvert"):
+        pytest.skip("needs OpenFst's fstconvert")
+    fst = make_fst(3, [(0, 1, 2, 0.5, 1), (0, 3, 0, 1.5, 2), (1, 2, 2, 0.25, 2)], {2: 0.75})
+    write_fst(tmp_path / "vector.fst", fst)
+    command = ["fstconvert", "--fst_align", "--fst_type=const", f"{tmp_path}/vector.fst", f"{tmp_path}/const.fst"]
+    subprocess.run(command, check=True)
+    assert listing(read_fst(tmp_path / "const.fst")) == listing(fst)
 
 
 def fst_paths(fst: Fst, frames: int) -> dict[tuple[tuple[int, ...], tuple[int, ...]], float]:

@@ -60,6 +60,18 @@ def test_ours_reads_what_kaldiio_writes(tmp_path_factory, kind: str, shape: tupl
         assert all((table[key] == written[key]).all() and table[key].dtype == np.float64 for key in written)
 
 
+@pytest.mark.parametrize("method", range(1, 8))
+def test_every_compression_method_of_kaldiio(tmp_path: Path, method: int) -> None:
+    """Also those whose scale is fixed: 16 or 8 bit integers, and numbers from 0 to 1."""
+    matrix = np.random.default_rng(method).random((20, 4))
+    matrix = (matrix * {4: 30000, 6: 255}.get(method, 1)).astype(np.float32)
+    kaldiio.save_ark(f"{tmp_path}/a.ark", {"u": matrix}, scp=f"{tmp_path}/a.scp", compression_method=method)
+    expected = kaldiio.load_scp(f"{tmp_path}/a.scp")["u"]
+    assert np.abs(expected - matrix).max() <= np.ptp(matrix) / 100
+    for found in (MatrixTable(tmp_path / "a.scp")["u"], dict(read_matrices(tmp_path / "a.ark"))["u"]):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * float(np.ptp(matrix)))
+
+
 @settings(max_examples=80, deadline=None)
 @given(kind=st.sampled_from(["FM", "DM", "text", "CM"]), shape=shapes, seed=st.integers(0, 1000))
 def test_kaldiio_reads_what_ours_writes(tmp_path_factory, kind: str, shape: tuple[int, int], seed: int) -> None:

@@ -14,7 +14,9 @@ import torch
 from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.kaldi.posteriors import PosteriorWriter, read_posteriors
+from hdnn_nnet.kaldi.alignments import read_pdf_alignments
+from hdnn_nnet.kaldi.posteriors import PosteriorWriter, SparsePosteriors, read_posteriors
+from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.model_dir import load_model, load_tensors
 from hdnn_nnet.train.soft_sources import open_soft_labels
 from tests.support.small_task import PDFS, make
@@ -227,6 +229,37 @@ def test_what_does_not_fit_is_refused_before_training(task, whole, teacher, tmp_
     info = json.loads((soft / "info.json").read_text())
     (soft / "info.json").write_text(json.dumps(info | {"num_pdfs": 7}))
     refuse("soft labels of 7 pdfs, the alignment has 5", soft)
+
+
+def test_odd_soft_labels(task, tmp_path: Path) -> None:
+    """Frames without weight are refused; weights of any sum, and pdfs that come twice, count as shares."""
+    hard = read_pdf_alignments(task[2], TransitionModel.read(task[2] / "final.mdl"))
+
+    def student(name: str, change: Callable[[np.ndarray], SparsePosteriors]) -> dict[str, torch.Tensor]:
+        with PosteriorWriter(f"ark,scp:{tmp_path}/{name}.ark,{tmp_path}/{name}.scp") as writer:
+            for utt, row in hard.items():
+                writer.write_posteriors(utt, change(row))
+        return distil(task, f"scp:{tmp_path}/{name}.scp", tmp_path / name, "--max-iters=1")
+
+    def one(row: np.ndarray, weight: float = 1.0) -> SparsePosteriors:
+        return SparsePosteriors(np.arange(len(row) + 1), row, np.full(len(row), weight, np.float32))
+
+    def twice(row: np.ndarray) -> SparsePosteriors:
+        half = np.full(2 * len(row), 0.5, np.float32)
+        return SparsePosteriors(2 * np.arange(len(row) + 1), np.repeat(row, 2), half)
+
+    def gap(row: np.ndarray) -> SparsePosteriors:
+        offsets = np.arange(len(row) + 1)
+        offsets[5:] -= 1
+        return SparsePosteriors(offsets, np.delete(row, 4), np.ones(len(row) - 1, np.float32))
+
+    for name, change in (("gap", gap), ("zero", lambda row: one(row, 0.0)), ("negative", lambda row: one(row, -1.0))):
+        with pytest.raises(HdnnError, match=rf"{name}\.scp: utterance s0-u0 has a frame without positive weights"):
+            student(name, change)
+    expected = student("ones", one)
+    for name, change in (("many", lambda row: one(row, 37.0)), ("twice", twice)):
+        for key, value in student(name, change).items():
+            torch.testing.assert_close(value, expected[key], rtol=1e-4, atol=1e-5)
 
 
 def test_a_flipped_bit_of_stored_labels_is_an_error(task, whole, teacher, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +240,69 @@ def test_damage_by_kind_names_file_and_key(tmp_path: Path, kaldi_fixture: Path) 
             list(read_lattices(f"scp:{script}"))
 
 
+G = "g \n0 1 5 1.5,2.5,7_8\n1 0,0,\n\n"
+#: text of lattice n -> words, graph cost, acoustic cost and alignment of its best path, or what the error says
+IN_TEXT: dict[str, tuple[list[int], float, float, list[int]] | str] = {
+    "": "the lattice is empty",
+    "0 1 5 1.5,2.5,7_8\n": "the lattice is empty",
+    "0 1 5 1.5,2.5,7_8\n1 inf,inf,\n": "the lattice is empty",
+    "0 1 5 1.5,2.5,7_8\n2 0,0,\n": "no path of the lattice reaches a final state",
+    "0 2 5 1.5,2.5,7_8\n2 1 6 1,1,9\n1 0,0,3\n": ([5, 6], 2.5, 3.5, [7, 8, 9, 3]),  # in no topological order
+    "0 1 0 1.5,2.5,7_8\n1 0,0,\n": ([], 1.5, 2.5, [7, 8]),
+    "0 1 5 1.5,2.5,\n1 2 0 0,0,\n2 0,0,\n": ([5], 1.5, 2.5, []),
+    "0\n": ([], 0, 0, []),
+    "0 1,2,3_4\n": ([], 1, 2, [3, 4]),
+    "0 1 5 1.5e-05,2.5e+02,7_8\n1 0,0,\n": ([5], 1.5e-5, 250, [7, 8]),
+    "0 1 5 -1.5,-2.5,7_8\n1 -3,4,\n": ([5], -4.5, 1.5, [7, 8]),
+    "0 1 5 1,1,7\n1 0 6 1,1,8\n1 0,0,\n": "the lattice has a cycle",
+    "0 1 5 1,1,7\n1 1 6 1,1,8\n1 0,0,\n": "the lattice has a cycle",
+    "0 1 7 5 1.5,2.5\n1 2 8 0\n2\n": ([5], 1.5, 2.5, [7, 8]),  # not compact
+    "3 1 5 1.5,2.5,7_8\n1 0,0,\n": ([5], 1.5, 2.5, [7, 8]),
+}
+
+
+@pytest.mark.parametrize("text", IN_TEXT)
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n"])
+def test_lattices_in_text(tmp_path: Path, text: str, end: str) -> None:
+    """Odd ones are read as Kaldi reads them, or refused alone; a line that looks empty ends a lattice."""
+    expected, archive = IN_TEXT[text], tmp_path / "lat.txt"
+    archive.write_bytes(f"n \n{text}\n{G}".replace("\n", end).encode())
+    found = dict(read_lattices(archive))
+    assert list(found) == ["n", "g"]
+    if isinstance(expected, str):
+        with pytest.raises(HdnnError, match=f"n: {expected}"):
+            best_paths(found["n"], np.array([0.1]), np.zeros(1), "n")
+        del found["n"]
+    for key, lattice in found.items():
+        (path,) = best_paths(lattice, np.array([0.1]), np.zeros(1), key)
+        best = (path.words.tolist(), path.graph, path.acoustic, path_alignment(lattice, path).tolist())
+        wanted = expected if key == "n" else ([5], 1.5, 2.5, [7, 8])
+        assert best[0] == wanted[0]
+        assert best[1:3] == pytest.approx(wanted[1:3])
+        assert best[3] == wanted[3]
+
+
+@pytest.mark.parametrize("cost", ["nan,1", "inf,inf", "Infinity,1", "1,-inf"])
+def test_costs_of_arcs_that_are_no_numbers(tmp_path: Path, cost: str) -> None:
+    (tmp_path / "lat.txt").write_text(f"n \n0 1 5 {cost},7_8\n1 0,0,\n\n{G}")
+    with pytest.raises(HdnnError, match=r"lat\.txt, key n: a cost in the lattice is not finite"):
+        list(read_lattices(tmp_path / "lat.txt"))
+
+
+@pytest.mark.kaldi
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \t\n"])
+def test_kaldi_ends_lattices_at_the_same_lines(tmp_path: Path, kaldi_root: Path, end: str) -> None:
+    program = kaldi_root / "src/latbin/lattice-copy"
+    if not program.exists():
+        pytest.skip("lattice-copy is not built")
+    (tmp_path / "lat.txt").write_bytes((G + G.replace("g", "h")).replace("\n", end).encode())
+    command = [str(program), f"ark:{tmp_path}/lat.txt", f"ark:{tmp_path}/lat.ark"]
+    subprocess.run(command, check=True, capture_output=True)
+    for ours, kaldi in zip(read_lattices(tmp_path / "lat.txt"), read_lattices(tmp_path / "lat.ark"), strict=True):
+        assert ours[0] == kaldi[0]
+        same(ours[1], kaldi[1])
+
+
 def test_failed_writing_leaves_nothing(tmp_path: Path, kaldi_fixture: Path) -> None:
     _, lattice = next(read_lattices(kaldi_fixture / "exp/decode/lat.1.gz"))
 
@@ -276,7 +340,6 @@ def test_integer_vectors_are_kaldi_s(tmp_path: Path, kaldi_fixture: Path) -> Non
 
 @pytest.mark.kaldi
 def test_kaldi_reads_ours(kaldi_root: Path, kaldi_fixture: Path, tmp_path: Path) -> None:
-    import subprocess
 
     program = kaldi_root / "src/latbin/lattice-copy"
     if not program.exists():

@@ -248,6 +248,12 @@ def test_odd_tables(tmp_path: Path) -> None:
             call("data from-csv", [str(table), data])
     with pytest.raises(HdnnError, match=r"--where x: expected COLUMN=VALUE"):
         call("data from-csv", ["--where=x", str(table), data])
+    table.write_bytes(b"file,text\r\na.wav,one\r\nb.wav,caf\xe9\r\n")
+    with pytest.raises(HdnnError, match=r"t\.csv, line 3: not UTF-8 \(byte 0xe9\); convert the file with iconv"):
+        call("data from-csv", [str(table), data])
+    table.write_text('file,text\na.wav,"one\ntwo"\n', encoding="utf-16")
+    with pytest.raises(HdnnError, match=r"t\.csv, line 1: not UTF-8 \(UTF-16\)"):
+        call("data from-csv", [str(table), data])
     with pytest.raises(HdnnError, match=r"none.csv does not exist"):
         call("data from-csv", [str(tmp_path / "none.csv"), data])
 

@@ -243,6 +243,42 @@ def test_numbers_out_of_range(command: str, words: list[str]) -> None:
         call(command, words)
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train mono", ["--realign-iters=1,-2", "data", "lang", "exp"]),
+        ("train lda-mllt", ["--mllt-iters=0", "2000", "10000", "data", "lang", "ali", "exp"]),
+        ("train sat", ["--fmllr-iters=-4", "2000", "10000", "data", "lang", "ali", "exp"]),
+    ],
+)  # fmt: skip
+def test_numbers_in_lists_out_of_range(command: str, words: list[str]) -> None:
+    with pytest.raises(HdnnError, match=r"-iters must be at least 1, not"):
+        call(command, words)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("latgen", ["model", "graph", "ark:-", "ark:-"]), ("export nnet3", ["model", "graph", "no-such/out"])],
+)
+def test_limits_of_states_that_cross(command: str, words: list[str]) -> None:
+    """Kaldi's decoders end with a failed assertion."""
+    with pytest.raises(HdnnError, match="--min-active 9 is above --max-active 3"):
+        call(command, ["--min-active=9", "--max-active=3", *words])
+
+
+def test_transforms_from_labels_of_other_utterances(
+    kaldi_fixture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As gmm-est-fmllr, which ends with 1 when it has done none; ours wrote identities without a word."""
+    monkeypatch.chdir(kaldi_fixture)
+    with pytest.raises(HdnnError, match="none of the 10 utterances with labels is in the data directory"):
+        call(
+            "gmm fmllr",
+            ["--labels-are=alignments", "data/test", "exp/tri", "ark:exp/ali/ali.txt", str(tmp_path / "trans")],
+        )
+    assert not (tmp_path / "trans").exists()
+
+
 def test_nesting_without_end(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("[" * 100000)
     with pytest.raises(HdnnError, match=r"model\.json is not valid JSON"):

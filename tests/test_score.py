@@ -1,6 +1,7 @@
 """Scoring against Kaldi's own WER files and hypotheses."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
 from hdnn_nnet.score.text import WordFilter
 from hdnn_nnet.score.wer import GAP, Alignment, align, compute_wer, per_speaker, per_utterance
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -149,8 +152,6 @@ def test_reports() -> None:
 
 @pytest.mark.kaldi
 def test_compute_wer_equals_kaldi(kaldi_root: Path, tmp_path: Path) -> None:
-    import subprocess
-
     random = np.random.default_rng(0)
     program = kaldi_root / "src/bin/compute-wer"
     if not program.exists():
@@ -187,3 +188,54 @@ def test_word_times_in_a_recording(kaldi_fixture: Path, decoded: Path, tmp_path:
     (data / "segments").write_text("spkB-test1 rec 10 13\n")
     with pytest.raises(HdnnError, match="no utterance spkB-test2"):
         call("ctm", [*places, str(decoded)])
+
+
+def stm_rows(data: Path) -> list[str]:
+    """One row for every segment of a data directory, in the order of recording and time."""
+    text = {key: words for key, *words in lines(data / "text")}
+    return [
+        f"{recording} A {utt[:4]} {float(start):.2f} {float(end):.2f} {' '.join(text[utt]).upper()}\n"
+        for utt, recording, start, end in lines(data / "segments")
+    ]
+
+
+@pytest.fixture
+def by_time(kaldi_fixture: Path, decoded: Path, tmp_path: Path) -> Path:
+    """A data directory with a recording for each speaker, stm and glm; beside it a decode directory."""
+    data = tmp_path / "timed"
+    shutil.copytree(kaldi_fixture / "data/test", data)
+    keys = [key for key, *_ in lines(data / "text")]
+    rows = [f"{key} {key[:4]} {10 * (n % 2) + 5} {10 * (n % 2) + 14}\n" for n, key in enumerate(keys)]
+    (data / "segments").write_text("".join(rows))
+    (data / "reco2file_and_channel").write_text("spkB spkB A\nspkC spkC A\n")
+    (data / "stm").write_text("".join(stm_rows(data)))
+    shutil.copy(REPOSITORY / "local/ami.glm", data / "glm")
+    shutil.copytree(decoded, tmp_path / "exp/decode", dirs_exist_ok=True)
+    shutil.copy(kaldi_fixture / "exp/tri/final.mdl", tmp_path / "exp")
+    return data
+
+
+def by_sclite(data: Path, graph: Path) -> subprocess.CompletedProcess[str]:
+    words = f"--min-lmwt 10 --max-lmwt 10 {data} {graph} {data.parent}/exp/decode"
+    command = f". ./path.sh && local/score_sclite.sh {words}"
+    return subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not shutil.which("sctk"), reason="needs sctk")
+def test_sclite_counts_right_or_fails(by_time: Path, kaldi_fixture: Path) -> None:
+    """It is known to score the wrong pairs and end with 0."""
+    (rate,) = [float(row[1]) for row in lines(kaldi_fixture / "exp/decode/wer_10") if row[0] == "%WER"]
+    graph = kaldi_fixture / "graph"
+    rows = stm_rows(by_time)
+    for order in (rows, rows[::-1]):
+        (by_time / "stm").write_text("".join(order))
+        scored = by_sclite(by_time, graph)
+        assert scored.returncode == 0, scored.stderr
+        assert float(scored.stdout.split()[1]) == pytest.approx(rate, abs=0.05)
+    (by_time / "stm").write_text("".join(rows).replace(" A ", " 1 "))  # the ctm has channel A
+    assert by_sclite(by_time, graph).returncode == 1
+    (by_time / "stm").write_text("".join(row for row in rows if row.startswith("spkB")))
+    assert by_sclite(by_time, graph).returncode == 1
+    (by_time / "stm").write_text("".join(rows))
+    (by_time / "reco2file_and_channel").write_text("spkB spkB A\n")
+    assert by_sclite(by_time, graph).returncode == 1

@@ -102,6 +102,27 @@ def test_a_second_run_is_told_who_holds_the_directory(folder: Path) -> None:
     assert os.listdir(folder / "out") == ["log"]
 
 
+def test_jobs_that_outlive_their_launcher_hold_the_directory(folder: Path) -> None:
+    """Whatever they run: these are bash and sleep."""
+    with start(folder, "step.sh") as step:
+        for launcher in Path(f"/proc/{step.pid}/task/{step.pid}/children").read_text().split():
+            os.kill(int(launcher), signal.SIGKILL)
+        step.communicate(timeout=30)
+    assert step.returncode != 0
+    assert [is_running(pid) for pid in jobs(folder)] == [True, True]
+    second = subprocess.run(["./outer.sh", "out"], cwd=folder, capture_output=True, text=True, check=False)
+    assert second.returncode == 1
+    assert f"out is being written by step.sh, process {step.pid} on" in second.stderr
+    assert "wait until it and its jobs have ended" in second.stderr
+    for pid in jobs(folder):
+        os.killpg(os.getpgid(pid), signal.SIGKILL)
+    (folder / "job.sh").write_text("exit 0")
+    wait_for(
+        lambda: subprocess.run(["./outer.sh", "out"], cwd=folder, capture_output=True, check=False).returncode == 0
+    )
+    assert os.listdir(folder / "out") == ["log"]
+
+
 @pytest.mark.parametrize("status", [0, 1])
 def test_no_lock_is_left_however_a_step_ends(folder: Path, status: int) -> None:
     (folder / "job.sh").write_text("exit 0")

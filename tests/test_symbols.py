@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.symbols import SymbolTable, read_integer_lines, read_integers, write_integers
+from hdnn_nnet.kaldi.symbols import SymbolTable, read_integer_lines, read_integers, read_phone_list, write_integers
 
 
 def test_fixture(kaldi_fixture: Path, tmp_path: Path) -> None:
@@ -74,3 +74,12 @@ def test_integers(tmp_path: Path) -> None:
     (tmp_path / "disambig.int").write_text("1 2\nx\n")
     with pytest.raises(HdnnError, match="line 2"):
         read_integers(tmp_path / "disambig.int")
+
+
+def test_phones_on_a_command_line(tmp_path: Path) -> None:
+    (tmp_path / "silence.csl").write_text("1:2:3\n")
+    assert read_phone_list("1:2:3") == read_phone_list(str(tmp_path / "silence.csl")) == [1, 2, 3]
+    with pytest.raises(HdnnError, match="phones 1:4294967297: 4294967297 is not between"):
+        read_phone_list("1:4294967297")
+    with pytest.raises(HdnnError, match=r"none\.csl does not exist"):
+        read_phone_list(str(tmp_path / "none.csl"))

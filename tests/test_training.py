@@ -1,7 +1,9 @@
 """The training program: it learns, repeats itself exactly, resumes exactly, and refuses what does not fit."""
 
 import contextlib
+import gzip
 import json
+import logging
 import os
 import shutil
 import signal
@@ -17,7 +19,8 @@ import torch
 from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
-from hdnn_nnet.kaldi.alignments import read_counts, read_pdf_alignments, write_alignments
+from hdnn_nnet.kaldi.alignments import read_alignments, read_counts, read_pdf_alignments, write_alignments
+from hdnn_nnet.kaldi.posteriors import PosteriorWriter, SparsePosteriors
 from hdnn_nnet.nn.model_dir import load_model
 from hdnn_nnet.nn.prior import log_prior, read_log_prior
 from hdnn_nnet.nn.tensor_file import load_tensors
@@ -277,15 +280,65 @@ def test_damaged_checkpoint(trained: Path, task: tuple[Path, Path, Path], tmp_pa
 def test_alignment_of_another_length(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
     ali = tmp_path / "ali"
     shutil.copytree(task[2], ali)
-    from hdnn_nnet.kaldi.alignments import read_alignments
-
     write_alignments(ali / "ali.1.gz", {u: a[:-1] for u, a in read_alignments(task[2]).items()})
     refuse("another length .*regenerate them", arguments((task[0], task[1], ali), tmp_path / "model"))
 
 
-def test_missing_alignments_beyond_a_tenth(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    from hdnn_nnet.kaldi.alignments import read_alignments
+def _text(ids: dict[str, np.ndarray]) -> str:
+    return "".join(f"{utt} {' '.join(map(str, row))}\n" for utt, row in ids.items())
 
+
+#: what became of an alignment: its transition-ids, changed; and what training says
+CHANGED = {
+    "one frame more": (
+        lambda ids: {u: np.append(a, a[-1]) for u, a in ids.items()},
+        r"s0-u0 has 67 frames .*68 of tar",
+    ),
+    "zeros": (lambda ids: {u: 0 * a for u, a in ids.items()}, "utterance s0-u0: transition-ids 0 to 0, but .* 1 to 10"),
+    "of another model": (lambda ids: {u: a + 1000 for u, a in ids.items()}, "s0-u0: transition-ids 100.* 1 to 10"),
+    "pdf-ids": (lambda ids: {u: (a - 1) // 2 for u, a in ids.items()}, "transition-ids 0 to 4, but the model has 1"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_alignments_that_do_not_fit(task: tuple[Path, Path, Path], tmp_path: Path, name: str) -> None:
+    change, message = CHANGED[name]
+    ali = tmp_path / "ali"
+    shutil.copytree(task[2], ali)
+    write_alignments(ali / "ali.1.gz", change(read_alignments(task[2])))
+    refuse(message, arguments((task[0], task[1], ali), tmp_path / "model"))
+
+
+def test_posteriors_are_no_alignments(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    ali = tmp_path / "ali"
+    shutil.copytree(task[2], ali)
+    with PosteriorWriter(f"ark:| gzip -c > {ali}/ali.1.gz") as writer:
+        for utt, row in read_alignments(task[2]).items():
+            writer.write_posteriors(utt, SparsePosteriors(np.arange(len(row) + 1), row, np.ones(len(row), np.float32)))
+    refuse(r"ali\.1\.gz.*s0-u0", arguments((task[0], task[1], ali), tmp_path / "model"))
+
+
+def test_alignments_in_text_and_a_short_one(task: tuple[Path, Path, Path], tmp_path: Path, caplog) -> None:
+    """In text they give the same model; one of twenty utterances that lacks a frame is left out and named."""
+    ids = read_alignments(task[2])
+    texts = {"binary": None, "text": _text(ids), "short": _text(ids | {"s1-u2": ids["s1-u2"][:-1]})}
+    models = {}
+    for name, text in texts.items():
+        ali = tmp_path / name
+        shutil.copytree(task[2], ali)
+        if text is not None:
+            (ali / "ali.1.gz").write_bytes(gzip.compress(text.encode()))
+        caplog.clear()
+        caplog.set_level(logging.WARNING)
+        call("train ce", arguments((task[0], task[1], ali), tmp_path / f"model-{name}", "--max-iters=1"))
+        assert ("19 of 20 utterances usable; 1 of another length, s1-u2 has" in caplog.text) == (name == "short")
+        models[name] = weights(tmp_path / f"model-{name}")
+    for key, value in models["binary"].items():
+        assert torch.equal(value, models["text"][key])
+    assert not all(torch.equal(value, models["short"][key]) for key, value in models["binary"].items())
+
+
+def test_missing_alignments_beyond_a_tenth(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
     ali = tmp_path / "ali"
     shutil.copytree(task[2], ali)
     write_alignments(ali / "ali.1.gz", [(u, a) for u, a in read_alignments(task[2]).items() if "u1" not in u])
@@ -328,8 +381,6 @@ def test_new_alignments_under_an_old_name_are_noticed_and_nothing_is_touched(
     changed = (task[0], task[1], ali)
     call("train ce", arguments(changed, directory))
     before = {p.name: p.read_bytes() for p in directory.iterdir() if p.is_file()}
-    from hdnn_nnet.kaldi.alignments import read_alignments
-
     write_alignments(ali / "ali.1.gz", {u: a[::-1] for u, a in read_alignments(task[2]).items()})
     refuse("train utterances and alignment.* changed", arguments(changed, directory))
     refuse("delta_opts", arguments(task, directory, "--delta-opts=--delta-order=0"))
@@ -345,8 +396,6 @@ def test_wrong_frame_counts_are_found(task: tuple[Path, Path, Path], tmp_path: P
     (data / "utt2num_frames").write_text("".join(f"{u} {n}\n" for u, n in lengths.items()))
     ali = tmp_path / "ali"
     shutil.copytree(task[2], ali)
-    from hdnn_nnet.kaldi.alignments import read_alignments
-
     longer = {u: np.append(a, a[-1]) if u == utt else a for u, a in read_alignments(task[2]).items()}
     write_alignments(ali / "ali.1.gz", longer)
     refuse(f"{utt}: .* frames announced", arguments((data, task[1], ali), tmp_path / "model"))

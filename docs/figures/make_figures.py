@@ -230,7 +230,7 @@ def gmm() -> None:
 
 #: from the top down: rooms of each floor, whether their neighbours import each other, from right to left
 FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
-    ([("commands/", "one module per command", GREY), ("cli", "which module is which command", GREY)], False),
+    ([("commands/", "one module per command", GREY), ("cli", "which module is which command", GREY)], True),
     ([("export/", "nnet3, Vosk, ONNX", PURPLE), ("runtime/", "transcribing by torch, Vosk, ONNX", PURPLE)], True),
     ([("adapt/", "parameters of each speaker", ORANGE), ("score/", "WER, CTM, tables, report", GREEN)], True),
     ([("sequence/", "sMBR, MPFE, MMI on lattices", ORANGE)], False),
@@ -247,16 +247,17 @@ FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
     ([("lang/", "lexicon, n-grams, lang dir", BLUE), ("feats/", "extraction, reading, CMVN", BLUE)], False),
     ([("lattice/", "reading and writing, best path, n-best, oracle, determinization", BLUE)], False),
     ([("kaldi/", "formats: tables, alignments, FSTs, transitions, trees, nnet1", BLUE)], False),
+    ([("options", "each option is stated once", GREY), ("device/", "GPU, memory, packages", GREY)], True),
     (
         [
-            ("errors", "one line each", GREY),
-            ("atomic, lock", "whole files", GREY),
+            ("text", "lines and words", GREY),
+            ("atomic, lock", "whole files, one run", GREY),
+            ("processes", "how they end", GREY),
             ("ragged", "uneven arrays", GREY),
-            ("options", "one statement", GREY),
-            ("device", "GPU, memory", GREY),
         ],
-        True,
+        False,
     ),
+    ([("errors", "one line each, and the remedy", GREY)], False),
 ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from hdnn_nnet.corpus.folder import UNKNOWN_SPEAKER, sound_files
 from hdnn_nnet.corpus.items import Item
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.text import read_plain
 
 #: what each column is called, most telling names first
 NAMES = {
@@ -33,18 +34,18 @@ _LJSPEECH = ("file", "raw", "text")  # without a header: id|text as read|text wi
 def _rows(path: Path) -> list[list[str]]:
     """Cells of all lines; the delimiter is whichever of tab, |, ; and comma the first line has."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            first = handle.readline()
-            handle.seek(0)
-            delimiter = next((sign for sign in "\t|;," if sign in first), ",")
-            # Quotes mean something in CSV only; elsewhere they are part of the text.
-            quoting = delimiter in ",;"
-            reader = csv.reader(handle, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE)
-            return [row for row in reader if row]
-    except FileNotFoundError as error:
-        raise HdnnError(f"{path} does not exist") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise HdnnError(f"{path}: cannot be read as a UTF-8 table ({error})") from error
+        lines = read_plain(path)
+        delimiter = next((sign for sign in "\t|;," if sign in "".join(lines[:1])), ",")
+        # Quotes mean something in CSV only; elsewhere they are part of the text.
+        quoting = delimiter in ",;"
+        reader = csv.reader(
+            (line + "\n" for line in lines),  # a cell in quotes may go on over several lines
+            delimiter=delimiter,
+            quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
+        )
+        return [row for row in reader if row]
+    except csv.Error as error:
+        raise HdnnError(f"{path}: cannot be read as a table ({error})") from error
 
 
 def _columns(

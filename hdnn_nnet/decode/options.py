@@ -53,5 +53,7 @@ class LatgenOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.search.min_active > self.search.max_active:  # as Kaldi's program does
+            raise HdnnError(f"--min-active {self.search.min_active} is above --max-active {self.search.max_active}")
         if self.graph.startswith(("ark:", "scp:")):
             raise HdnnError(f"{self.graph}: one graph for all utterances is expected (HCLG.fst), not a table of graphs")

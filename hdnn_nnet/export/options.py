@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.options import WEIGHTS
 from hdnn_nnet.options import Options, argument, group, option
 
@@ -44,6 +45,11 @@ class VoskSearch(Options):
     lattice_beam: float = option(4.0, "more costs Vosk much time, and its one best answer little", above=0)
     min_active: int = option(200, "states alive at least", at_least=0)
     max_active: int = option(2000, "states alive at most", at_least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_active > self.max_active:  # Vosk would end with Kaldi's failed assertion
+            raise HdnnError(f"--min-active {self.min_active} is above --max-active {self.max_active}")
 
 
 @dataclass(frozen=True, kw_only=True)

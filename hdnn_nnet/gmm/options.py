@@ -21,7 +21,7 @@ class MonoOptions(Options):
     num_iters: int = option(40, "training passes", at_least=1)
     max_iter_inc: int = option(30, "last pass that adds Gaussians", at_least=1)
     totgauss: int = option(1000, "Gaussians in the end", at_least=1)
-    realign_iters: tuple[int, ...] = option(_REALIGN, "passes that align anew", metavar="N,N,...")
+    realign_iters: tuple[int, ...] = option(_REALIGN, "passes that align anew", at_least=1, metavar="N,N,...")
     power: float = option(0.25, "exponent of the occupancy when Gaussians are dealt out", at_least=0)
     boost_silence: float = option(1.0, "factor on silence likelihoods in alignment", above=0)
     initial_beam: float = option(6.0, "beam of the first alignment", above=0)
@@ -36,7 +36,7 @@ class TriphoneOptions(Options):
 
     num_iters: int = option(35, "training passes", at_least=1)
     max_iter_inc: int = option(25, "last pass that adds Gaussians", at_least=1)
-    realign_iters: tuple[int, ...] = option((10, 20, 30), "passes that align anew", metavar="N,N,...")
+    realign_iters: tuple[int, ...] = option((10, 20, 30), "passes that align anew", at_least=1, metavar="N,N,...")
     power: float = option(0.25, "exponent of the occupancy when Gaussians are dealt out", at_least=0)
     boost_silence: float = option(1.0, "factor on silence likelihoods in alignment", above=0)
     align: AlignOptions = group(AlignOptions, "Alignment")
@@ -65,7 +65,7 @@ class LdaMlltOptions(TriphoneOptions):
     """Training."""
 
     dim: int = option(40, "dimensions that LDA leaves", at_least=1)
-    mllt_iters: tuple[int, ...] = option((2, 4, 6, 12), "passes that estimate MLLT", metavar="N,N,...")
+    mllt_iters: tuple[int, ...] = option((2, 4, 6, 12), "passes that estimate MLLT", at_least=1, metavar="N,N,...")
     randprune: float = option(4.0, "random pruning of the posteriors for MLLT; 0: all count", at_least=0)
 
 
@@ -74,7 +74,9 @@ class SatOptions(TriphoneOptions):
     """Training."""
 
     power: float = option(0.2, "exponent of the occupancy when Gaussians are dealt out", at_least=0)
-    fmllr_iters: tuple[int, ...] = option((2, 4, 6, 12), "passes that estimate speaker transforms", metavar="N,N,...")
+    fmllr_iters: tuple[int, ...] = option(
+        (2, 4, 6, 12), "passes that estimate speaker transforms", at_least=1, metavar="N,N,..."
+    )
     silence_weight: float = option(0.0, "weight of silence in their estimation", at_least=0)
     fmllr_min_count: float = option(500.0, "speakers with fewer frames keep the identity", at_least=0)
 

@@ -1,6 +1,7 @@
 """Symbol tables (`words.txt`, `phones.txt`) and lists of integers (`*.int`, `*.csl`)."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -144,7 +145,9 @@ def read_phone_list(text: str) -> list[int]:
     """
     try:
         return [to_int(word, least=0) for word in words(text.replace(":", " "))]
-    except ValueError:
+    except ValueError as error:
+        if re.fullmatch(r"[\d:]+", text):
+            raise HdnnError(f"phones {text}: {error}") from error
         return read_integers(text)
 
 

@@ -12,6 +12,7 @@ from hdnn_nnet.kaldi.table_writer import TableWriter
 from hdnn_nnet.kaldi.tables import read_archive
 from hdnn_nnet.lattice.io import HEADER_ROOM, parse_binary, parse_text, to_binary, to_text
 from hdnn_nnet.lattice.types import AnyLattice
+from hdnn_nnet.text import words
 
 
 def _read_value(stream: ByteStream) -> AnyLattice:
@@ -23,16 +24,23 @@ def _read_value(stream: ByteStream) -> AnyLattice:
         return stream.parse(lambda data, position: parse_binary(data, position, where))
     if kind != TEXT:
         raise stream.fail(f"neither a binary nor a text lattice: it begins with {stream.look(5)!r}; regenerate it")
-    # The rest of the key's line is empty in text form; an empty line ends the lattice.
+    # The rest of the key's line is empty in text form.
     first = stream.find(b"\n") if stream.look(1).isspace() else -1
-    end = stream.find(b"\n\n", max(first, 0))
-    if end < 0:
-        raise stream.fail("the lattice is truncated (no empty line after it); regenerate it")
+    end = _end_of_text(stream, first + 1)
     try:
-        text = bytes(stream.read(end + 2)).decode("ascii")
+        text = bytes(stream.read(end)).decode("ascii")
     except UnicodeDecodeError as error:
         raise stream.fail("the lattice is not text; regenerate it") from error
-    return parse_text([line for line in text[first + 1 : end].split("\n") if line], where)
+    return parse_text([line for line in text[first + 1 :].split("\n") if words(line)], where)
+
+
+def _end_of_text(stream: ByteStream, begin: int) -> int:
+    """Bytes up to the end of the first line, from `begin` on, that holds nothing but blanks: it ends a lattice."""
+    while (end := stream.find(b"\n", begin)) >= 0:
+        if not stream.buffer[stream.at + begin : stream.at + end].strip():
+            return end + 1
+        begin = end + 1
+    raise stream.fail("the lattice is truncated (no empty line after it); regenerate it")
 
 
 def read_lattice(rxfilename: str | os.PathLike[str]) -> AnyLattice:

@@ -27,7 +27,7 @@ class SequenceOptions(Options):
         0.0, "of the lattice's own acoustic costs, added to the log-likelihoods", at_least=0
     )
     silence_phones: tuple[int, ...] = option(
-        (), "ids with colons; default: lang/phones/silence.csl", metavar="ID:ID:..."
+        (), "ids with colons; default: lang/phones/silence.csl", at_least=1, metavar="ID:ID:..."
     )
     one_silence_class: bool = option(True, "silence is right in silence of the reference; false: it never is right")
     boost: float = option(0.0, "MMI: b of boosted MMI; log scores of frames with a wrong phone rise by it", at_least=0)

@@ -30,10 +30,13 @@ def transforms_from(
         posterior_model: gives the posteriors of the Gaussians instead of `gmms`.
 
     An utterance whose labels cannot be had is left out with a warning, and counted.
+
+    Raises:
+        HdnnError: there are labels, but none of an utterance of `features`.
     """
     speakers = dict.fromkeys(features.utt2spk[utterance] for utterance in features.utts)
     statistics = {speaker: FmllrStatistics.zeros(gmms.dim) for speaker in speakers}
-    counts = {"done": 0, "failed": 0}
+    counts = {"done": 0, "failed": 0, "others": 0}
     block: list[_Utterance] = []
     for utterance in _usable(features, labels, counts):
         block.append(utterance)
@@ -42,6 +45,10 @@ def transforms_from(
             block = []
     if block:
         add_utterances(statistics, gmms, block, posterior_model)
+    if counts["others"] and not counts["done"] + counts["failed"]:
+        raise HdnnError(
+            f"none of the {counts['others']} utterances with labels is in the data directory; take those of this job"
+        )
     result = estimate_fmllr(statistics, min_count)
     missing = len(features) - counts["done"] - counts["failed"]
     log.info(
@@ -55,6 +62,7 @@ def _usable(
 ) -> Iterator[_Utterance]:
     for utterance, read in labels:
         if utterance not in features:
+            counts["others"] += 1
             continue
         try:
             own, frames = read()
