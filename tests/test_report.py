@@ -201,5 +201,5 @@ def test_missing_scores_are_named(models: list[Path], tmp_path: Path) -> None:
     with pytest.raises(HdnnError, match="cannot read the line of x; score again"):
         read_per_speaker(models[0] / "decode_dev")
     details.unlink()
-    with pytest.raises(HdnnError, match=r"per_spk: .*; score again"):
+    with pytest.raises(HdnnError, match=r"per_spk.*; score again"):
         call("report", [str(tmp_path / "r.html"), *map(str, models)])

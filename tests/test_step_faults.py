@@ -138,7 +138,7 @@ def test_every_step_locks_what_it_writes_before_it_removes_anything() -> None:
         text = path.read_text()
         if "\n# usage: " not in text or path.name in ("step.sh", "gmm_wer.sh"):  # which writes by other steps only
             continue
-        assert re.search(r"\block_output\b|\btrain_job\b|\bsame_settings\b", text), path
+        assert re.search(r"\block_output\b|\btrain_job\b|\bgmm_job\b|\bsame_settings\b", text), path
         assert not re.search(r"^\s*rm -r?f.*\n(.*\n)*?\s*lock_output", text, re.MULTILINE) or path.name in (
             "decode_fmllr.sh",  # its second directory
         ), path
