@@ -281,7 +281,7 @@ def test_alignment_of_another_length(task: tuple[Path, Path, Path], tmp_path: Pa
     ali = tmp_path / "ali"
     shutil.copytree(task[2], ali)
     write_alignments(ali / "ali.1.gz", {u: a[:-1] for u, a in read_alignments(task[2]).items()})
-    refuse("another length .*regenerate features and targets", arguments((task[0], task[1], ali), tmp_path / "model"))
+    refuse("another length.*regenerate features and targets", arguments((task[0], task[1], ali), tmp_path / "model"))
 
 
 def _text(ids: dict[str, np.ndarray]) -> str:
