@@ -1,6 +1,7 @@
 """Worker processes of the GMM training that die, or whose parent dies."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -30,6 +31,10 @@ class Waiting(UtteranceSet):
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
 
+    def work(self, seconds: float) -> None:
+        while time.process_time() < seconds:
+            pass
+
     def die(self, number: int) -> None:
         os.kill(os.getpid(), number)
 
@@ -44,6 +49,19 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_time_of_workers_counts_as_the_training_s() -> None:
+    """Steps and launchers report it, and so do schedulers."""
+
+    def children() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = children()
+    with workers() as team:
+        team.call("work", 2.0)
+    assert children() - before > 3 * 2.0 * 0.9
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

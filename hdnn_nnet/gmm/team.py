@@ -14,6 +14,7 @@ import traceback
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,15 @@ class Workers:
             process.join(timeout=10)
             if process.is_alive():
                 process.terminate()
+        if self._processes:
+            _end_server()
+
+
+def _end_server() -> None:
+    """End the server that workers are forked from, and wait for it, so that their processor time counts as this process's."""
+    stop = getattr(forkserver._forkserver, "_stop", None)  # type: ignore[attr-defined]  # no public name in Python 3.11 to 3.13
+    if stop is not None:
+        stop()
 
 
 def _end_with_training() -> None:
