@@ -37,9 +37,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def heard_signals() -> None:
+    """As from a terminal: what runs these tests may ignore signals (nohup, a job in the background), and bash then does too."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(folder: Path, name: str) -> subprocess.Popen[str]:
     """The step as a process, when its two jobs are running."""
-    step = subprocess.Popen([f"./{name}", "out"], cwd=folder, stderr=subprocess.PIPE, text=True)
+    step = subprocess.Popen(
+        [f"./{name}", "out"], cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=heard_signals
+    )
     wait_for(lambda: all((folder / f"pid.{job}").exists() for job in (1, 2)))
     return step
 

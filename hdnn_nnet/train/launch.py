@@ -67,6 +67,7 @@ def _alone(own: Sequence[str], program: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="hdnn-torchrun-") as folder:  # readable by its owner only
         os.environ[RENDEZVOUS] = f"{folder}/ranks"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # torch 2 else opens a port for the ranks, unused here
         meeting = [
             "--nnodes=1",
             "--rdzv_backend=c10d",
