@@ -81,8 +81,9 @@ def test_from_nothing_to_a_table(folder: Path) -> None:
     for directory, cells in zip(chain, table, strict=True):
         weight, penalty = cells[6].split(", ")
         for part, wer in zip(("dev", "eval"), map(float, cells[-2:]), strict=True):
-            # Six minutes of training speech: far from good, and far from nothing recognised; without speakers it is nearly that.
-            assert 0 < wer < (100 if directory.endswith("_online") else 85)
+            # Six minutes of training speech: far from good, and far from nothing recognised; but on eval, which is noisier,
+            # a student on plain features recognises hardly anything.
+            assert 0 < wer < (100 if (directory, part) == ("hdnn-h32l4_online", "eval") else 85)
             text = (exp / f"{directory}/decode_{part}/wer_{weight}_{penalty}").read_text()
             assert float(re.search(r"%WER ([0-9.]+)", text)[1]) == wer  # type: ignore[index]  # None fails the test too
     for figure in ("training.png", "wer.png"):
@@ -129,10 +130,11 @@ def test_adapted_features_without_kaldi(folder: Path) -> None:
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in lines[:6]]
     assert [row[0] for row in rows[2:]] == ["dnn-h64l2", "hdnn-h32l4_kd", "hdnn-h32l4_kd_adapt", "hdnn-h32l4_online"]
     wers = [float(cell) for row in rows[2:] for cell in row[-2:]]
+    assert 0 < wers.pop() < 100  # of the student on plain features, on eval: hardly a word
     gmms = [line.split() for line in lines[6:]]
     assert [line[-1].split("/")[2] for line in gmms] == ["mono", "mono", "tri3a", "tri3a", "tri4a", "tri4a"]
     wers += [float(line[1]) for line in gmms]
-    assert all(0 < wer < 100 for wer in wers)
+    assert all(0 < wer < 85 for wer in wers)
     # The student for devices reads plain log-mel features, and has learnt from a teacher on adapted ones.
     assert not (exp / "hdnn-h32l4_online/cmvn_opts").read_text().strip()
     assert (exp / "hdnn-h32l4_online/feat_opts").read_text().startswith("--type=fbank")
