@@ -9,7 +9,7 @@
 # Threads:    left as the caller set them (OMP_NUM_THREADS and the like).
 
 # Kaldi's perl scripts source this file by sh, which may be no bash: nothing that only bash knows, and the name ./path.sh.
-# shellcheck disable=SC3028,SC2128
+# shellcheck disable=SC3028,SC2128 # BASH_SOURCE where there is bash
 _hdnn_root=$(dirname "$(readlink -f "${BASH_SOURCE:-./path.sh}")")
 
 # Put a directory at the front or at the back of PATH, where it occurs once only.

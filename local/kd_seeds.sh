@@ -62,7 +62,7 @@ for seed in $seeds; do
     same_settings "$dir" "$settings"
     same_decoding "$graph" "$data" "$dir"
     next_slot
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086 # several words
     one "${network}_${name}_s$seed" "$seed" ${weights:-} >&2 &
   done
 done

@@ -40,7 +40,7 @@ decode_parts() {
   local part
   for part in ${parts:?}; do
     if ! is_scored "$3" "$part"; then
-      # shellcheck disable=SC2086
+      # shellcheck disable=SC2086 # several words
       steps_py/decode.sh --cmd "${cmd:?}" ${decode_opts:-} "$1" "$2/$part" "$3/decode_$part" || return 1
     fi
   done

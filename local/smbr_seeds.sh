@@ -54,7 +54,7 @@ one() {
   if is_distilled "$1"; then smoothing=(--smooth-kd "$2" --teacher "$teacher"); else smoothing=(--smooth-ce "$2"); fi
   if [[ $2 =~ ^0*\.?0*$ ]]; then smoothing=(); fi
   if [ ! -s "$dir/final.safetensors" ] || [ ! -s "$dir/prior_counts" ]; then
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086 # several words
     steps_py/train_smbr.sh --cmd "$cmd" --train-opts "$train_opts" --update "$3" "${smoothing[@]}" $smbr_opts \
       "$data/train" "$lang" "$1" "$1_ali" "${denlats:-$1_denlats}" "$dir" || return 1
   fi
@@ -68,7 +68,7 @@ prepare() {
     steps_py/align.sh --nj "$nj" --cmd "$cmd" "$data/train" "$lang" "$1" "$1_ali" || return 1
   fi
   if [ -z "$denlats" ] && [ ! -s "$1_denlats/lat.scp" ]; then
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086 # several words
     steps_py/make_denlats.sh --nj "$nj" --cmd "$cmd" $denlat_opts "$data/train" "$lang" "$1" "$1_denlats" || return 1
   fi
 }

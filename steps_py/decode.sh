@@ -51,5 +51,5 @@ if [ "$stage" -le 0 ]; then
 fi
 if $skip_scoring; then exit 0; fi
 if [ "$max_missing" != 0 ]; then scoring_opts="$scoring_opts --allow-missing true"; fi
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086 # several words
 submit local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$dir"

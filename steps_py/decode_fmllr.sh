@@ -81,7 +81,7 @@ if [ -z "$si_dir" ]; then
     search "$si_dir/log/decode.JOB.log" "ark:|gzip -c > $si_dir/lat.JOB.gz" "$alignment_model" \
       "$first_beam" "$first_max_active"
     hdnn check lattices --max-missing "$max_missing" "$data" "$si_dir" > /dev/null
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086 # several words
     if ! $skip_scoring; then submit local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$si_dir"; fi
   fi
 fi
@@ -115,5 +115,5 @@ if [ "$stage" -le 4 ]; then
 fi
 if $skip_scoring; then exit 0; fi
 if [ "$max_missing" != 0 ]; then scoring_opts="$scoring_opts --allow-missing true"; fi
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086 # several words
 submit local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$dir"

@@ -23,5 +23,5 @@ if [ "$stage" -le 0 ]; then
   echo "$0: $(hdnn check lattices "$data" "$dir")"
 fi
 if $skip_scoring; then exit 0; fi
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086 # several words
 submit local/score.sh --cmd "$cmd" $scoring_opts "$data" "$new" "$dir"

@@ -27,7 +27,7 @@ dir=$(cd "$dir" && pwd) # so that lat.scp holds from any directory
 if [ -z "$dengraph" ]; then
   dengraph=$dir/dengraph
   echo "$0: $(hdnn lang unigram "$data" "$lang" "$src" "$dir/lang")"
-  # shellcheck disable=SC2086
+  # shellcheck disable=SC2086 # several words
   submit "$(dirname "$0")/mkgraph.sh" --cmd "$cmd" $mkgraph_opts "$dir/lang" "$src" "$dengraph"
 fi
 nj=$(hdnn data split "$data" "$nj")

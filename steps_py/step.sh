@@ -90,7 +90,7 @@ usage() {
   list_options
   if [ -z "$program" ] || [ $# -gt 0 ]; then return; fi
   printf '\noptions for hdnn %s:\n' "$program"
-  # shellcheck disable=SC2086
+  # shellcheck disable=SC2086 # several words
   hdnn --options $program
 }
 

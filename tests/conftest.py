@@ -58,7 +58,7 @@ def kaldi_root() -> Path:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """A test marked kaldi that starts a program which a partly built Kaldi lacks is skipped."""
     outcome = yield
-    error = outcome.excinfo[1] if outcome.excinfo else None  # type: ignore[attr-defined]
+    error = outcome.excinfo[1] if outcome.excinfo else None  # type: ignore[attr-defined]  # of pluggy
     if pyfuncitem.get_closest_marker("kaldi") is None or not isinstance(error, Exception):
         return
     root = os.environ.get("KALDI_ROOT") or "/opt/kaldi"
@@ -68,7 +68,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     if not missing and (match := re.search(rf"({re.escape(root)}/\S+): (No such file|not found)", text)):
         missing = match[1]
     if missing.startswith(root):
-        outcome.force_exception(pytest.skip.Exception(f"needs Kaldi's {missing}"))  # type: ignore[attr-defined]
+        outcome.force_exception(pytest.skip.Exception(f"needs Kaldi's {missing}"))  # type: ignore[attr-defined]  # of pluggy
 
 
 @pytest.fixture(scope="session")

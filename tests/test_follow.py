@@ -144,7 +144,7 @@ def test_nothing_is_said_after_a_stopped_recipe_has_ended(tmp_path: Path) -> Non
         for log in tmp_path.glob("*.log"):
             log.unlink()
         process = recipe(tmp_path, "./job", "--stage", stage[0])
-        until(lambda logs=logs: all((tmp_path / name).exists() for name in logs))  # type: ignore[misc]
+        until(lambda logs=logs: all((tmp_path / name).exists() for name in logs))  # type: ignore[misc]  # logs=logs
         time.sleep(0.5)
         (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT if everybody else signal.SIGTERM)
         assert process.wait(timeout=20) == 128 + (signal.SIGINT if everybody else signal.SIGTERM)

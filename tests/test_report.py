@@ -146,7 +146,7 @@ def test_a_chain_is_the_longest_row_of_names() -> None:
 
     names = {"h256": 15.0, "h128": 16.0, "h128_kd": 14.0, "h128_kd_smbr": 13.0, "h128_kd_adapt": 12.0, "h12": 9.0}
     results = {name: [One(wer)] for name, wer in names.items()}
-    assert charts.chain(results) == ["h128", "h128_kd", "h128_kd_adapt"]  # type: ignore[arg-type]
+    assert charts.chain(results) == ["h128", "h128_kd", "h128_kd_adapt"]  # type: ignore[arg-type]  # stand-ins
 
 
 @given(low=st.floats(0.01, 100), share=st.floats(0.01, 50))

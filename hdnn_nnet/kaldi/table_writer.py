@@ -23,7 +23,7 @@ class _WholeWrites(io.BytesIO):
         super().__init__()
         self._raw = stream
 
-    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]
+    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]  # any buffer there, these here
         rest = memoryview(data)
         while len(rest):
             rest = rest[self._raw.write(rest) or 0 :]

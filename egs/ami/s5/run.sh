@@ -208,7 +208,7 @@ if [ -n "$kaldi_s5_dir" ]; then
 else
   if run_stage 1 "data directories"; then
     if [ "$corpus" = own ]; then
-      # shellcheck disable=SC2086
+      # shellcheck disable=SC2086 # several words
       submit python3 -m local.prepare_own --nj "$nj" $own_opts "$recordings" "$data"
     else
       submit local/prepare_ami.sh --nj "$nj" "$amicorpus" "$annotations" "$data"
@@ -273,7 +273,7 @@ if run_stage 5 "decoding graph, features of the networks"; then
       "$data/mfcc" "$exp/$gmm" "$ali" "$graph" "$netdata"
   fi
   if [ -n "$gmm_wer" ]; then
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086 # several words
     submit local/gmm_wer.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$decode_cmd" --config conf/decode_gmm.conf \
       --graph-name "${graph##*/}" "$lang_test" "$data/mfcc" "$exp" $gmm_wer
   fi
