@@ -50,6 +50,19 @@ def test_with_data_of_its_own(name: str, words: list[str], rows: int) -> None:
     assert len({line.count("|") for line in table}) == 1
 
 
+def test_terminal(tmp_path: Path) -> None:
+    """What was on the terminal, when, and the silence that was made."""
+    command = 'test -t 2 && echo one; sleep 0.7; printf "bar 1\\r"; sleep 0.2; printf "bar 2\\n\\033[1mtwo\\033[0m\\n"; exit 3'
+    words = [sys.executable, "benchmarks/terminal.py", command, str(tmp_path / "seen.txt")]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    *lines, last = (tmp_path / "seen.txt").read_text().splitlines()
+    assert [line.split()[1:] for line in lines] == [["one"], ["bar", "2"], ["two"]]
+    found = re.match(r"longest silence: ([0-9.]+) s, from \d+ s on, behind: ", last)
+    assert found
+    assert float(found[1]) >= 0.6
+
+
 @pytest.mark.slow
 def test_g2p(tmp_path: Path) -> None:
     (tmp_path / "words").write_text("television remote\nbutton\n")
