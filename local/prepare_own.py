@@ -2,7 +2,8 @@
 """Data directories of one's own recordings: <data-dir>/ihm/{train,dev[,eval]}, and the settings that follow from them.
 
 <source> holds `train`, `dev` and perhaps `eval` (or is one set, from which dev is split off by speaker). Each is a Kaldi data
-directory, a folder SPEAKER/anything.wav with .txt beside, a folder with one table (metadata.csv), or lhotse's manifests.
+directory, a folder SPEAKER/anything.wav with .txt beside, a folder with one table (metadata.csv), or lhotse's manifests; or
+they are tables beside each other (train.tsv, dev.tsv, as of Common Voice) with the sound files anywhere below.
 """
 
 import logging
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 PROGRAM = "prepare_own.py"
 #: set -> what its directory may be called
 SETS = {"train": ("train", "training"), "dev": ("dev", "valid", "validation"), "eval": ("eval", "test")}
+TABLES = ("csv", "tsv")
 FEWEST = 20  # utterances of train: with fewer not even monophones can be trained
 LEAST_HOURS = 1 / 12
 
@@ -55,6 +57,8 @@ def read_source(folder: Path, left_out: LeftOut) -> Iterator[Item]:
     Raises:
         HdnnError: several tables, of which it is not clear which one is meant.
     """
+    if folder.is_file():
+        return from_table(folder)
     if (folder / "wav.scp").is_file():
         return from_kaldi(folder)
     manifests = [sorted(folder.glob(f"*{kind}*.jsonl*")) for kind in ("recordings", "supervisions")]
@@ -64,7 +68,7 @@ def read_source(folder: Path, left_out: LeftOut) -> Iterator[Item]:
                 f"{folder} has several manifests of one kind; keep one of each, or use hdnn data from-lhotse"
             )
         return from_lhotse(manifests[0][0], manifests[1][0], left_out)
-    tables = sorted(path for ending in ("csv", "tsv") for path in folder.glob(f"*.{ending}"))
+    tables = sorted(path for ending in TABLES for path in folder.glob(f"*.{ending}"))
     named = [path for path in tables if path.stem in ("metadata", "transcripts")]
     if len(named or tables) > 1:
         raise HdnnError(
@@ -74,20 +78,28 @@ def read_source(folder: Path, left_out: LeftOut) -> Iterator[Item]:
 
 
 def find_sets(source: Path) -> dict[str, Path]:
-    """Set -> its directory; only `train` where the source is one set.
+    """Set -> its directory or table; only `train` where the source is one set.
 
     Raises:
-        HdnnError: no such directory, or a dev without a train.
+        HdnnError: no such directory, a dev without a train, or two tables of one set.
     """
     if not source.is_dir():
         raise HdnnError(
             f"--data '{source}' is no directory; it holds train and dev, or one set of recordings (docs/your-data.md)"
         )
-    found = {name: source / n for name, names in SETS.items() for n in reversed(names) if (source / n).is_dir()}
-    if "train" in found:
-        return found
-    if found:
-        raise HdnnError(f"{source} has {', '.join(p.name for p in found.values())}, but no train")
+    tables = {}
+    for name, names in SETS.items():
+        there = [path for n in names for ending in TABLES if (path := source / f"{n}.{ending}").is_file()]
+        if len(there) > 1:
+            raise HdnnError(f"{source} has {' and '.join(p.name for p in there)}; keep the one that is {name}")
+        if there:
+            tables[name] = there[0]
+    directories = {name: source / n for name, names in SETS.items() for n in reversed(names) if (source / n).is_dir()}
+    for found in (tables, directories):
+        if "train" in found:
+            return found
+    if directories:
+        raise HdnnError(f"{source} has {', '.join(p.name for p in directories.values())}, but no train")
     return {"train": source}
 
 

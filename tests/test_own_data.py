@@ -315,6 +315,25 @@ def test_sets_of_one_s_own(tmp_path: Path) -> None:
     assert "give this one another --name" in other.stderr
 
 
+def test_tables_beside_each_other(tmp_path: Path) -> None:
+    """train.tsv and dev.tsv with sound files anywhere below, as Common Voice has them; other tables are not looked at."""
+    source = tmp_path / "audio"
+    for part, speakers in (("train", {"spk0", "spk1"}), ("dev", {"spk2"})):
+        rows = []
+        for number, path in enumerate(sorted(folder(source / "clips" / part, 3, 12).rglob("*.wav"))):
+            path = path.rename(path.with_name(f"{part}{number}.wav"))
+            if path.parent.name in speakers:
+                rows.append(f"{path.name}\t{path.parent.name}\tmore words\n")
+        (source / f"{part}.tsv").write_text("path\tclient_id\tsentence\n" + "".join(rows))
+    (source / "invalidated.tsv").write_text("path\tclient_id\tsentence\nnowhere.wav\ta\tb\n")
+    done = own(source, tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    for part, count in (("train", 24), ("dev", 12)):
+        assert len(read_scp(tmp_path / f"data/ihm/{part}/text")) == count
+    (source / "valid.csv").write_text("path,text\n")
+    assert "has dev.tsv and valid.csv; keep the one that is dev" in own(source, tmp_path / "other").stderr
+
+
 def test_sets_that_will_not_do(tmp_path: Path) -> None:
     def refused(source: Path) -> str:
         done = own(source, tmp_path / "data")
