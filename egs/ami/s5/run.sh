@@ -36,6 +36,7 @@ lm_text=               # own: sentences for the language model besides those of 
 lexicon=               # own: pronunciations, lines "WORD phones"; default: CMUdict, which is English
 own_opts=              # own: further options of local/prepare_own.py, for example "--digits spell --high-freq 5600"
 max_graph_mb=100       # {X} own: the language model is pruned until the decoding graph is no larger
+rescore=true           # own: where it was pruned, lattices are scored once more with the whole model (decode_*_whole)
 hours_train=0.75       # mini: training speech to synthesise
 corpus_seed=1          # {Z} mini: another seed is another corpus, with directories of its own
 units=phones           # {phones,bpe} phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
@@ -164,6 +165,8 @@ if [ -n "$kaldi_s5_dir" ]; then graph=$exp/$gmm/graph; fi # a link
 ali=$exp/${gmm}_ali
 parts="dev eval"          # what is decoded
 results_opts=()
+whole= # lang directory of the whole language model, where the graph has a pruned one
+whole_opts=(--eval decode_eval_whole)
 feat_conf=conf
 gmm_conf=conf/gmm_$corpus.conf
 cv_opts=()
@@ -216,7 +219,7 @@ else
   fi
   if [ "$corpus" = own ]; then
     gmm_conf=$data/conf/gmm.conf feat_conf=$data/conf
-    if [ ! -d "$data/ihm/eval" ]; then parts=dev results_opts=(--eval ""); fi
+    if [ ! -d "$data/ihm/eval" ]; then parts=dev results_opts=(--eval "") whole_opts=(--eval ""); fi
   fi
 
   if run_stage 2 "dictionary, lang, language model"; then
@@ -232,6 +235,8 @@ else
     fi
     figure "$(sed -n "s/^$lm.arpa.gz: dev: \([^(]*\) .*/dev \1/p" "$data/lm/perplexity.txt")"
   fi
+
+  if [ "$corpus" = own ] && [ "$rescore" = true ] && [ -d "${lang}_whole" ]; then whole=${lang}_whole; fi
 
   if run_stage 3 "features"; then
     for part in train $parts; do
@@ -474,6 +479,14 @@ if run_stage 12 "decoding"; then
   done
 fi
 model_dirs+=(${adapt_dirs[@]+"${adapt_dirs[@]}"} ${online_dirs[@]+"${online_dirs[@]}"})
+if [[ $stage_name == "12 "* ]] && [ -n "$whole" ]; then
+  for dir in "${model_dirs[@]}"; do
+    for part in $parts; do
+      submit steps_py/lmrescore.sh --cmd "$decode_cmd" --scoring-opts "$scoring_opts" \
+        "$lang_test" "$whole" "$netdata/$part" "$dir/decode_$part" "$dir/decode_${part}_whole"
+    done
+  done
+fi
 if [[ $stage_name == "12 "* ]]; then scored "${model_dirs[@]}"; fi
 
 if run_stage 13 "table, figures and report"; then
@@ -484,6 +497,10 @@ if run_stage 13 "table, figures and report"; then
   submit hdnn report ${results_opts[@]+"${results_opts[@]}"} --title "$tag" --note "$note" --audio "$audio" "$nets/report.html" \
     "${model_dirs[@]}"
   hdnn wer-table ${results_opts[@]+"${results_opts[@]}"} "${model_dirs[@]}" | tee "$nets/wer.md"
+  if [ -n "$whole" ] && [ -d "${model_dirs[0]}/decode_dev_whole" ]; then
+    printf '\nThe same lattices with the whole language model:\n\n' | tee -a "$nets/wer.md"
+    hdnn wer-table --dev decode_dev_whole "${whole_opts[@]}" "${model_dirs[@]}" | tee -a "$nets/wer.md"
+  fi
   for system in $gmm_wer "$gmm"; do # of their own decodings, for comparison
     if [ -d "$exp/$system/decode_dev/scoring_kaldi" ]; then
       best=(--dev "$exp/$system/decode_dev")
