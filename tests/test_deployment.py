@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from hdnn_nnet.nn.model_dir import load_model
 from hdnn_nnet.runtime.audio import file_chunks, stdin_chunks
 from hdnn_nnet.runtime.load import find_graph, load_recogniser
 from hdnn_nnet.runtime.measure import measure
-from hdnn_nnet.runtime.options import RecogniserOptions
+from hdnn_nnet.runtime.options import RecogniserOptions, Search
 from hdnn_nnet.runtime.recogniser import Pauses
 from tests.support import tone_task
 from tests.support.fixture_recipe import REPOSITORY, step
@@ -66,6 +67,26 @@ def test_every_runtime_hears_the_words(task: Path, exported: Path) -> None:
         assert found.wer.errors == 0, (runtime, found.hypotheses)
         assert found.seconds > 10
         assert found.processor > 0
+
+
+@pytest.mark.parametrize(("runtime", "search"), [("onnx-int8", "auto"), ("onnx", "numpy"), ("vosk", "")])
+def test_exports_need_no_torch(runtime: str, search: str, task: Path, exported: Path) -> None:
+    """Where torch and k2 cannot be imported, the words are the same."""
+    code = "import sys; sys.modules.update(torch=None, k2=None); from hdnn_nnet.cli import main; main()"
+    words = ["transcribe", f"--runtime={runtime}", *([f"--search={search}"] if search else [])]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, str(exported), str(task / "data/u0.wav")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == (task / "data/text").read_text().splitlines()[0].split()[1:]
+
+
+@pytest.mark.skipif(find_spec("k2") is None, reason="k2 is not installed")
+def test_searches_of_an_export_agree(task: Path, exported: Path) -> None:
+    options = [RecogniserOptions(runtime="onnx", search=Search(search=search)) for search in ("k2", "numpy")]
+    found = [measure(load_recogniser(exported, o), task / "data").hypotheses for o in options]
+    assert found[0] == found[1]
 
 
 def test_vosk_alone(task: Path, exported: Path) -> None:

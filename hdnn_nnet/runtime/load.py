@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from hdnn_nnet.nn.options import WEIGHTS
 from hdnn_nnet.nn.prior import counts_path, read_log_prior
 from hdnn_nnet.nn.streaming import ContextStream, torch_stream
 from hdnn_nnet.runtime.options import Pauses, RecogniserOptions, Search
-from hdnn_nnet.runtime.recogniser import K2Recogniser, Recogniser, Scoring
+from hdnn_nnet.runtime.recogniser import LatticeRecogniser, Recogniser, Scoring
 from hdnn_nnet.runtime.vosk_recogniser import VoskRecogniser
 from hdnn_nnet.score.best import best, read_wer_files
 from hdnn_nnet.score.ctm import read_word_boundary
@@ -46,7 +47,7 @@ def load_recogniser(directory: str | os.PathLike[str], options: RecogniserOption
     return _trained(directory, options)
 
 
-def _trained(directory: Path, options: RecogniserOptions) -> K2Recogniser:
+def _trained(directory: Path, options: RecogniserOptions) -> LatticeRecogniser:
     # These bring torch, which exports do without.
     from hdnn_nnet.export.source import model_feature_description, overlay
     from hdnn_nnet.nn.model_dir import load_model, read_option_file
@@ -64,7 +65,8 @@ def _trained(directory: Path, options: RecogniserOptions) -> K2Recogniser:
     dim = description.extractor().dim * (1 + (order.delta_order if order else 0))
     _check_dims(dim, model.feat_dim, transitions.num_pdfs, model.num_pdfs, str(directory))
     scoring = _scoring(directory / "decode_dev", options)
-    return _k2(
+    _limit_threads(options.num_threads)
+    return _lattices(
         lambda: torch_stream(model, prior), description, graph_dir, transitions, directory, prepare, scoring, options
     )
 
@@ -105,14 +107,25 @@ def _exported(directory: Path, options: RecogniserOptions) -> Recogniser:
         options.lm_weight or wer.get("lm_weight", Scoring.lm_weight),
         float(wer.get("penalty", 0.0)) if options.word_ins_penalty is None else options.word_ins_penalty,
     )
-    return _k2(onnx.stream, description, graph_dir, transitions, directory, None, scoring, options)
+    if options.search.search == "auto":  # k2 would load torch, which costs more memory than all the rest
+        options = replace(options, search=replace(options.search, search="numpy"))
+    elif options.search.search == "k2":
+        _limit_threads(options.num_threads)
+    return _lattices(onnx.stream, description, graph_dir, transitions, directory, None, scoring, options)
+
+
+def _limit_threads(number: int) -> None:
+    """Of torch, on which k2 is built, too."""
+    import torch
+
+    torch.set_num_threads(number)
 
 
 def _has(files: dict[str, object], prefixes: tuple[str, ...]) -> bool:
     return all(any(name.startswith(prefix) for name in files) for prefix in prefixes)
 
 
-def _k2(
+def _lattices(
     stream: Callable[[], ContextStream],
     description: FeatureDescription,
     graph_dir: Path,
@@ -121,13 +134,10 @@ def _k2(
     prepare: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
     scoring: Scoring,
     options: RecogniserOptions,
-) -> K2Recogniser:
-    import torch  # that k2 is built on
-
-    torch.set_num_threads(options.num_threads)
+) -> LatticeRecogniser:
     graph = check_graph(graph_dir, transitions, model_dir)
     boundary = graph_dir / "phones" / "word_boundary.int"
-    return K2Recogniser(
+    return LatticeRecogniser(
         stream,
         description.extractor(),
         graph,

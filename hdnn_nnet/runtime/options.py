@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hdnn_nnet.decode.options import SEARCHES
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export.options import FeatureKindOptions
 from hdnn_nnet.nn.options import WEIGHTS
@@ -17,6 +18,9 @@ class Search(Options):
     beam: float = option(11.0, "search beam", above=0)
     lattice_beam: float = option(6.0, "lattice beam", above=0)
     max_active: int = option(2000, "limit of active states", at_least=1)
+    search: str = option(
+        "auto", "what searches: k2, numpy, or auto: k2 for trained models, where it can be imported, else numpy", choices=SEARCHES
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

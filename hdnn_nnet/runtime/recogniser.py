@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from hdnn_nnet.decode.decoder import Decoder
 from hdnn_nnet.decode.options import SearchOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.extract import FeatureExtractor, FeatureStream
@@ -69,8 +70,8 @@ class Scoring:
     penalty: float = 0.0
 
 
-class K2Recogniser:
-    """Features, a network and our decoder (k2 where it is installed).
+class LatticeRecogniser:
+    """Features, a network and our decoder.
 
     Args:
         stream: starts a stream of log-likelihoods for an utterance.
@@ -95,8 +96,6 @@ class K2Recogniser:
         search: Search | None = None,
         boundary: Mapping[int, str] | None = None,
     ) -> None:
-        from hdnn_nnet.decode.decoder import Decoder  # k2 is heavy to import
-
         self.stream = stream
         self.features = features
         self.rate = int(features.rate)
@@ -105,7 +104,9 @@ class K2Recogniser:
         self.scoring = scoring or Scoring()
         self.pauses = pauses or Pauses()
         given = search or Search()
-        options = SearchOptions(beam=given.beam, lattice_beam=given.lattice_beam, max_active=given.max_active)
+        options = SearchOptions(
+            beam=given.beam, lattice_beam=given.lattice_beam, max_active=given.max_active, search=given.search
+        )
         self.decoder = Decoder(graph, transitions.tid_to_pdf, options)
         quiet = np.isin(transitions.tid_to_phone, list(silence))
         self.silence = np.zeros(transitions.num_pdfs, bool)

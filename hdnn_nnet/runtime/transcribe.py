@@ -11,7 +11,7 @@ from hdnn_nnet.runtime.audio import file_chunks, stdin_chunks
 from hdnn_nnet.runtime.formats import as_ctm, as_json, as_srt
 from hdnn_nnet.runtime.load import load_recogniser
 from hdnn_nnet.runtime.options import Transcription
-from hdnn_nnet.runtime.recogniser import K2Recogniser, Piece, Recogniser
+from hdnn_nnet.runtime.recogniser import LatticeRecogniser, Piece, Recogniser
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def transcribe(options: Transcription) -> None:
     log.info(
         "%s is ready after %.1f s; %d samples a second", options.model_dir, time.monotonic() - began, recogniser.rate
     )
-    if "-" in options.audio and isinstance(recogniser, K2Recogniser) and recogniser.prepare is not None:
+    if "-" in options.audio and isinstance(recogniser, LatticeRecogniser) and recogniser.prepare is not None:
         raise HdnnError(
             f"{options.model_dir} normalises its features by speaker (or adds deltas), which takes a whole recording: "
             "give files, or a model for on-line use (docs/deployment.md)"
