@@ -1,4 +1,8 @@
-"""Options of trainings. Rates are per frame; defaults are those of Kaldi's nnet1 recipe but for momentum and rate."""
+"""Options of trainings. Rates are per frame; defaults are those of Kaldi's nnet1 recipe but for momentum, rate and epochs.
+
+nnet1 ends after 20 epochs. A student's divergence from its teacher still falls by more than a percent an epoch then, so that
+distillation would end before the rate is lowered (docs/distillation.md).
+"""
 
 from dataclasses import dataclass
 
@@ -22,7 +26,7 @@ class NewbobOptions(Options):
     learn_rate: float | None = option(
         None, "per frame; default: 0.008 (dnn), 0.004 (hdnn), 0.003 (hdnn of 256 units and more)", at_least=0
     )
-    max_iters: int = option(20, "most epochs; a larger number goes on with a finished training", at_least=1, free=True)
+    max_iters: int = option(40, "most epochs; a larger number goes on with a finished training", at_least=1, free=True)
     min_iters: int = option(0, "least epochs", at_least=0)
     keep_lr_iters: int = option(0, "epochs before halving may start", at_least=0)
     start_halving_impr: float = option(0.01, "relative gain that starts halving")

@@ -158,4 +158,6 @@ class Training:
         accuracy = next(line["cv_accuracy"] for line in reversed(run.progress.history) if line["accepted"])
         text = "done: cross-validation loss %.4f, frame accuracy %.4f, model in %s"
         log.info(text, schedule.best_loss, accuracy, self.directory)
+        if not schedule.state.finished:
+            log.warning("ended by --max-iters before the loss stood still; a larger number goes on from here")
         self.ranks.close()
