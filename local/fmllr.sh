@@ -11,6 +11,7 @@ steps=steps_py       # or steps, a link to Kaldi's; utils must then be there too
 decode_cmd=          # of decoding; default: --cmd
 decode_config=conf/decode_gmm.conf
 sets="dev eval"      # what is decoded
+train=true           # false: no features of train
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1
 . "$(dirname "$0")/took.sh"
 source=$1 gmm=$2 ali=$3 graph=$4 data=$5
@@ -18,7 +19,8 @@ source=$1 gmm=$2 ali=$3 graph=$4 data=$5
 decode_cmd=${decode_cmd:-$cmd}
 make_feats=$steps/make_fmllr_feats.sh
 if [ "$steps" != steps_py ]; then make_feats=$steps/nnet/make_fmllr_feats.sh; fi
-need_files "$source/train/feats.scp" "$gmm/final.mdl" "$gmm/final.mat" "$ali/trans.1" "$graph/HCLG.fst"
+need_files "$source/train/feats.scp" "$gmm/final.mdl" "$gmm/final.mat" "$graph/HCLG.fst"
+if [ "$train" = true ]; then need_files "$ali/trans.1"; fi
 
 lock_output "$data"
 for part in $sets; do
@@ -39,7 +41,8 @@ for part in $sets; do
     took "$dir" "WER $(cut -d ' ' -f 2 "$dir/scoring_kaldi/best_wer") %"
   fi
 done
-for part in train $sets; do
+if [ "$train" = true ]; then written="train $sets"; else written=$sets; fi
+for part in $written; do
   dir=$data/$part
   transforms=$gmm/decode_$part
   if [ "$part" = train ]; then transforms=$ali; fi

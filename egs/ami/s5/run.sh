@@ -428,12 +428,20 @@ if [ $toolkit = kaldi ] && [ -f "$netdata/dev/stm" ] && [ -f "$netdata/dev/glm" 
   scoring_opts="$scoring_opts --sclite true"
 fi
 
+if [ "$stage" -le 12 ] && [ "$stop_stage" -ge 11 ]; then # local/test_set.sh decodes further sets in the same way
+  mkdir -p "$nets"
+  put "$nets/decode.conf" "acwt=$acwt
+beam=$beam
+lattice_beam=$lattice_beam
+max_active=$max_active
+scoring_opts='$scoring_opts'"
+fi
+
 # decode <part> <model-dir> <directory of the results> <data> [options]
 decode() {
   local part=$1 src=$2 results=$3 data=$4
   shift 4
-  submit steps_py/decode.sh --nj "$nj" --cmd "$decode_cmd" --acwt "$acwt" --beam "$beam" --lattice-beam "$lattice_beam" \
-    --max-active "$max_active" --decoder "$decoder" --scoring-opts "$scoring_opts" --srcdir "$src" "$@" \
+  submit steps_py/decode.sh --config "$nets/decode.conf" --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --srcdir "$src" "$@" \
     "$graph" "$data/$part" "$results/decode_$part"
 }
 
