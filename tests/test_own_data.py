@@ -334,6 +334,30 @@ def test_tables_beside_each_other(tmp_path: Path) -> None:
     assert "has dev.tsv and valid.csv; keep the one that is dev" in own(source, tmp_path / "other").stderr
 
 
+def test_texts_as_they_are(tmp_path: Path) -> None:
+    source = folder(tmp_path / "audio", 1, 2)
+    assert call("data from-folder", ["--texts", "as-is", str(source), str(tmp_path / "data")]) == 0
+    assert read_scp(tmp_path / "data/text")["spk0-rec_1"] == "Hello, world; take b!"
+    assert "texts as they are" in (tmp_path / "data/prepared.txt").read_text()
+
+
+def test_one_more_set(tmp_path: Path) -> None:
+    """It gets the sample rate of the models' features."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/mfcc.conf").write_text("--use-energy=false\n--sample-frequency=8000\n")
+    source = folder(tmp_path / "audio", 1, 2)
+    words = [sys.executable, "-m", "local.prepare_set", "--conf", str(tmp_path / "conf")]
+
+    def run(*more: str) -> subprocess.CompletedProcess:
+        return subprocess.run([*words, *more], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+    done = run(str(source), str(tmp_path / "data"))
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(read_scp(tmp_path / "data/wav.scp")["spk0-rec_0"]).samplerate == 8000
+    assert "the models are for 8000 samples a second" in run("--rate", "16000", str(source), str(tmp_path / "x")).stderr
+    assert "nowhere does not exist" in run(str(tmp_path / "nowhere"), str(tmp_path / "x")).stderr
+
+
 def test_sets_that_will_not_do(tmp_path: Path) -> None:
     def refused(source: Path) -> str:
         done = own(source, tmp_path / "data")

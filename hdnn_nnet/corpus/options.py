@@ -12,6 +12,10 @@ class PrepareOptions(Options):
     rate: int = option(
         0, "samples a second that all audio gets; 0: 16000, or 8000 where most of it has less", at_least=0
     )
+    texts: str = option(
+        "normalise", "texts by the one rule, or as they are, because they have been normalised already",
+        choices=("normalise", "as-is"),
+    )  # fmt: skip
     digits: str = option(
         "refuse", "texts with digits or signs such as &: refuse all, leave them out, or spell (by num2words)",
         choices=("refuse", "leave-out", "spell"),

@@ -80,7 +80,7 @@ def prepare(items: Iterable[Item], target: Path, options: PrepareOptions, left_o
     result = Prepared(len(found), len({i.speaker for i in found}), count, speech, rate, qualities)
     lines = [
         result.line(),
-        normaliser.report(),
+        normaliser.report() if options.texts == "normalise" else "texts as they are",
         *(f"left out: {n} x {reason}" for reason, n in left_out.counts.items()),
     ]
     lines += [f"audio: {line}" for line in advice(qualities, rate)] or ["audio: nothing to complain of"]
@@ -107,7 +107,7 @@ def _normalise(items: Sequence[Item], rule: Normaliser, options: PrepareOptions,
     kept, refused = [], []
     for item in items:
         try:
-            text = rule(item.text)
+            text = rule(item.text) if options.texts == "normalise" else " ".join(words(item.text))
         except NotPlain as sign:
             refused.append(f"{str(sign)!r} in {item.where}")
             if options.digits == "leave-out":
