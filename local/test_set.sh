@@ -24,7 +24,9 @@ graph=$exp/$gmm/graph
 need_files "$conf/mfcc.conf" "$graph/HCLG.fst" "$exp/$gmm/final.mdl"
 for model in "$@"; do
   need_model "$model"
-  need_files "$model/decode_dev/scoring_kaldi/wer_details/lmwt" "$(dirname "$model")/decode.conf"
+  for f in "$model/decode_dev/scoring_kaldi/wer_details/lmwt" "$(dirname "$model")/decode.conf"; do
+    if [ ! -f "$f" ]; then fail "$f does not exist; decode dev first (run.sh --stage 12 --stop-stage 12)"; fi
+  done
 done
 
 # kind <model>: the features that it reads, named as their directories in <data> are.
