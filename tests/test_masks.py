@@ -35,7 +35,7 @@ def hidden_share(widest: int, length: int, masks: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "options, times_widest",
+    ("options", "times_widest"),
     [
         (MaskOptions(freq_masks=2, freq_mask_width=3), 0),
         (MaskOptions(time_masks=3, time_mask_width=4, time_mask_share=1.0), 4),

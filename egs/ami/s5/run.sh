@@ -246,7 +246,7 @@ else
       for type in $(printf '%s\n' mfcc "$feat_type" ${online_networks:+fbank} | sort -u); do
         if [ "$type" = fmllr ] || { [ $toolkit = kaldi ] && [ "$type" = mfcc ]; }; then continue; fi
         mkdir -p "$data/$type/$part"
-        for f in wav.scp segments text utt2spk spk2utt reco2file_and_channel stm glm; do
+        for f in wav.scp segments text utt2spk spk2utt utt2uniq reco2file_and_channel stm glm; do
           if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$data/$type/$part/"; fi
         done
         submit steps_py/make_feats.sh --type "$type" --feat-config "$feat_conf/$type.conf" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
