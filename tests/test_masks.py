@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_short_utterances_and_wide_masks() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"block_frames": 25}, {"world": 2, "rank": 1}, {"minibatch_size": 3}])
-def test_what_is_hidden_depends_on_the_utterance_and_the_epoch(settings: dict[str, int]) -> None:
+def test_what_is_hidden_depends_on_the_utterance_and_the_epoch(settings: dict[str, Any]) -> None:
     lengths = {f"u{n}": 12 + n for n in range(9)}
     masks = Masks(
         MaskOptions(freq_masks=1, freq_mask_width=3, time_masks=1, time_mask_width=6, time_mask_share=0.5), 5, 4
