@@ -95,9 +95,13 @@ def copied_tables(data: DataDir, change: Change, paths: dict[str, Path]) -> Tabl
         paths: recording -> its copy.
     """
     prefix, tables = change.prefix, data.tables
-    short = {utt for utt, line in tables.get("segments", {}).items() if _is_short(line, change.speed)}
+    short = {
+        utt for utt, line in tables.get("segments", {}).items() if change.speed != 1 and _is_short(line, change.speed)
+    }
     if short:
-        log.warning("%s: %d utterances too short for a copy %s", data.path, len(short), change.prefix)
+        log.warning(
+            "%s: %d utterances are too short for a copy of %g times the speed", data.path, len(short), change.speed
+        )
     kept = [utt for utt in data.utt2spk if utt not in short]
     segments = {utt: _segment(tables["segments"][utt], change) for utt in kept} if "segments" in tables else {}
     found: Tables = {
