@@ -1,7 +1,6 @@
 """Augmented data directories: Kaldi's tables, sox's speed, noise of the wanted power, rooms as the image method has them."""
 
 import itertools
-import json
 import os
 import shutil
 import subprocess
@@ -14,7 +13,6 @@ import soundfile
 from hdnn_nnet.cli import call
 from hdnn_nnet.corpus.items import Item
 from hdnn_nnet.corpus.noise import babble, mix, pink, recorded, white
-from hdnn_nnet.corpus.options import AugmentOptions
 from hdnn_nnet.corpus.room import SOUND, Room, draw_room, impulse_response, reverberate
 from hdnn_nnet.corpus.speed import change_speed
 from hdnn_nnet.errors import HdnnError
@@ -351,6 +349,10 @@ def test_refusals(tmp_path: Path) -> None:
     refuse("neither a wav.scp nor sound", "--noise-copies=1", f"--noise-dir={tmp_path}/empty", source, target)
     augment(Path(source), tmp_path / "sp", "--speeds=0.9")
     refuse("already", "--speeds=0.9", str(tmp_path / "sp"), target)
+    other = write(tmp_path / "other", segmented=False)
+    before = files(other)
+    refuse("made some other way", "--speeds=0.9", source, str(other))
+    assert files(other) == before
     durations = Path(source, "utt2dur").read_text()
     Path(source, "utt2dur").write_text("ann-r0 long\n")
     refuse("no duration", "--speeds=0.9", source, target)
@@ -363,7 +365,3 @@ def test_refusals(tmp_path: Path) -> None:
     refuse(r"bob-r0\.wav", "--speeds=0.9", source, target)
     Path(source, "wav.scp").write_text("")
     refuse("ann-r0", "--speeds=0.9", source, target)
-
-
-def test_the_defaults_are_stated_once() -> None:
-    assert json.loads(json.dumps(AugmentOptions(speeds=(0.9,)).snrs)) == [20.0, 15.0, 10.0, 5.0]

@@ -50,7 +50,6 @@ def augment(source: Path, target: Path, options: AugmentOptions) -> None:
     if unheard := data.utt2spk.keys() - {item.key for item in items}:
         raise HdnnError(f"{source}: utterance {min(unheard)} has no audio ({len(unheard)} such); run fix_data_dir.sh")
     speeches = speech_of(items)
-    _begin(source, target, options)
     every = changes(options, items)
     parts = [dict(data.tables, utt2spk=data.utt2spk, utt2uniq=original_of(data))] if options.originals else []
     work: list[Callable[[], None]] = []
@@ -66,6 +65,7 @@ def augment(source: Path, target: Path, options: AugmentOptions) -> None:
             work.append(partial(write_copy, change, speech, options.seed, paths[speech.recording]))
         parts.append(copied_tables(data, change, paths))
     merged = merge(parts, source)
+    _begin(source, target, options)
     _run(work, options.nj, target)
     _write(merged, target)
     copies = len(merged["utt2spk"]) - (len(data.utt2spk) if options.originals else 0)
@@ -160,7 +160,11 @@ def merge(parts: list[Tables], source: Path) -> Tables:
 
 
 def _begin(source: Path, target: Path, options: AugmentOptions) -> None:
-    """Remove what was made with other options or from another source."""
+    """Remove what was made with other options or from another source.
+
+    Raises:
+        HdnnError: the target is no augmented data.
+    """
     inputs = [(source / name) for name in ("wav.scp", "segments", "utt2spk", "text")]
     checksums = [f"{path.name} {zlib.crc32(path.read_bytes()):08x}" for path in inputs if path.is_file()]
     settings = [f"--{name.replace('_', '-')}={value}" for name, value in flatten(options, free=False).items()]
@@ -168,6 +172,10 @@ def _begin(source: Path, target: Path, options: AugmentOptions) -> None:
     path = target / MADE_BY
     if path.is_file() and path.read_text(encoding="utf-8") == line:
         return
+    if not path.is_file() and (target / "utt2spk").exists():
+        raise HdnnError(
+            f"{target} is a data directory that was made some other way; write to another one, or remove it"
+        )
     if path.is_file():
         for old in (target / WAV_DIR).glob("*.wav"):
             old.unlink()
