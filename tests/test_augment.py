@@ -164,6 +164,10 @@ def test_the_same_bits_however_it_is_run(tmp_path: Path) -> None:
     reseeded = augment(source, tmp_path / "one", *options, "--seed=1")
     assert np.array_equal(first["sp1.1-bob-r1"], reseeded["sp1.1-bob-r1"])
     assert not np.array_equal(first["noise1-bob-r1"], reseeded["noise1-bob-r1"])
+    soundfile.write(tmp_path / "bob-r1.wav", tone(700, 1.4), RATE, subtype="PCM_16")  # the same names, another sound
+    changed = augment(source, tmp_path / "one", *options, "--seed=1")
+    assert not np.array_equal(changed["sp1.1-bob-r1"], reseeded["sp1.1-bob-r1"])
+    assert np.array_equal(changed["sp1.1-bob-r0"], reseeded["sp1.1-bob-r0"])
     augment(source, tmp_path / "one", "--speeds=1.1")
     assert {p.name.partition("-")[0] for p in (tmp_path / "one/wav").iterdir()} == {"sp1.1"}
 
@@ -247,9 +251,9 @@ def reflected(room: Room, order: int) -> dict[int, float]:
         images |= found
         newest = found
     response: dict[int, float] = {}
-    direct = np.linalg.norm(np.subtract(room.source, room.microphone))
+    direct = float(np.linalg.norm(np.subtract(room.source, room.microphone)))
     for place, count in images.items():
-        distance = np.linalg.norm(np.subtract(place, room.microphone))
+        distance = float(np.linalg.norm(np.subtract(place, room.microphone)))
         sample = round((distance - direct) / SOUND * RATE)
         response[sample] = response.get(sample, 0.0) + direct / distance * room.reflection**count
     return response

@@ -65,7 +65,7 @@ def augment(source: Path, target: Path, options: AugmentOptions) -> None:
             work.append(partial(write_copy, change, speech, options.seed, paths[speech.recording]))
         parts.append(copied_tables(data, change, paths))
     merged = merge(parts, source)
-    _begin(source, target, options)
+    _begin(source, target, options, speeches)
     _run(work, options.nj, target)
     _write(merged, target)
     copies = len(merged["utt2spk"]) - (len(data.utt2spk) if options.originals else 0)
@@ -159,7 +159,7 @@ def merge(parts: list[Tables], source: Path) -> Tables:
     return merged
 
 
-def _begin(source: Path, target: Path, options: AugmentOptions) -> None:
+def _begin(source: Path, target: Path, options: AugmentOptions, speeches: Iterable[Speech]) -> None:
     """Remove what was made with other options or from another source.
 
     Raises:
@@ -168,7 +168,13 @@ def _begin(source: Path, target: Path, options: AugmentOptions) -> None:
     inputs = [(source / name) for name in ("wav.scp", "segments", "utt2spk", "text")]
     checksums = [f"{path.name} {zlib.crc32(path.read_bytes()):08x}" for path in inputs if path.is_file()]
     settings = [f"--{name.replace('_', '-')}={value}" for name, value in flatten(options, free=False).items()]
-    line = "\n".join([str(source.resolve()), *checksums, *settings]) + "\n"
+    files = [
+        Path(speech.audio).stat()
+        for speech in speeches
+        if not speech.audio.endswith("|") and Path(speech.audio).is_file()
+    ]
+    sounds = zlib.crc32(repr([(file.st_size, file.st_mtime_ns) for file in files]).encode())
+    line = "\n".join([str(source.resolve()), *checksums, f"sounds {sounds:08x}", *settings]) + "\n"
     path = target / MADE_BY
     if path.is_file() and path.read_text(encoding="utf-8") == line:
         return
