@@ -120,6 +120,14 @@ def test_split_tr_cv(copies: Path, tmp_path: Path) -> None:
         call("data split-tr-cv", [str(tmp_path / "one"), str(tmp_path / "c"), str(tmp_path / "d")])
 
 
+@pytest.mark.parametrize("line", ["s2-u1", "s2-u1 s2-u1 s2-u2"])
+def test_a_line_without_an_original(line: str, copies: Path, tmp_path: Path) -> None:
+    shutil.copytree(copies, tmp_path / "data")
+    (tmp_path / "data/utt2uniq").write_text(f"s1-u1 s1-u1\n{line}\n")
+    with pytest.raises(HdnnError, match=r"data/utt2uniq: utterance s2-u1: expected the name of its original"):
+        call("data split-tr-cv", [str(tmp_path / "data"), str(tmp_path / "tr"), str(tmp_path / "cv")])
+
+
 def items(prefixes: tuple[str, ...]) -> list[Item]:
     return [
         Item("", f"{p}s{s}", "HI", "a.wav", "here", id=f"{p}s{s}-{n}", original=f"s{s}-{n}" if p else "")

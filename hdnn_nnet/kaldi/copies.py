@@ -4,15 +4,26 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.text import words
 
 UTT2UNIQ = "utt2uniq"
 
 
 def read_originals(*data_dirs: str | os.PathLike[str]) -> dict[str, str]:
-    """Utterance -> its original, from the `utt2uniq` of data directories that have one; others are their own originals."""
-    paths = [Path(directory) / UTT2UNIQ for directory in data_dirs]
-    return {utt: uniq for path in paths if path.exists() for utt, uniq in read_scp(path).items()}
+    """Utterance -> its original, from the `utt2uniq` of data directories that have one; others are their own originals.
+
+    Raises:
+        HdnnError: a line with none, or several.
+    """
+    originals: dict[str, str] = {}
+    for path in (Path(directory) / UTT2UNIQ for directory in data_dirs):
+        for utt, uniq in read_scp(path).items() if path.exists() else ():
+            if len(words(uniq)) != 1:
+                raise HdnnError(f"{path}: utterance {utt}: expected the name of its original, found {uniq!r}")
+            originals[utt] = words(uniq)[0]
+    return originals
 
 
 def one_of_each(utts: Iterable[str], originals: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hdnn_nnet.atomic import copy_file, write_text
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.copies import UTT2UNIQ
+from hdnn_nnet.kaldi.copies import UTT2UNIQ, read_originals
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.text import BLANKS, first_word
 
@@ -41,7 +41,7 @@ class DataDir:
             self.spk2utts.setdefault(speaker, []).append(utterance)
         names = (*BY_UTTERANCE, *BY_SPEAKER, *BY_RECORDING)
         self.tables = {name: read_scp(self.path / name) for name in names if (self.path / name).exists()}
-        self.originals = self.tables.get(UTT2UNIQ, {})
+        self.originals = read_originals(self.path)
 
     def write_subset(self, utterances: Iterable[str], target: str | os.PathLike[str]) -> None:
         """Write the data directory `target` with these utterances only, in this directory's order.
