@@ -319,9 +319,9 @@ fi
 # Networks trained side by side on one machine share its cores.
 threads=0
 if [ "$train_jobs" -gt 1 ]; then threads=1; fi
-common_options=(--cmd "$cuda_cmd" --train-opts "--num-threads $threads"
-  ${seed:+--seed "$seed"} ${device:+--device "$device"} ${num_procs:+--num-procs "$num_procs"})
-train_options=("${common_options[@]}" --train-opts "--num-threads $threads $train_opts" --cmvn-opts "$cmvn_opts" ${max_iters:+--max-iters "$max_iters"})
+common_options=(--cmd "$cuda_cmd" ${seed:+--seed "$seed"} ${device:+--device "$device"} ${num_procs:+--num-procs "$num_procs"})
+train_options=("${common_options[@]}" --train-opts "--num-threads $threads${train_opts:+ $train_opts}" --cmvn-opts "$cmvn_opts"
+  ${max_iters:+--max-iters "$max_iters"})
 train_dirs=("$netdata/${train}_tr90" "$netdata/${train}_cv10" "$lang" "$net_ali" "$net_ali")
 
 # A device knows no speaker: these students read plain log-mel features, whatever the teacher of their soft labels reads.
@@ -362,7 +362,7 @@ train_smbr() {
   local smoothing=(--smooth-ce "$smooth")
   case $1 in *_kd*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;; esac
   if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
-  steps_py/train_smbr.sh "${common_options[@]}" ${smbr_learn_rate:+--learn-rate "$smbr_learn_rate"} \
+  steps_py/train_smbr.sh "${common_options[@]}" --train-opts "--num-threads $threads" ${smbr_learn_rate:+--learn-rate "$smbr_learn_rate"} \
     ${smoothing[@]+"${smoothing[@]}"} \
     "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_ali" "$nets/${1}_denlats" "$nets/${1}_smbr"
 }
