@@ -58,7 +58,7 @@ def changes(options: AugmentOptions, items: Sequence[Item]) -> list[Change]:
         found += [Change(f"noise{n}-", noisy) for n in range(1, options.noise_copies + 1)]
     if options.reverb_copies:
         rooms = partial(_response, options)
-        # One for each rate; simulated when it is first drawn.
+        # A room is simulated when it is first drawn, once for each rate.
         roomy = partial(_roomy, options.rooms, lru_cache(maxsize=None)(rooms))
         found += [Change(f"reverb{n}-", roomy) for n in range(1, options.reverb_copies + 1)]
     return found
