@@ -65,6 +65,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data from-folder": ("data_from_folder", "data directory from a folder of recordings and texts"),
     "data from-csv": ("data_from_csv", "the same from a table of files and texts"),
     "data from-lhotse": ("data_from_lhotse", "the same from lhotse's manifests"),
+    "data augment": ("data_augment", "copies of other speeds, with noise, with reverberation"),
     "data split": ("data_split", "split a data directory into jobs"),
     "data split-tr-cv": ("data_split_tr_cv", "split off cross-validation data"),
     "lang dict": ("lang_dict", "pronunciation dictionary"),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Speaker-adapted features (fMLLR of a SAT GMM) of train, dev and eval, written to disk so that networks train on them:
 # dev and eval are decoded by the GMM for their speakers' transforms, train has them from its alignment.
-# <src-data> and <data> hold the directories train, dev and eval. By our steps or Kaldi's own.
+# <src-data> and <data> hold the directories train, dev and eval (--train, --sets). By our steps or Kaldi's own.
 # usage: fmllr.sh [options] <src-data> <gmm-dir> <ali-dir> <graph-dir> <data>
 # e.g.:  fmllr.sh --nj 8 data/mfcc exp/tri4a exp/tri4a_ali exp/tri4a/graph data/fmllr
 
@@ -10,8 +10,8 @@ cmd=run.py
 steps=steps_py       # or steps, a link to Kaldi's; utils must then be there too
 decode_cmd=          # of decoding; default: --cmd
 decode_config=conf/decode_gmm.conf
+train=train          # the set whose transforms are in <ali-dir>; empty: none
 sets="dev eval"      # what is decoded
-train=true           # false: no features of train
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1
 . "$(dirname "$0")/took.sh"
 source=$1 gmm=$2 ali=$3 graph=$4 data=$5
@@ -19,8 +19,8 @@ source=$1 gmm=$2 ali=$3 graph=$4 data=$5
 decode_cmd=${decode_cmd:-$cmd}
 make_feats=$steps/make_fmllr_feats.sh
 if [ "$steps" != steps_py ]; then make_feats=$steps/nnet/make_fmllr_feats.sh; fi
-need_files "$source/train/feats.scp" "$gmm/final.mdl" "$gmm/final.mat" "$graph/HCLG.fst"
-if [ "$train" = true ]; then need_files "$ali/trans.1"; fi
+need_files "$gmm/final.mdl" "$gmm/final.mat" "$graph/HCLG.fst"
+if [ -n "$train" ]; then need_files "$source/$train/feats.scp" "$ali/trans.1"; fi
 
 lock_output "$data"
 for part in $sets; do
@@ -41,11 +41,10 @@ for part in $sets; do
     took "$dir" "WER $(cut -d ' ' -f 2 "$dir/scoring_kaldi/best_wer") %"
   fi
 done
-if [ "$train" = true ]; then written="train $sets"; else written=$sets; fi
-for part in $written; do
+for part in $train $sets; do
   dir=$data/$part
   transforms=$gmm/decode_$part
-  if [ "$part" = train ]; then transforms=$ali; fi
+  if [ "$part" = "$train" ]; then transforms=$ali; fi
   speakers=$(wc -l < "$source/$part/spk2utt")
   rm -rf "$dir"/split*
   submit "$make_feats" --nj $((nj < speakers ? nj : speakers)) --cmd "$cmd" --transform-dir "$transforms" \

@@ -34,7 +34,7 @@ lock_output "$data"
 for part in train dev eval; do
   dir=$data/mfcc/$part
   mkdir -p "$dir"
-  for f in feats.scp cmvn.scp wav.scp segments text utt2spk spk2utt spk2gender utt2dur utt2num_frames reco2file_and_channel \
+  for f in feats.scp cmvn.scp wav.scp segments text utt2spk spk2utt spk2gender utt2dur utt2num_frames utt2uniq reco2file_and_channel \
     stm glm; do
     if [ -f "$s5/data/$mic/$part/$f" ]; then cp "$s5/data/$mic/$part/$f" "$dir/$f"; fi
   done

@@ -8,7 +8,7 @@ they are tables beside each other (train.tsv, dev.tsv, as of Common Voice) with 
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from hdnn_nnet.corpus.prepare import Prepared, prepare
 from hdnn_nnet.corpus.quality import common_edge
 from hdnn_nnet.corpus.table import from_table
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.kaldi.split import choose_speakers
+from hdnn_nnet.kaldi.copies import originals_by_speaker
+from hdnn_nnet.kaldi.split import hold_out
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, group, option
 from hdnn_nnet.text import read_plain
@@ -103,32 +104,41 @@ def find_sets(source: Path) -> dict[str, Path]:
     return {"train": source}
 
 
+def by_utterance(items: Iterable[Item]) -> tuple[dict[str, str], dict[str, str]]:
+    """utt2spk, and utt2uniq of copies."""
+    return {item.key: item.speaker for item in items}, {item.key: item.original for item in items if item.original}
+
+
 def split_off_dev(items: list[Item], percent: float, seed: int) -> tuple[list[Item], list[Item]]:
-    """Train and dev without a common speaker; of a single speaker other utterances, which is said."""
-    by_speaker: dict[str, list[str]] = {}
-    for item in items:
-        by_speaker.setdefault(item.speaker, []).append(item.key)
-    if len(by_speaker) > 1:
-        chosen = choose_speakers(by_speaker, percent, seed)
+    """Train and dev without a common speaker; of a single speaker other utterances, which is said. Copies of dev's go."""
+    utt2spk, originals = by_utterance(items)
+    speakers = originals_by_speaker(utt2spk, originals)
+    train, dev = map(set, hold_out(utt2spk, originals, percent, seed))
+    if len(speakers) > 1:
+        chosen = sorted(speaker for speaker, utts in speakers.items() if utts[0] in dev)
+        log.warning("no dev: split off by speaker (%d of %d: %s)", len(chosen), len(speakers), " ".join(chosen[:8]))
+    else:
         log.warning(
-            "no dev: split off by speaker (%d of %d: %s)", len(chosen), len(by_speaker), " ".join(sorted(chosen)[:8])
+            "no dev and one speaker only: dev are other utterances of the same voice; its WER says nothing of other voices"
         )
-        return [i for i in items if i.speaker not in chosen], [i for i in items if i.speaker in chosen]
-    log.warning(
-        "no dev and one speaker only: dev are other utterances of the same voice; its WER says nothing of other voices"
-    )
-    every = max(2, round(100 / percent))
-    return [i for n, i in enumerate(items) if n % every], [i for n, i in enumerate(items) if n % every == 0]
+    return [i for i in items if i.key in train], [i for i in items if i.key in dev]
 
 
 def check_speakers(sets: dict[str, list[Item]]) -> None:
-    """No speaker may be in two sets.
+    """No speaker may be in two sets, and no copies of one utterance.
 
     Raises:
         HdnnError: one is.
     """
     seen: dict[str, str] = {}
+    copied = {item.original: "" for items in sets.values() for item in items if item.original}
     for name, items in sets.items():
+        for original in sorted({item.original or item.key for item in items} & copied.keys()):
+            other = copied[original] = copied[original] or name
+            if other != name:
+                raise HdnnError(
+                    f"utterance {original}, or copies of it, are in {other} and in {name}; WERs would come out too low"
+                )
         for speaker in sorted({item.speaker for item in items}):
             other = seen.setdefault(speaker, name)
             if other != name and speaker == UNKNOWN_SPEAKER:
@@ -191,7 +201,7 @@ def main(options: Options) -> None:
         )
     one_voice = False
     if "dev" not in sets:
-        one_voice = len({item.speaker for item in sets["train"]}) == 1
+        one_voice = len(originals_by_speaker(*by_utterance(sets["train"]))) == 1
         sets["train"], dev = split_off_dev(sets["train"], options.dev_percent, options.split_seed)
         sets = {"train": sets["train"], "dev": dev, **{n: s for n, s in sets.items() if n == "eval"}}
         found["dev"], left_out["dev"] = found["train"], LeftOut()

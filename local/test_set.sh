@@ -44,7 +44,7 @@ for type in ${kinds//fmllr/mfcc}; do
   submit steps_py/make_feats.sh --type "$type" --feat-config "$conf/$type.conf" --nj "$nj" --cmd "$cmd" "$data/$type/$name"
 done
 if [[ $kinds == *fmllr* ]]; then
-  submit local/fmllr.sh --train false --sets "$name" --nj "$nj" --cmd "$cmd" \
+  submit local/fmllr.sh --train "" --sets "$name" --nj "$nj" --cmd "$cmd" \
     "$data/mfcc" "$exp/$gmm" "$exp/${gmm}_ali" "$graph" "$data/fmllr"
 fi
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.score.best import best, read_wer_files
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -157,6 +158,31 @@ def test_adapted_features_without_kaldi(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("augment", ["speed", "noise"])
+def test_networks_on_copies(augment: str, folder: Path) -> None:
+    """Teacher and student learn from copies too, and from none of what is held out."""
+    pytest.importorskip("kaldi_hmm_gmm")
+    options = [*QUICK, "--smbr", "", "--adapt", "none", "--online-networks", "none", "--stop-stage", "8"]
+    options += ["--train-opts", "--freq-masks 1 --time-masks 1"]
+    done = recipe(folder, *options, "--augment", augment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    data, exp = folder / "data/mini_mono/fbank", folder / "exp/mini_mono"
+    originals = set(read_scp(data / "train/utt2spk"))
+    train, cv = (read_scp(data / f"train_{augment}_{part}/utt2uniq") for part in ("tr90", "cv10"))
+    assert set(cv) < originals
+    assert set(train.values()) == originals - set(cv)
+    copies = 3 if augment == "speed" else 2
+    assert len(train) == copies * len(set(train.values()))
+    assert (exp / f"mono_ali_{augment}").is_dir() == (augment == "speed")
+    networks = folder / f"exp/mini_mono_{augment}"
+    for name, announced in (("dnn-h64l2", f"{len(train)} of {len(train)}"), ("hdnn-h32l4_kd", "soft labels")):
+        assert announced in (networks / name / "log/train.log").read_text()
+        assert (networks / name / "final.safetensors").exists()
+    taught = json.loads((networks / "soft_dnn-h64l2/info.json").read_text())["utterances"]
+    assert taught == (copies * len(originals) if augment == "speed" else len(originals))
+
+
+@pytest.mark.slow
 @pytest.mark.kaldi
 def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> None:
     """GMMs to SAT, fMLLR features, lattices and scores by real Kaldi."""
@@ -193,6 +219,9 @@ def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> Non
     [
         (["--gmm", "tri5"], "--gmm must be one of mono, tri4a, not tri5"),
         (["--gmm", "mono", "--feat-type", "fmllr"], "--feat-type fmllr needs --gmm tri4a"),
+        (["--augment", "pitch"], "--augment must be one of none, speed, noise, reverb, not pitch"),
+        (["--augment", "speed", "--kaldi-s5-dir", "s5"], "--augment needs features of its own"),
+        (["--train-opts", "--freq-masks many"], "--freq-masks"),
     ],
 )
 def test_options_that_do_not_go_together(folder: Path, options: list[str], line: str) -> None:

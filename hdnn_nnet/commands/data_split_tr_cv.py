@@ -1,6 +1,7 @@
 """Split a data directory into a training and a cross-validation part without common speakers.
 
-The counterpart of Kaldi's utils/subset_data_dir_tr_cv.sh, or of subset_data_dir.sh --utt-list where lists are given.
+The counterpart of Kaldi's utils/subset_data_dir_tr_cv.sh, or of subset_data_dir.sh --utt-list where lists are given. Copies
+of an utterance (utt2uniq) are trained on if it is; none of them is taken for cross-validation.
 """
 
 from dataclasses import dataclass
@@ -30,28 +31,30 @@ def main(options: Options) -> None:
     import logging
 
     from hdnn_nnet.errors import HdnnError
+    from hdnn_nnet.kaldi.copies import apart_from, originals_by_speaker
     from hdnn_nnet.kaldi.data_dir import DataDir
-    from hdnn_nnet.kaldi.split import choose_speakers
+    from hdnn_nnet.kaldi.split import hold_out
     from hdnn_nnet.kaldi.text_file import read_lines
     from hdnn_nnet.text import words
 
     log = logging.getLogger(__name__)
     data = DataDir(options.data)
-    if len(data.spk2utts) < 2 and not options.one_speaker:
+    alone = len(originals_by_speaker(data.utt2spk, data.originals)) < 2
+    if alone and not options.one_speaker:
         raise HdnnError(f"{options.data} has one speaker only; a split by speaker needs two (or --one-speaker true)")
-    if len(data.spk2utts) < 2:
+    if alone:
         log.warning("%s has one speaker only: cross-validation is on other utterances of theirs", options.data)
-        every = max(2, round(100 / options.cv_percent))
-        cv = set(list(data.utt2spk)[::every])
-    elif options.cv_list:
-        cv = {word for line in read_lines(options.cv_list) for word in words(line)}
+    if options.cv_list and not alone:
+        cv = [word for line in read_lines(options.cv_list) for word in words(line)]
+        train = apart_from(cv, data.utt2spk, data.originals)
     else:
-        chosen = choose_speakers(data.spk2utts, options.cv_percent, options.seed)
-        cv = {u for speaker in chosen for u in data.spk2utts[speaker]}
-    train = [u for u in data.utt2spk if u not in cv]
+        train, cv = hold_out(data.utt2spk, data.originals, options.cv_percent, options.seed)
     if not train or not cv:
         raise HdnnError(f"{options.data}: one part of the split is empty; change --cv-percent or --cv-list")
     data.write_subset(train, options.train)
     data.write_subset(cv, options.cv)
     text = "%d utterances for training in %s, %d for cross-validation in %s"
     log.info(text, len(train), options.train, len(cv), options.cv)
+    copies = len(data.utt2spk) - len(train) - len(set(cv))
+    if copies:
+        log.info("%d copies of utterances for cross-validation are in neither", copies)

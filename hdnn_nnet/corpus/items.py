@@ -22,6 +22,7 @@ class Item:
         where: file (and line) for messages.
         channel: of the recording, from 0.
         id: Kaldi's utterance id where there is one already.
+        original: id of the utterance that this one is a copy of (utt2uniq).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Item:
     end: float | None = None
     channel: int | None = None
     id: str = ""
+    original: str = ""
 
     @property
     def key(self) -> str:

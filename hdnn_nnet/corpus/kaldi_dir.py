@@ -6,6 +6,7 @@ from pathlib import Path
 from hdnn_nnet.corpus.items import Item
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.audio import read_segments
+from hdnn_nnet.kaldi.copies import read_originals
 from hdnn_nnet.kaldi.script_table import read_scp
 
 
@@ -16,6 +17,7 @@ def from_kaldi(directory: Path) -> Iterator[Item]:
         HdnnError: a missing file, or an utterance that is not in text or utt2spk.
     """
     tables = {name: read_scp(directory / name) for name in ("wav.scp", "text", "utt2spk")}
+    originals = read_originals(directory)
     segmented = (directory / "segments").is_file()
     for segment in read_segments(directory):
         for name in ("text", "utt2spk"):
@@ -35,4 +37,5 @@ def from_kaldi(directory: Path) -> Iterator[Item]:
             end=segment.end if segmented else None,
             channel=segment.channel,
             id=segment.utterance,
+            original=originals.get(segment.utterance, ""),
         )

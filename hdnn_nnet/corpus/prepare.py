@@ -16,6 +16,7 @@ from hdnn_nnet.corpus.options import PrepareOptions
 from hdnn_nnet.corpus.quality import Quality, advice, measure
 from hdnn_nnet.corpus.sounds import Sound, decode, look_at_all, samples_of
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.copies import UTT2UNIQ
 from hdnn_nnet.kaldi.data_dir import byte_order
 from hdnn_nnet.text import words
 
@@ -229,13 +230,15 @@ def _by_speaker(items: Iterable[Item]) -> dict[str, list[Item]]:
 def _write(items: Sequence[Item], target: Path) -> None:
     """The tables, in byte order; those of an earlier state that are not needed any more go."""
     segmented = any(item.recording for item in items)
-    tables: dict[str, dict[str, str]] = {name: {} for name in ("wav.scp", "text", "utt2spk", "segments")}
+    tables: dict[str, dict[str, str]] = {name: {} for name in ("wav.scp", "text", "utt2spk", "segments", UTT2UNIQ)}
     for item in items:
         speaker = item.speaker if item.id else tidy(item.speaker)
         recording = tidy(item.recording) + (f".{item.channel}" if item.channel else "") if item.recording else item.key
         tables["wav.scp"][recording] = item.audio
         tables["text"][item.key] = item.text
         tables["utt2spk"][item.key] = speaker
+        if item.original:
+            tables[UTT2UNIQ][item.key] = item.original
         if segmented:
             end = "-1" if item.end is None else f"{item.end:.3f}"
             tables["segments"][item.key] = f"{recording} {item.start or 0.0:.3f} {end}"
@@ -246,7 +249,7 @@ def _write(items: Sequence[Item], target: Path) -> None:
         if not path.endswith("|") and any(sign.isspace() for sign in path):
             raise HdnnError(f"{path}: Kaldi cannot read a path with spaces; write to a directory without")
     for name, table in tables.items():
-        if name == "segments" and not segmented:
+        if name in ("segments", UTT2UNIQ) and not table:
             (target / name).unlink(missing_ok=True)
             continue
         rows = sorted(table.items(), key=lambda pair: byte_order(pair[0]))

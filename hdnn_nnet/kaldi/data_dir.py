@@ -6,12 +6,13 @@ from pathlib import Path
 
 from hdnn_nnet.atomic import copy_file, write_text
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.copies import UTT2UNIQ, read_originals
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.text import BLANKS, first_word
 
-BY_UTTERANCE = ("feats.scp", "text", "vad.scp", "utt2lang", "utt2dur", "utt2num_frames", "segments")
+BY_UTTERANCE = ("feats.scp", "text", "vad.scp", "utt2lang", "utt2dur", "utt2num_frames", UTT2UNIQ, "segments")
 BY_SPEAKER = ("cmvn.scp", "spk2gender", "spk2warp")
-BY_RECORDING = ("wav.scp", "reco2file_and_channel")
+BY_RECORDING = ("wav.scp", "reco2file_and_channel", "reco2dur")
 # how the features were computed (hdnn_nnet.feats.description); the same for all utterances
 FEAT_OPTS = "feat_opts"
 # instead of these: what features were made from that no options describe, such as speaker-adapted ones; one line
@@ -29,6 +30,7 @@ class DataDir:
     Attributes:
         utt2spk: utterance id -> speaker, in file order.
         spk2utts: speaker -> its utterance ids.
+        originals: utterance -> what it is a copy of; only of those in `utt2uniq`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -39,6 +41,7 @@ class DataDir:
             self.spk2utts.setdefault(speaker, []).append(utterance)
         names = (*BY_UTTERANCE, *BY_SPEAKER, *BY_RECORDING)
         self.tables = {name: read_scp(self.path / name) for name in names if (self.path / name).exists()}
+        self.originals = read_originals(self.path)
 
     def write_subset(self, utterances: Iterable[str], target: str | os.PathLike[str]) -> None:
         """Write the data directory `target` with these utterances only, in this directory's order.

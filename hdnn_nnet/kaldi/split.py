@@ -1,11 +1,13 @@
 """Splitting data directories: into jobs, and into training and cross-validation parts."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi.copies import apart_from, originals_by_speaker
 from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.options import JobOptions
 
@@ -92,3 +94,24 @@ def choose_speakers(spk2utts: dict[str, list[str]], percent: float, seed: int) -
             chosen.add(str(speaker))
             taken += size
     return chosen
+
+
+def hold_out(
+    utt2spk: Mapping[str, str], originals: Mapping[str, str], percent: float, seed: int
+) -> tuple[list[str], list[str]]:
+    """Utterances to train on, and others for cross-validation with about `percent` of all originals.
+
+    The two share no speaker, unless there is only one, and no original: of those held out no copy is trained on, and none is
+    held out beside its original. So copies change nothing in what is held out.
+
+    Args:
+        originals: utterance -> its original, where it is a copy.
+    """
+    speakers = originals_by_speaker(utt2spk, originals)
+    if len(speakers) > 1:
+        chosen = choose_speakers(speakers, percent, seed)
+        held = [utt for speaker in speakers if speaker in chosen for utt in speakers[speaker]]
+    else:
+        every = max(2, round(100 / percent))
+        held = [utt for utts in speakers.values() for utt in utts[::every]]
+    return apart_from(held, utt2spk, originals), held

@@ -1,8 +1,9 @@
 """What a frame-level training reads: features and pdf-ids of training and cross-validation data."""
 
+import logging
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.description import require_same_features
 from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.alignments import read_pdf_alignments
+from hdnn_nnet.kaldi.copies import read_originals, stand_ins
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.train.dataset import usable_utterances
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -23,11 +27,13 @@ class LabelledData:
         features: of all its data directories.
         labels: utterance -> pdf-ids (T,) int32; only of labelled utterances.
         frames: usable utterance -> frames, labelled ones first.
+        originals: utterance -> its original, where it is a copy (utt2uniq).
     """
 
     features: FeatureSource
     labels: Mapping[str, np.ndarray]
     frames: dict[str, int]
+    originals: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self) -> int:
         """Checksum of the usable utterances, in order, and their pdf-ids."""
@@ -63,8 +69,10 @@ def read_training_data(
 ) -> TrainingData:
     """Read alignments and check them against the features.
 
+    A copy of an utterance (utt2uniq) that is as long as its original has the original's alignment.
+
     Args:
-        data_train, data_cv: data directories; no utterance may be in both.
+        data_train, data_cv: data directories; no utterance may be in both, nor copies of the same one.
         ali_train, ali_cv: alignment directories; may be the same.
         unlabelled: data directories that add utterances without labels to the training part.
 
@@ -82,12 +90,21 @@ def read_training_data(
             labels = read_pdf_alignments(ali, transitions)
             for pdfs in labels.values():
                 counts += np.bincount(pdfs, minlength=transitions.num_pdfs)
-        frames = usable_utterances(features.readers[0], {utt: len(pdfs) for utt, pdfs in labels.items()}, ali)
-        used = {utt: labels[utt] for utt in frames}
+        originals = read_originals(data, *more)
+        lengths = {utt: len(pdfs) for utt, pdfs in labels.items()}
+        taken = stand_ins(features.readers[0].num_frames, lengths, originals)
+        if taken:
+            log.info("%s: %d copies have the alignments of their originals", data, len(taken))
+        lengths |= {copy: lengths[utt] for copy, utt in taken.items()}
+        frames = usable_utterances(features.readers[0], lengths, ali)
+        used = {utt: labels[taken.get(utt, utt)] for utt in frames}
         for reader in features.readers[1:]:
             frames |= {utt: length for utt, length in reader.num_frames.items() if length}
-        parts[name] = LabelledData(features, used, frames)
-    shared = parts["train"].frames.keys() & parts["cv"].frames.keys()
-    if shared:
-        raise HdnnError(f"{len(shared)} utterances are in both {data_train} and {data_cv}; split by speaker")
+        parts[name] = LabelledData(features, used, frames, originals)
+    heard, unheard = ({part.originals.get(utt, utt) for utt in part.frames} for part in parts.values())
+    if shared := heard & unheard:
+        raise HdnnError(
+            f"{len(shared)} utterances, or copies of them, are in both {data_train} and {data_cv} ({min(shared)} ...); "
+            "split by speaker (hdnn data split-tr-cv)"
+        )
     return TrainingData(parts["train"], parts["cv"], counts)

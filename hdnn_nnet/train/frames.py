@@ -23,6 +23,8 @@ from hdnn_nnet.train.columns import Column, Targets, Windows, collect
 Features = Callable[[str], np.ndarray]
 #: utterance id -> one or more targets, each of T frames
 TargetsOf = Callable[[str], tuple[Targets, ...]]
+#: utterance id, epoch and features (T, D) -> what of them is shown to the network (T, D)
+Masking = Callable[[str, int, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class FrameShuffler:
         minibatch_size: frames of a minibatch over all ranks together.
         block_frames: frames shuffled at a time.
         rank, world: this process's share of a distributed job (every world-th utterance).
+        masking: hides parts of the features; what the targets bring of their own is left as it is.
     """
 
     num_frames: Mapping[str, int]
@@ -57,6 +60,7 @@ class FrameShuffler:
     rank: int = 0
     world: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    masking: Masking | None = None
 
     def total_frames(self) -> int:
         return sum(self.num_frames.values())
@@ -100,15 +104,15 @@ class FrameShuffler:
         if not todo:
             return
         with ThreadPoolExecutor(1) as reader:
-            pending = reader.submit(self._load, todo[0][1])
+            pending = reader.submit(self._load, epoch, todo[0][1])
             for current, following in pairwise([*todo, None]):
                 assert current is not None
                 num_frames, columns = pending.result()
                 if following is not None:
-                    pending = reader.submit(self._load, following[1])
+                    pending = reader.submit(self._load, epoch, following[1])
                 yield from self._minibatches(epoch, current, num_frames, columns)
 
-    def _load(self, block: Sequence[str]) -> tuple[int, list[Column]]:
+    def _load(self, epoch: int, block: Sequence[str]) -> tuple[int, list[Column]]:
         """Frames of this rank's share of a block, and its columns: the windows, then the targets."""
         parts: list[tuple[Targets, ...]] = []
         for utt in block[self.rank :: self.world]:
@@ -119,6 +123,8 @@ class FrameShuffler:
                     f"utterance {utt}: {self.num_frames[utt]} frames announced, {len(features)} feature and "
                     f"{' and '.join(str(len(t)) for t in targets)} target frames found; make utt2num_frames again or remove it"
                 )
+            if self.masking is not None:
+                features = self.masking(utt, epoch, features)
             parts.append((Windows(features, self.left, self.right), *targets))
         columns = [collect(column, self.device) for column in zip(*parts, strict=True)]
         return sum(len(part[0]) for part in parts), columns

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from hdnn_nnet.kaldi.copies import stand_ins
 from hdnn_nnet.options import flatten
 from hdnn_nnet.text import words
 from hdnn_nnet.train.criteria import KnowledgeDistillation
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 def train_kd(options: DistillationOptions) -> None:
     """Train a student and leave its model directory.
 
+    Of a copy (utt2uniq) that is as long as its original the teacher hears the original.
+
     Raises:
         HdnnError: as `Training`, or soft labels that do not fit the alignment or the data.
     """
@@ -32,9 +35,15 @@ def train_kd(options: DistillationOptions) -> None:
         options.teacher, own_data, training.data.num_pdfs, options.soft, training.device,
         options.training.compute.precision,
     )  # fmt: skip
+    taught: dict[str, str] = {}  # copy -> the utterance of which the teacher speaks
     for name, part in (("training data", training.data.train), ("cross-validation data", training.data.cv)):
-        part.frames = keep_with_targets(part.frames, source.num_frames, f"soft labels of the {name}")
-        source.check(part.frames)
+        taken = stand_ins(part.frames, source.num_frames, part.originals)
+        lengths = {**source.num_frames, **{copy: source.num_frames[utt] for copy, utt in taken.items()}}
+        part.frames = keep_with_targets(part.frames, lengths, f"soft labels of the {name}")
+        source.check(taken.get(utt, utt) for utt in part.frames)
+        taught |= taken
+    if taught:
+        log.info("%d copies have the soft labels of their originals", len(taught))
     warn_of_disagreement(source, training.data.train.labels)
     labelled = sum(utt in training.data.train.labels for utt in training.data.train.frames)
     log.info("%d of %d training utterances have hard labels", labelled, len(training.data.train.frames))
@@ -43,7 +52,7 @@ def train_kd(options: DistillationOptions) -> None:
         def of(utt: str) -> tuple[Any, ...]:
             labels = part.labels.get(utt)
             hard = np.full(part.frames[utt], -1, np.int64) if labels is None else labels.astype(np.int64)
-            return (hard, *source.targets(utt))
+            return (hard, *source.targets(taught.get(utt, utt)))
 
         return of
 

@@ -54,6 +54,22 @@ class FeatureOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskOptions(Options):
+    """Masking of the training features (SpecAugment)."""
+
+    freq_masks: int = option(0, "stretches of frequency hidden in each utterance (log-mel features)", at_least=0)
+    freq_mask_width: int = option(8, "widest of them, in columns of the features", at_least=0)
+    time_masks: int = option(0, "stretches of time hidden in each utterance", at_least=0)
+    time_mask_width: int = option(10, "longest of them, in frames", at_least=0)
+    time_mask_share: float = option(0.2, "and in shares of the utterance", at_least=0, at_most=1)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is hidden."""
+        return bool(self.freq_masks or self.time_masks)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FrameTraining(Options):
     """What every frame-level training takes."""
 
@@ -66,6 +82,7 @@ class FrameTraining(Options):
     features: FeatureOptions = group(FeatureOptions)
     schedule: NewbobOptions = group(NewbobOptions)
     update: UpdateOptions = group(UpdateOptions)
+    masking: MaskOptions = group(MaskOptions)
     checkpoint: CheckpointOptions = group(CheckpointOptions)
     compute: TrainingDevice = group(TrainingDevice)
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.device.precision import choose_device, choose_dtype, choose_threads
+from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.kaldi.alignments import write_counts
-from hdnn_nnet.kaldi.data_dir import copy_feat_opts
+from hdnn_nnet.kaldi.data_dir import FEATS_OF, copy_feat_opts
 from hdnn_nnet.nn.config import NetworkConfig, parse_name
 from hdnn_nnet.nn.model_dir import copy_kaldi_files, load_weights
 from hdnn_nnet.nn.networks import AcousticModel, build_network
@@ -23,6 +25,7 @@ from hdnn_nnet.train.dataset import global_statistics
 from hdnn_nnet.train.distributed import Ranks, join
 from hdnn_nnet.train.frames import FrameShuffler, TargetsOf
 from hdnn_nnet.train.loop import SUMS, train
+from hdnn_nnet.train.masks import Masks
 from hdnn_nnet.train.newbob import Newbob
 from hdnn_nnet.train.options import FrameTraining
 from hdnn_nnet.train.run import Run
@@ -111,6 +114,19 @@ class Training:
             world=self.ranks.world, device=self.device,
         )  # fmt: skip
 
+    def _masks(self) -> Masks | None:
+        """What hides parts of the training features, if anything does."""
+        options, features = self.options, self.data.train.features
+        if not options.masking.wanted:
+            return None
+        kind = FeatureDescription.read(options.data_train)
+        adapted = (Path(options.data_train) / FEATS_OF).exists()
+        if options.masking.freq_masks and (adapted or (kind is not None and kind.kind != "fbank")):
+            log.warning("%s: frequency masks are made for log-mel features, which these are not", options.data_train)
+        deltas = features.readers[0].deltas
+        order = deltas.delta_order if deltas is not None else 0
+        return Masks(options.masking, options.checkpoint.seed, features.dim // (order + 1))
+
     def _prepare(self, description: str) -> None:
         """What decoding needs; the counts are over all alignments, of utterances with and without features."""
         options = self.options
@@ -150,8 +166,11 @@ class Training:
             full[f"{name} utterances and alignment"] = part.digest()
             full[f"{name} features"] = part.features.digest(part.frames)
         full |= signature or {}
+        if not options.masking.wanted:  # as checkpoints of versions without masking have it
+            full = {name: value for name, value in full.items() if name not in flatten(options.masking)}
         minutes = options.checkpoint.checkpoint_minutes
         training = self._shuffler(model, data.train, targets(data.train), options.update.minibatch_size)
+        training = replace(training, masking=self._masks())
         validation = self._shuffler(model, data.cv, targets(data.cv), cv_minibatch)
         run = Run(self.directory, self.ranks, self.device, full, minutes, SUMS)
         train(model, criterion, training, validation, schedule, options.update, run, lambda: self._prepare(description))

@@ -60,6 +60,9 @@ train_jobs=            # {N} networks trained at a time; default: 2 (mini, own),
 feat_type=             # {fmllr,fbank,mfcc} features of the networks: of tri4a, or 40 log-mel energies, or cepstra; default: fmllr
                        # (tri4a), fbank (mono)
 cmvn_opts=auto         # normalisation of these; auto: means and variances of a speaker, none for fmllr
+augment=none           # {none,speed,noise,reverb} networks also learn from copies of train: speed (0.9 and 1.1 times, aligned anew), noise,
+                       # reverb (simulated rooms; both with the alignments of their originals); docs/augmentation.md
+train_opts=            # further options of trainings by cross-entropy and distillation, such as "--freq-masks 2 --time-masks 2"
 seed=                  # {Z} of trainings and adaptations; default: theirs
 device=                # of trainings; default: a GPU if there is one
 num_procs=             # {N} training processes (torchrun); default: one
@@ -136,6 +139,7 @@ if [ -n "$online_networks" ] && [ $toolkit = kaldi ]; then
   exit 1
 fi
 if [ -n "$kaldi_s5_dir" ]; then
+  if [ "$augment" != none ]; then echo "$0: --augment needs features of its own; --kaldi-s5-dir takes those that are there" >&2; exit 1; fi
   if [ $toolkit != kaldi ]; then echo "$0: --kaldi-s5-dir needs --toolkit kaldi and KALDI_ROOT" >&2; exit 1; fi
   if [ "$feat_type" = fbank ]; then echo "$0: --kaldi-s5-dir has no fbank features; take --feat-type fmllr or mfcc" >&2; exit 1; fi
   tag=${corpus}_s5
@@ -157,12 +161,18 @@ netdata=$data/$feat_type   # the data directories with the networks' features
 onlinedata=$data/fbank    # of the students for devices
 nets=$exp                 # the networks; those on other features than the default have a directory of their own
 if [ "$feat_type" != "$default_type" ]; then nets=${exp}_$feat_type; fi
+train=train               # what networks are trained on; with --augment, its copies too
+if [ "$augment" != none ]; then train=train_$augment nets=${nets}_$augment; fi
 lang=$data/lang
 lang_test=$data/lang_tg
 graph=$exp/$gmm/graph
 if [ $toolkit = kaldi ]; then lang_test=${lang}_$lm_name; graph=${graph}_$lm_name; fi
 if [ -n "$kaldi_s5_dir" ]; then graph=$exp/$gmm/graph; fi # a link
 ali=$exp/${gmm}_ali
+copies_ali=$ali           # of $train; copies that are as long as their originals have the originals' alignments
+if [ "$augment" != none ]; then copies_ali=${ali}_$augment; fi
+net_ali=$ali soft_data=train
+if [ "$augment" = speed ]; then net_ali=$copies_ali soft_data=$train; fi
 parts="dev eval"          # what is decoded
 results_opts=()
 whole= # lang directory of the whole language model, where the graph has a pruned one
@@ -173,11 +183,13 @@ cv_opts=()
 if [ "$corpus" = own ]; then cv_opts=(--one-speaker true); fi
 
 for network in $teacher $networks $kd_networks $online_networks; do
-  check_options train ce "--network=$network" ${device:+"--device=$device"} data cv ali ali dir
+  # shellcheck disable=SC2086 # several words
+  check_options train ce "--network=$network" ${device:+"--device=$device"} $train_opts data cv ali ali dir
 done
 plan "$nets" \
   "stages $stage to $stop_stage of corpus $corpus by $toolkit: $gmm alignments, $feat_type features, $nj jobs, $train_jobs trainings at a time" \
   "teacher $teacher; students by CE: ${networks:-none}, by KD: ${kd_networks:-none}; sMBR: ${smbr:-none}; adaptation: $adapt" \
+  "trained on ${train//_/ and its copies: }" \
   "results go to $PWD/$nets"
 
 if run_stage 0 "preflight, corpus"; then
@@ -239,14 +251,21 @@ else
   if [ "$corpus" = own ] && [ "$rescore" = true ] && [ -d "${lang}_whole" ]; then whole=${lang}_whole; fi
 
   if run_stage 3 "features"; then
-    for part in train $parts; do
+    case $augment in
+      none) copies= ;;
+      speed) copies="--speeds 0.9,1.1" ;;
+      *) copies="--$augment-copies 1" ;;
+    esac
+    # shellcheck disable=SC2086 # several words
+    if [ -n "$copies" ]; then submit hdnn data augment $copies --nj "$nj" "$data/ihm/train" "$data/ihm/$train"; fi
+    for part in $(printf '%s\n' train "$train" | uniq) $parts; do
       if [ $toolkit = kaldi ]; then
         submit local/kaldi_mfcc.sh --mfcc-config "$feat_conf/mfcc.conf" --nj "$nj" --cmd "$train_cmd" "$data/ihm/$part" "$data/mfcc/$part"
       fi
       for type in $(printf '%s\n' mfcc "$feat_type" ${online_networks:+fbank} | sort -u); do
         if [ "$type" = fmllr ] || { [ $toolkit = kaldi ] && [ "$type" = mfcc ]; }; then continue; fi
         mkdir -p "$data/$type/$part"
-        for f in wav.scp segments text utt2spk spk2utt reco2file_and_channel stm glm; do
+        for f in wav.scp segments text utt2spk spk2utt utt2uniq reco2file_and_channel stm glm; do
           if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$data/$type/$part/"; fi
         done
         submit steps_py/make_feats.sh --type "$type" --feat-config "$feat_conf/$type.conf" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
@@ -263,6 +282,11 @@ else
       submit steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
       submit steps_py/align_si.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
     fi
+    if [ "$augment" = speed ] || { [ "$augment" != none ] && [ "$feat_type" = fmllr ]; }; then
+      align=align_fmllr # also for the transforms of the copies' speakers
+      if [ "$gmm" = mono ]; then align=align_si; fi
+      submit "$gmm_steps/$align.sh" --nj "$nj" --cmd "$train_cmd" "$data/mfcc/$train" "$lang" "$exp/$gmm" "$copies_ali"
+    fi
     figure "$(cat "$exp/$gmm/log/"train*.log 2> /dev/null | grep -o 'log-likelihood -\{0,1\}[0-9.]* a frame' | tail -n 1 || true)"
   fi
 fi
@@ -276,6 +300,10 @@ if run_stage 5 "decoding graph, features of the networks"; then
   if [ "$feat_type" = fmllr ]; then
     submit local/fmllr.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$train_cmd" --decode-cmd "$decode_cmd" \
       "$data/mfcc" "$exp/$gmm" "$ali" "$graph" "$netdata"
+    if [ "$augment" != none ]; then
+      submit local/fmllr.sh --steps "$gmm_steps" --train "$train" --sets "" --nj "$nj" --cmd "$train_cmd" \
+        "$data/mfcc" "$exp/$gmm" "$copies_ali" "$graph" "$netdata"
+    fi
   fi
   if [ -n "$gmm_wer" ]; then
     # shellcheck disable=SC2086 # several words
@@ -283,7 +311,7 @@ if run_stage 5 "decoding graph, features of the networks"; then
       --graph-name "${graph##*/}" "$lang_test" "$data/mfcc" "$exp" $gmm_wer
   fi
   for dir in $(printf '%s\n' "$netdata" ${online_networks:+"$onlinedata"} | sort -u); do
-    hdnn data split-tr-cv ${cv_opts[@]+"${cv_opts[@]}"} "$dir/train" "$dir/train_tr90" "$dir/train_cv10"
+    hdnn data split-tr-cv ${cv_opts[@]+"${cv_opts[@]}"} "$dir/$train" "$dir/${train}_tr90" "$dir/${train}_cv10"
   done
   figure "graph of $(du -Lk "$graph/HCLG.fst" | cut -f 1) kB"
 fi
@@ -291,10 +319,10 @@ fi
 # Networks trained side by side on one machine share its cores.
 threads=0
 if [ "$train_jobs" -gt 1 ]; then threads=1; fi
-common_options=(--cmd "$cuda_cmd" --train-opts "--num-threads $threads"
-  ${seed:+--seed "$seed"} ${device:+--device "$device"} ${num_procs:+--num-procs "$num_procs"})
-train_options=("${common_options[@]}" --cmvn-opts "$cmvn_opts" ${max_iters:+--max-iters "$max_iters"})
-train_dirs=("$netdata/train_tr90" "$netdata/train_cv10" "$lang" "$ali" "$ali")
+common_options=(--cmd "$cuda_cmd" ${seed:+--seed "$seed"} ${device:+--device "$device"} ${num_procs:+--num-procs "$num_procs"})
+train_options=("${common_options[@]}" --train-opts "--num-threads $threads${train_opts:+ $train_opts}" --cmvn-opts "$cmvn_opts"
+  ${max_iters:+--max-iters "$max_iters"})
+train_dirs=("$netdata/${train}_tr90" "$netdata/${train}_cv10" "$lang" "$net_ali" "$net_ali")
 
 # A device knows no speaker: these students read plain log-mel features, whatever the teacher of their soft labels reads.
 # train_online <step> [<soft labels>]
@@ -302,7 +330,7 @@ train_online() {
   local network
   for network in $online_networks; do
     in_background "steps_py/$1" "${train_options[@]}" --cmvn-opts "" --network "$network" \
-      "$onlinedata/train_tr90" "$onlinedata/train_cv10" "${train_dirs[@]:2}" "${@:2}" "$nets/${network}_online"
+      "$onlinedata/${train}_tr90" "$onlinedata/${train}_cv10" "${train_dirs[@]:2}" "${@:2}" "$nets/${network}_online"
   done
 }
 
@@ -334,7 +362,7 @@ train_smbr() {
   local smoothing=(--smooth-ce "$smooth")
   case $1 in *_kd*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;; esac
   if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
-  steps_py/train_smbr.sh "${common_options[@]}" ${smbr_learn_rate:+--learn-rate "$smbr_learn_rate"} \
+  steps_py/train_smbr.sh "${common_options[@]}" --train-opts "--num-threads $threads" ${smbr_learn_rate:+--learn-rate "$smbr_learn_rate"} \
     ${smoothing[@]+"${smoothing[@]}"} \
     "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_ali" "$nets/${1}_denlats" "$nets/${1}_smbr"
 }
@@ -356,7 +384,7 @@ if run_stage 7 "soft labels of the teacher" "$kd_networks" "no --kd-networks"; t
   fi
   highest=$(printf '%s\n' $temperatures | sort -g | tail -n 1)
   submit steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" --temperature "$highest" \
-    "$netdata/train" "$teacher_dirs" "$soft"
+    "$netdata/$soft_data" "$teacher_dirs" "$soft"
   figure "$(du -sLk "$soft" | cut -f 1) kB of soft labels"
 fi
 
