@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hdnn_nnet.corpus.folder import SOUNDS, sound_files
 from hdnn_nnet.corpus.items import Item
 from hdnn_nnet.corpus.sounds import samples_of
 from hdnn_nnet.errors import HdnnError
@@ -13,7 +14,6 @@ from hdnn_nnet.kaldi.data_dir import byte_order
 from hdnn_nnet.kaldi.script_table import read_scp
 
 VOICES = 5  # of babble
-_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".au", ".sph", ".w64")
 _LOWEST = 20.0  # Hz: below, pink noise is as strong as here
 
 #: generator, samples wanted, their rate, speaker of the speech -> noise (n,)
@@ -58,10 +58,9 @@ def recorded(directory: Path) -> Noise:
     if (directory / "wav.scp").is_file():
         sounds = list(read_scp(directory / "wav.scp").values())
     else:
-        found = (path for path in directory.rglob("*") if path.suffix.lower() in _SUFFIXES)
-        sounds = sorted(map(str, found), key=byte_order)
+        sounds = sorted(map(str, sound_files(directory)), key=byte_order)
     if not sounds:
-        raise HdnnError(f"--noise-dir {directory} holds neither a wav.scp nor sound files ({' '.join(_SUFFIXES)})")
+        raise HdnnError(f"--noise-dir {directory} holds neither a wav.scp nor sound files ({' '.join(sorted(SOUNDS))})")
 
     def make(rng: np.random.Generator, count: int, rate: int, speaker: str) -> np.ndarray:
         sound = sounds[rng.integers(len(sounds))].strip()
