@@ -68,15 +68,15 @@ $(READY): $(LOCK) $(if $(NEW),FORCE)
 	fi; \
 	rm -f $@; "$$python" -m venv --clear $(VENV)
 	@echo "Installing $(LOCK) into $(VENV): two to five minutes, 4 GB"
-	$(VENV)/bin/python -m pip install -qq --require-hashes --no-deps -r $(LOCK)
-ifeq ($(STACK),torch2)
-	$(VENV)/bin/python -m pip install -qq "$(or $(TORCH),$$(grep '^torch==' requirements-torch2.in))"
-endif
-ifneq ($(K2),)
-	$(VENV)/bin/python -m pip install -qq --no-deps $(K2)
-	$(VENV)/bin/python -c 'import k2'
-endif
-	$(VENV)/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@mkdir $(VENV)/tmp; \
+	( while sleep 10; do du -sm $(VENV) | awk '{ printf "  %.1f GB are here\n", $$1 / 1000 }'; done ) & size=$$!; \
+	trap 'kill $$size' EXIT; \
+	pip() { TMPDIR="$(CURDIR)/$(VENV)/tmp" $(VENV)/bin/python -m pip install -qq "$$@"; }; \
+	pip --require-hashes --no-deps -r $(LOCK); \
+	if [ $(STACK) = torch2 ]; then pip "$(or $(TORCH),$$(grep '^torch==' requirements-torch2.in))"; fi; \
+	if [ -n '$(K2)' ]; then pip --no-deps $(K2); $(VENV)/bin/python -c 'import k2'; fi; \
+	pip --no-deps --no-build-isolation -e .; \
+	rm -rf $(VENV)/tmp
 	@echo '$(ASKED)' > $@
 
 mini: $(READY)
