@@ -84,8 +84,7 @@ def _adapt(
     for iteration in range(1, options.iters + 1):
         order = data.train[generator(options.seed, speaker, iteration).permutation(len(data.train))]
         loss_sum = torch.zeros((), dtype=torch.float64, device=model.device)
-        for begin in range(0, len(order), options.minibatch_size):
-            windows, targets = data.rows(order[begin : begin + options.minibatch_size], model.device)
+        for windows, targets in data.minibatches(order, options.minibatch_size, model.device):
             loss, _ = criterion(model.logits(windows), targets)
             loss.backward()
             loss_sum += loss.detach()
@@ -111,8 +110,7 @@ def _copy(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
 @torch.no_grad()
 def average_loss(model: AcousticModel, criterion: Criterion, data: SpeakerData) -> float:
     """Loss per frame on the held-back frames."""
-    total = 0.0
-    for begin in range(0, len(data.held), _EVALUATION_FRAMES):
-        windows, targets = data.rows(data.held[begin : begin + _EVALUATION_FRAMES], model.device)
-        total += float(criterion(model.logits(windows), targets)[0])
-    return total / float(data.weights[data.held].sum())
+    total = torch.zeros((), dtype=torch.float64, device=model.device)
+    for windows, targets in data.minibatches(data.held, _EVALUATION_FRAMES, model.device):
+        total += criterion(model.logits(windows), targets)[0]
+    return float(total) / float(data.weights[data.held].sum())

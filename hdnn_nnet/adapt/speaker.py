@@ -1,7 +1,7 @@
 """One speaker's frames in memory, and which of them are held back."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hdnn_nnet.adapt.labels import Labels
 from hdnn_nnet.nn.networks import AcousticModel
-from hdnn_nnet.train.columns import Column, Targets, Windows, collect
+from hdnn_nnet.train.columns import Column, Rows, Targets, Windows, collect
 
 
 def generator(seed: int, speaker: str, purpose: int) -> np.random.Generator:
@@ -38,11 +38,14 @@ class SpeakerData:
     utterances: int = 0
     skipped: dict[str, list[str]] = field(default_factory=dict)
 
-    def rows(self, chosen: np.ndarray, device: torch.device) -> tuple[Tensor, tuple[Any, ...]]:
-        """Windows (N, window * D) and targets of some rows."""
-        at = torch.from_numpy(chosen).to(device)
-        windows, *targets = (column.rows(at) for column in self.columns)
-        return windows, tuple(targets)
+    def minibatches(
+        self, order: np.ndarray, size: int, device: torch.device
+    ) -> Iterator[tuple[Tensor, tuple[Any, ...]]]:
+        """Windows (N, window * D) and targets of the rows `order`, `size` at a time."""
+        rows = Rows.make(order, device)
+        for begin in range(0, len(order), size):
+            windows, *targets = rows.part(begin, size).of(self.columns)
+            yield windows, tuple(targets)
 
 
 def read_speaker(

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hdnn_nnet.nn.losses import times_outer
+
 
 class SoftLabels(NamedTuple):
     """Sparse soft labels of N frames: entry i gives `weights[i]` to pdf `pdfs[i]` in frame `rows[i]`.
@@ -84,4 +86,4 @@ class Distillation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return (gradient if gradients[0] == 1 else gradient * gradients[0]), None, None, None, None, None
+        return times_outer(gradient, gradients[0]), None, None, None, None, None

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hdnn_nnet.device.transfer import upload_all
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.arcs import LatticeArcs
@@ -76,9 +77,13 @@ class ArcBatch:
         return len(self.state_time)
 
     def to(self, device: torch.device | str) -> "ArcBatch":
-        """The same on another device."""
-        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.type is Tensor}
-        return replace(self, **tensors, engine_data={})
+        """The same on another device; engines find this one as `host`, where values can be looked at without waiting."""
+        names = [f.name for f in fields(self) if f.type is Tensor]
+        tensors = [getattr(self, name) for name in names]
+        if self.source.device.type != "cpu":
+            return replace(self, **{name: t.to(device) for name, t in zip(names, tensors, strict=True)}, engine_data={})
+        moved = dict(zip(names, upload_all(tensors, torch.device(device)), strict=True))
+        return replace(self, **moved, engine_data={"host": self})
 
     def used_pdfs(self) -> tuple[Tensor, "ArcBatch"]:
         """(P,) int64 pdfs of lattices and references, ascending, and the same batch on these columns only.

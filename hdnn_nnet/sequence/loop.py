@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hdnn_nnet.device.transfer import upload, upload_all
 from hdnn_nnet.errors import EmptyLatticeError, HdnnError
 from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.transitions import TransitionModel
@@ -25,7 +26,7 @@ from hdnn_nnet.sequence.batch import make_batch
 from hdnn_nnet.sequence.objectives import SequenceResult, sequence_loss
 from hdnn_nnet.sequence.options import SequenceOptions, SequenceUpdates
 from hdnn_nnet.sequence.sources import LatticeSource, bounded_arcs
-from hdnn_nnet.train.columns import Targets, collect
+from hdnn_nnet.train.columns import Rows, Targets, collect
 from hdnn_nnet.train.run import Run, Snapshot
 from hdnn_nnet.train.sgd import Sgd
 from hdnn_nnet.train.soft_sources import SoftSource
@@ -68,7 +69,7 @@ class Corpus:
 
 
 @dataclass
-class _Loaded:
+class Loaded:
     """One rank's share of a batch, read ahead."""
 
     utts: list[str]
@@ -123,11 +124,7 @@ class SequenceTrainer:
         with run.stoppable():
             while run.progress.epoch <= options.num_iters:
                 batches = self._batches(run.progress.epoch)
-                for batch in run.epoch(self._read_ahead(batches[run.progress.step :]), len(batches)):
-                    self._gradients(batch)
-                    run.ranks.sum_gradients(self.sgd.parameters)
-                    self.sgd.step(options.learn_rate, options.momentum)
-                    run.tick()
+                self.update(run.epoch(self._read_ahead(batches[run.progress.step :]), len(batches)))
                 line = self._report()
                 if self.anchor is not None:
                     self.anchor.load_state_dict(self.model.state_dict())
@@ -135,6 +132,14 @@ class SequenceTrainer:
                 run.end_epoch(line)
         if run.is_main:
             save_model(self.model, run.directory)
+
+    def update(self, batches: Iterable[Loaded]) -> None:
+        """An update for every batch."""
+        for batch in batches:
+            self._gradients(batch)
+            self.run.ranks.sum_gradients(self.sgd.parameters)
+            self.sgd.step(self.options.learn_rate, self.options.momentum)
+            self.run.tick()
 
     def _snapshot(self) -> Snapshot:
         tensors = {"model": self.model.state_dict(), "velocity": self.sgd.state()}
@@ -202,22 +207,23 @@ class SequenceTrainer:
             save_model(self.model, self.run.directory, f"iter{progress.epoch}.safetensors")
         return line
 
-    def _read_ahead(self, batches: Sequence[Sequence[str]]) -> Iterator[_Loaded]:
+    def _read_ahead(self, batches: Sequence[Sequence[str]]) -> Iterator[Loaded]:
         """This rank's share of every batch; the next one is read while the network works."""
         with ThreadPoolExecutor(1) as reader:
-            pending = [reader.submit(self._load, b) for b in batches[:1]]
+            pending = [reader.submit(self.load, b) for b in batches[:1]]
             for number in range(len(batches)):
                 current = pending.pop().result()
                 if number + 1 < len(batches):
-                    pending.append(reader.submit(self._load, batches[number + 1]))
+                    pending.append(reader.submit(self.load, batches[number + 1]))
                 yield current
 
-    def _load(self, batch: Sequence[str]) -> _Loaded:
+    def load(self, batch: Sequence[str]) -> Loaded:
+        """This rank's share of a batch, from disk."""
         corpus = self.corpus
         utts = list(batch[self.run.ranks.rank :: self.run.ranks.world])
         stored = [] if corpus.lattices.needs_loglikes else corpus.lattices.lattices(utts, [])
         soft = [corpus.soft.targets(utt) for utt in utts] if corpus.soft is not None else []
-        return _Loaded(utts, [corpus.features[utt] for utt in utts], stored, soft)
+        return Loaded(utts, [corpus.features[utt] for utt in utts], stored, soft)
 
     @torch.no_grad()
     def _decode(self, windows: Sequence[Tensor], utts: Sequence[str]) -> list[AnyLattice | None]:
@@ -226,7 +232,7 @@ class SequenceTrainer:
         values = [(torch.log_softmax(network.logits(w), 1) - self.log_prior).cpu().numpy() for w in windows]
         return self.corpus.lattices.lattices(utts, values)
 
-    def _usable(self, loaded: _Loaded, lattices: Sequence[AnyLattice | None]) -> tuple[list[int], list[LatticeArcs]]:
+    def _usable(self, loaded: Loaded, lattices: Sequence[AnyLattice | None]) -> tuple[list[int], list[LatticeArcs]]:
         """Which utterances of a share can be trained on, and their arcs; the others are counted."""
         corpus = self.corpus
         kept: list[int] = []
@@ -258,10 +264,10 @@ class SequenceTrainer:
         self.run.add(**skipped)
         return kept, arcs
 
-    def _gradients(self, loaded: _Loaded) -> None:
+    def _gradients(self, loaded: Loaded) -> None:
         """Gradients of this rank's share of a batch."""
         corpus = self.corpus
-        features = [torch.from_numpy(f).to(self.device) for f in loaded.features]
+        features = upload_all([torch.from_numpy(f) for f in loaded.features], self.device)
         windows = [self.model.windows(f) for f in features]
         lattices = self._decode(windows, loaded.utts) if corpus.lattices.needs_loglikes else loaded.lattices
         kept, arcs = self._usable(loaded, lattices)
@@ -293,7 +299,8 @@ class SequenceTrainer:
     ) -> tuple[SequenceResult, Tensor]:
         """Gradients of the criterion and of what smooths it; returns values of both."""
         options = self.options
-        pdfs, batch = make_batch(arcs, alignments, self.corpus.model).to(self.device).used_pdfs()
+        used, batch = make_batch(arcs, alignments, self.corpus.model).used_pdfs()
+        (pdfs,), batch = upload_all([used], self.device), batch.to(self.device)
         smoothing = torch.zeros((), dtype=torch.float64, device=self.device)
         if not options.smooth_ce and not options.smooth_kd:
             # Softmax and all other outputs do not matter: the objective ignores a constant per frame.
@@ -304,13 +311,12 @@ class SequenceTrainer:
         loss, result = sequence_loss(logits[:, pdfs] - self.log_prior[pdfs], batch, self.criterion)
         if options.smooth_ce:
             labels = self.corpus.model.tid_to_pdf[np.concatenate(alignments)].astype(np.int64)
-            term, _ = SoftmaxCrossEntropy.apply(logits, torch.from_numpy(labels).to(self.device))
+            term, _ = SoftmaxCrossEntropy.apply(logits, upload(labels, self.device))
             smoothing = smoothing + options.smooth_ce * term
         if options.smooth_kd:
             assert self.corpus.soft is not None
             columns = [collect(column, self.device) for column in zip(*soft, strict=True)]
-            every = torch.arange(len(windows), device=self.device)
-            values = self.corpus.soft.soft([column.rows(every) for column in columns])
+            values = self.corpus.soft.soft(Rows.make(np.arange(len(windows)), self.device).of(columns))
             term, _ = Distillation.apply(logits, values, None, 0.0, self.temperature, 1.0)
             smoothing = smoothing + options.smooth_kd * term
         (loss + smoothing).backward()

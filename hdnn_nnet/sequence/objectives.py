@@ -6,6 +6,7 @@ by the log-likelihoods, by log-posteriors and by logits is the same.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -78,8 +79,13 @@ def arc_scores(
     return scores + acoustic_scale * batch.entry_sum(used[batch.cell])
 
 
+@lru_cache(maxsize=8)
+def _on_device(numbers: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(numbers, dtype=dtype, device=device)
+
+
 def _is_silence(phones: Tensor, silence: tuple[int, ...]) -> Tensor:
-    return torch.isin(phones, torch.tensor(silence, dtype=phones.dtype, device=phones.device))
+    return torch.isin(phones, _on_device(silence, phones.dtype, phones.device))
 
 
 def frame_accuracy(batch: ArcBatch, options: SequenceOptions) -> Tensor:

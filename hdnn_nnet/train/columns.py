@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hdnn_nnet.device.transfer import upload
 from hdnn_nnet.kaldi.posteriors import SparsePosteriors
 from hdnn_nnet.nn.distillation import SoftLabels
 from hdnn_nnet.ragged import cumulative
@@ -16,8 +17,35 @@ from hdnn_nnet.ragged import cumulative
 class Column(Protocol):
     """One value for each frame of a block of utterances."""
 
-    def rows(self, chosen: Tensor) -> Any:
-        """The values of the frames `chosen` (int64), as the criterion takes them."""
+    def rows(self, chosen: Tensor, here: np.ndarray | None = None) -> Any:
+        """The values of the frames `chosen` (int64, on the column's device), as the criterion takes them.
+
+        Args:
+            here: the same numbers in this process's memory; without them some columns wait for a GPU.
+        """
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Numbers of frames of a block, in this process's memory and on the device of the columns; both int64, (N,)."""
+
+    here: np.ndarray
+    there: Tensor
+
+    @classmethod
+    def make(cls, numbers: np.ndarray, device: torch.device) -> Self:
+        return cls(numbers, upload(numbers, device))
+
+    def __len__(self) -> int:
+        return len(self.here)
+
+    def part(self, begin: int, size: int) -> "Rows":
+        """At most `size` of them, from the one at `begin` on."""
+        return Rows(self.here[begin : begin + size], self.there[begin : begin + size])
+
+    def of(self, columns: Sequence[Column]) -> list[Any]:
+        """What the columns have for these frames."""
+        return [column.rows(self.there, self.here) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -44,9 +72,10 @@ class DenseColumn:
 
     @classmethod
     def collect(cls, parts: Sequence[np.ndarray], device: torch.device) -> Self:
-        return cls(torch.from_numpy(np.concatenate(parts)).to(device))
+        return cls(upload(np.concatenate(parts), device))
 
-    def rows(self, chosen: Tensor) -> Tensor:
+    def rows(self, chosen: Tensor, here: np.ndarray | None = None) -> Tensor:
+        del here
         return self.values[chosen]
 
 
@@ -66,18 +95,20 @@ class WindowColumn:
         padded = [np.pad(p.features, ((left, right), (0, 0)), mode="edge") for p in parts]
         # The window of frame t of an utterance starts at its padded row t.
         starts = np.arange(lengths.sum()) + np.repeat(np.arange(len(parts)) * (left + right), lengths)
-        pool = torch.from_numpy(np.concatenate(padded)).to(device)
-        return cls(pool, torch.from_numpy(starts).to(device), left + 1 + right)
+        return cls(upload(np.concatenate(padded), device), upload(starts, device), left + 1 + right)
 
-    def rows(self, chosen: Tensor) -> Tensor:
+    def rows(self, chosen: Tensor, here: np.ndarray | None = None) -> Tensor:
+        del here
         return torch.index_select(self.spliced, 0, self.starts[chosen])
 
 
 class SparseColumn:
     """Soft labels with a varying number of pdfs a frame; rows are SoftLabels."""
 
-    def __init__(self, offsets: Tensor, pdfs: Tensor, weights: Tensor, best: Tensor) -> None:
+    def __init__(self, offsets: Tensor, pdfs: Tensor, weights: Tensor, best: Tensor, counts: np.ndarray) -> None:
         self.offsets, self.pdfs, self.weights, self.best = offsets, pdfs, weights, best
+        #: (frames,) entries of each, in this process's memory
+        self.counts = counts
 
     @classmethod
     def collect(cls, parts: Sequence[SparsePosteriors], device: torch.device) -> Self:
@@ -90,14 +121,16 @@ class SparseColumn:
         best = np.zeros(len(counts), np.int32)
         is_best = weights == highest[frame]
         best[frame[is_best]] = pdfs[is_best]
-        tensors = (torch.from_numpy(a).to(device) for a in (offsets, pdfs, weights, best))
-        return cls(*tensors)
+        tensors = (upload(a, device) for a in (offsets, pdfs, weights, best))
+        return cls(*tensors, counts)
 
-    def rows(self, chosen: Tensor) -> SoftLabels:
+    def rows(self, chosen: Tensor, here: np.ndarray | None = None) -> SoftLabels:
         begin = self.offsets[chosen]
         counts = self.offsets[chosen + 1] - begin
         total = torch.cumsum(counts, 0)
-        frame = torch.repeat_interleave(torch.arange(len(chosen), device=chosen.device), counts)
+        size = None if here is None else int(self.counts[here].sum())
+        every = torch.arange(len(chosen), device=chosen.device)
+        frame = torch.repeat_interleave(every, counts, output_size=size)
         entry = torch.arange(len(frame), device=chosen.device) + (begin - total + counts)[frame]
         pdfs, weights = self.pdfs.index_select(0, entry).long(), self.weights.index_select(0, entry)
         return SoftLabels(frame, pdfs, weights, self.best[chosen].long())

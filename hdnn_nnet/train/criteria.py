@@ -41,7 +41,8 @@ class WeightedCrossEntropy:
     def __call__(self, logits: Tensor, targets: Sequence[Any]) -> tuple[Tensor, Tensor]:
         labels, weights = targets
         losses = functional.cross_entropy(logits, labels, reduction="none")
-        return losses @ weights, weights[logits.argmax(1) == labels].sum()
+        # A product, not a choice of rows: a GPU would have to tell how many there are.
+        return losses @ weights, (weights * (logits.argmax(1) == labels)).sum()
 
 
 class KnowledgeDistillation:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.train.columns import Column, Targets, Windows, collect
+from hdnn_nnet.train.columns import Column, Rows, Targets, Windows, collect
 
 #: utterance id -> features (T, D) float32
 Features = Callable[[str], np.ndarray]
@@ -104,16 +104,16 @@ class FrameShuffler:
         if not todo:
             return
         with ThreadPoolExecutor(1) as reader:
-            pending = reader.submit(self._load, epoch, todo[0][1])
+            pending = reader.submit(self._load, epoch, *todo[0][:2])
             for current, following in pairwise([*todo, None]):
                 assert current is not None
-                num_frames, columns = pending.result()
+                order, columns = pending.result()
                 if following is not None:
-                    pending = reader.submit(self._load, epoch, following[1])
-                yield from self._minibatches(epoch, current, num_frames, columns)
+                    pending = reader.submit(self._load, epoch, *following[:2])
+                yield from self._minibatches(current, order, columns)
 
-    def _load(self, epoch: int, block: Sequence[str]) -> tuple[int, list[Column]]:
-        """Frames of this rank's share of a block, and its columns: the windows, then the targets."""
+    def _load(self, epoch: int, number: int, block: Sequence[str]) -> tuple[Rows, list[Column]]:
+        """This rank's share of a block: its frames in the epoch's order, and its columns: the windows, then the targets."""
         parts: list[tuple[Targets, ...]] = []
         for utt in block[self.rank :: self.world]:
             features, targets = self.features(utt), self.targets(utt)
@@ -127,21 +127,21 @@ class FrameShuffler:
                 features = self.masking(utt, epoch, features)
             parts.append((Windows(features, self.left, self.right), *targets))
         columns = [collect(column, self.device) for column in zip(*parts, strict=True)]
-        return sum(len(part[0]) for part in parts), columns
-
-    def _minibatches(
-        self, epoch: int, item: tuple[int, list[str], int], num_frames: int, columns: Sequence[Column]
-    ) -> Iterator[Minibatch]:
-        number, block, skip = item
+        num_frames = sum(len(part[0]) for part in parts)
         order = np.arange(num_frames)
         if epoch >= 0:
             order = np.random.default_rng((self.seed, epoch, number, self.rank)).permutation(num_frames)
-        frames = torch.from_numpy(order).to(self.device)
+        return Rows.make(order, self.device), columns
+
+    def _minibatches(
+        self, item: tuple[int, list[str], int], order: Rows, columns: Sequence[Column]
+    ) -> Iterator[Minibatch]:
+        _, block, skip = item
         size = self._local_size()
         for step in range(skip, self._steps(block)):
-            chosen = frames[step * size : (step + 1) * size]
+            chosen = order.part(step * size, size)
             if len(chosen):
-                windows, *targets = (column.rows(chosen) for column in columns)
+                windows, *targets = chosen.of(columns)
                 yield Minibatch(windows, tuple(targets))
             else:
                 yield Minibatch(torch.empty(0), ())

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.model_dir import save_model
 from hdnn_nnet.nn.networks import AcousticModel, choose_parameters
 from hdnn_nnet.train.criteria import Criterion
-from hdnn_nnet.train.frames import FrameShuffler
+from hdnn_nnet.train.frames import FrameShuffler, Minibatch
 from hdnn_nnet.train.newbob import Newbob
 from hdnn_nnet.train.options import UpdateOptions
 from hdnn_nnet.train.run import Run, Snapshot
@@ -55,14 +55,7 @@ def train(
             epoch, rate = run.progress.epoch, schedule.learn_rate
             momentum = options.momentum if epoch >= options.momentum_from_epoch else 0.0
             batches = training.epoch(epoch, run.progress.step)
-            for batch in run.epoch(batches, training.steps_per_epoch(epoch)):
-                if len(batch.windows):
-                    loss, correct = criterion(model.logits(batch.windows), batch.targets)
-                    loss.backward()
-                    run.add(loss=loss.detach(), correct=correct)
-                run.ranks.sum_gradients(sgd.parameters)
-                sgd.step(rate, momentum)
-                run.tick()
+            update(model, criterion, run.epoch(batches, training.steps_per_epoch(epoch)), sgd, rate, momentum, run)
             run.checkpoint()  # the cross-validation may outlast the patience of a scheduler that wants to stop us
             cv_loss, cv_accuracy = evaluate(model, criterion, validation, run)
             accepted = schedule.judge(cv_loss)
@@ -80,6 +73,26 @@ def train(
     if run.is_main:
         save_model(model, run.directory)
         (run.directory / "best.safetensors").unlink(missing_ok=True)
+
+
+def update(
+    model: AcousticModel,
+    criterion: Criterion,
+    batches: Iterable[Minibatch],
+    sgd: Sgd,
+    rate: float,
+    momentum: float,
+    run: Run,
+) -> None:
+    """An update for every minibatch. Nothing here looks at a value, so a GPU gets its work without waiting to be asked."""
+    for batch in batches:
+        if len(batch.windows):
+            loss, correct = criterion(model.logits(batch.windows), batch.targets)
+            loss.backward()
+            run.add(loss=loss.detach(), correct=correct)
+        run.ranks.sum_gradients(sgd.parameters)
+        sgd.step(rate, momentum)
+        run.tick()
 
 
 def _start(

@@ -24,7 +24,7 @@ from hdnn_nnet.train.events import Events
 log = logging.getLogger(__name__)
 
 #: steps after which the ranks agree on whether to stop or to write a checkpoint
-_AGREE_EVERY = 20
+_AGREE_EVERY = 50
 #: options that checkpoints of version 0.1 held against a training that is to go on for longer
 _ONCE_SIGNED = ("max_iters", "num_iters")
 #: seconds between two lines on the steps of an epoch in a log: at its beginning, later, and the share of its time that they are

@@ -1,5 +1,6 @@
 """Teachers that are run during training, or once to store what they say."""
 
+import copy
 import logging
 import os
 import time
@@ -54,8 +55,12 @@ class Teachers:
         self.directories = [Path(d) for d in directories]
         self.networks: list[Network] = []
         self.sources: list[FeatureSource] = []
+        self.normalisers: list[Network] = []
         for directory in self.directories:
-            network = load_network(directory).to(device)
+            network = load_network(directory)
+            # What reads ahead does not wait for a GPU that the student keeps busy.
+            self.normalisers.append(network if device.type == "cpu" else copy.deepcopy(network))
+            network = network.to(device)
             network.compute_dtype = choose_dtype(precision, device)
             if self.networks and network.num_pdfs != self.networks[0].num_pdfs:
                 raise HdnnError(
@@ -93,11 +98,9 @@ class Teachers:
     def windows(self, utt: str) -> tuple[Windows, ...]:
         """The features of one utterance as each teacher splices them."""
         result = []
-        for network, source in zip(self.networks, self.sources, strict=True):
-            features = torch.from_numpy(source[utt]).to(network.device)
-            result.append(
-                Windows(network.normalise(features).cpu().numpy(), network.left_context, network.right_context)
-            )
+        for network, source in zip(self.normalisers, self.sources, strict=True):
+            features = network.normalise(torch.from_numpy(source[utt])).numpy()
+            result.append(Windows(features, network.left_context, network.right_context))
         return tuple(result)
 
     @torch.no_grad()

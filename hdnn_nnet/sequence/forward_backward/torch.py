@@ -5,11 +5,12 @@ utterances, are one step: their predecessors are complete.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from hdnn_nnet.device.transfer import upload_all
 from hdnn_nnet.sequence.batch import ArcBatch
 from hdnn_nnet.sequence.forward_backward.result import Posteriors
 
@@ -55,6 +56,11 @@ class _Sweep:
             state_begin=state_begin.tolist(),
         )
 
+    def to(self, device: torch.device) -> "_Sweep":
+        names = ("rank", "arc", "source", "local")
+        moved = upload_all([getattr(self, name) for name in names], device)
+        return replace(self, **dict(zip(names, moved, strict=True)))
+
     def run(self, scores: Tensor, accuracy: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(states,) log-sum of the scores of all partial paths to a state, and the mean of their accuracies.
 
@@ -84,25 +90,32 @@ class _Sweep:
         return total[self.rank], mean[self.rank] if mean is not None else None
 
 
-def _sweeps(batch: ArcBatch) -> tuple[_Sweep, _Sweep]:
+def _sweeps(batch: ArcBatch) -> tuple[_Sweep, _Sweep, Tensor]:
+    """Forward, backward, and the (utterances,) last states."""
     if "torch" not in batch.engine_data:
-        last = torch.from_numpy(batch.state_offsets[1:] - 1).to(batch.state_level.device)
-        from_end = batch.state_level[last][batch.state_utterance] - batch.state_level
-        batch.engine_data["torch"] = (
-            _Sweep.make(batch.source, batch.target, batch.state_level),
-            _Sweep.make(batch.target, batch.source, from_end),
+        host: ArcBatch = batch.engine_data.get("host", batch)  # how many levels there are is asked there
+        device, there = batch.state_level.device, host.state_level.device
+        last = torch.from_numpy(host.state_offsets[1:] - 1).to(there)
+        from_end = host.state_level[last][host.state_utterance] - host.state_level
+        sweeps = (
+            _Sweep.make(host.source, host.target, host.state_level),
+            _Sweep.make(host.target, host.source, from_end),
         )
+        if there != device:
+            forward, backward = (sweep.to(device) for sweep in sweeps)
+            batch.engine_data["torch"] = (forward, backward, *upload_all([last], device))
+        else:
+            batch.engine_data["torch"] = (*sweeps, last)
     return batch.engine_data["torch"]
 
 
 @torch.no_grad()
 def forward_backward(batch: ArcBatch, scores: Tensor, accuracy: Tensor | None = None) -> Posteriors:
     """An `engines.Engine`; needs no other package and runs on any device."""
-    forward, backward = _sweeps(batch)
+    forward, backward, last = _sweeps(batch)
     scores = scores.double()
     alpha, alpha_mean = forward.run(scores, accuracy)
     beta, beta_mean = backward.run(scores, accuracy)
-    last = torch.from_numpy(batch.state_offsets[1:] - 1).to(alpha.device)
     log_total = alpha[last]
     occupancy = (alpha[batch.source] + scores + beta[batch.target] - log_total[batch.arc_utterance]).exp_()
     if accuracy is None or alpha_mean is None or beta_mean is None:
