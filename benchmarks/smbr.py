@@ -22,7 +22,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import kaldiio
@@ -30,6 +29,7 @@ import numpy as np
 import torch
 
 from benchmarks.ce import FEAT_DIM, SPLICE, Nnet1
+from benchmarks.support.lattices import one_state_model, sausage
 from hdnn_nnet.cli import script
 from hdnn_nnet.device.options import PRECISIONS
 from hdnn_nnet.device.precision import choose_dtype
@@ -37,17 +37,14 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.alignments import alignment_files, read_alignments, write_alignments, write_counts
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.tables import read_matrices
-from hdnn_nnet.kaldi.topology import HmmState, HmmTopology
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.arcs import lattice_arcs
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
-from hdnn_nnet.lattice.types import COMPACT_ARC, CompactLattice
 from hdnn_nnet.nn.config import NetworkConfig, parse_name
 from hdnn_nnet.nn.networks import build_network
 from hdnn_nnet.nn.prior import read_log_prior
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import option
-from hdnn_nnet.ragged import cumulative
 from hdnn_nnet.sequence.batch import make_batch
 from hdnn_nnet.sequence.objectives import sequence_loss
 from hdnn_nnet.sequence.options import SequenceOptions
@@ -127,13 +124,6 @@ def open_problem(folder: Path, feats: str, ali: str, denlats: str, limit: int) -
     )
 
 
-def one_state_model(pdfs: int) -> TransitionModel:
-    """A phone of one state for every pdf."""
-    entry = [HmmState(0, 0, ((0, 0.5), (1, 0.5))), HmmState(-1, -1, ())]
-    topology = HmmTopology([entry], dict.fromkeys(range(1, pdfs + 1), 0))
-    return TransitionModel(topology, np.array([(p, 0, p - 1, p - 1) for p in range(1, pdfs + 1)]))
-
-
 def synthetic(folder: Path, pdfs: int, utterances: int) -> tuple[str, str, str]:
     """Write features, alignments and lattices; every utterance has 500 frames. Returns feats, ali, denlats."""
     generator = np.random.default_rng(0)
@@ -152,34 +142,6 @@ def synthetic(folder: Path, pdfs: int, utterances: int) -> tuple[str, str, str]:
             writer.write_lattice(name, lattice)
     write_alignments(ali / "ali.1.gz", alignments)
     return f"scp:{folder}/feats.scp", str(ali), f"{folder}/lat.scp"
-
-
-def sausage(generator: np.random.Generator, ids: int, words: int = 4) -> tuple[CompactLattice, np.ndarray]:
-    """Words of 25 frames whose borders have 3 possible times, `words` words between any two of them; and one path."""
-    times = [[0], *([25 * slot - 3, 25 * slot, 25 * slot + 3] for slot in range(1, 20)), [500]]
-    numbers = cumulative(np.array([len(slot) for slot in times]))
-    # Real lattices of an utterance see a small part of all pdfs.
-    used = generator.permutation(np.arange(1, ids + 1))[:400]
-    rows, strings, counts, path = [], [], [], []
-    for slot, (here, there) in enumerate(pairwise(times)):
-        for place, begin in enumerate(here):
-            for target, end in enumerate(there):
-                for word in range(words):
-                    string = np.repeat(generator.choice(used, (end - begin) // 3 + 1), 3)[: end - begin]
-                    rows.append((word + 1, generator.uniform(0, 5), 0.0, numbers[slot + 1] + target))
-                    strings.append(string)
-            counts.append(words * len(there))
-            if place == len(here) // 2:
-                path.append(strings[words * (len(there) // 2 - len(there))])
-    counts.append(0)
-    final = np.full((len(counts), 2), np.inf, np.float32)
-    final[-1] = 0.0
-    empty = np.zeros(len(counts) + 1, np.int64)
-    lattice = CompactLattice(
-        0, cumulative(np.array(counts)), np.array(rows, COMPACT_ARC), final, cumulative(np.array([*map(len, strings)])),
-        np.concatenate(strings).astype(np.int32), empty, np.zeros(0, np.int32),
-    )  # fmt: skip
-    return lattice, np.concatenate(path)
 
 
 @contextmanager

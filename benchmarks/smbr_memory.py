@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.smbr import one_state_model, sausage
+from benchmarks.support.lattices import one_state_model, sausage
 from hdnn_nnet.cli import script
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lattice.arcs import lattice_arcs

@@ -18,7 +18,7 @@ def upload(array: np.ndarray, device: torch.device) -> Tensor:
     """
     values = torch.from_numpy(array)
     if device.type != "cuda":
-        return values.to(device)
+        return values.to(device, non_blocking=True)
     stream = _streams.get(device)
     if stream is None:
         stream = _streams[device] = torch.cuda.Stream(device)
@@ -26,7 +26,7 @@ def upload(array: np.ndarray, device: torch.device) -> Tensor:
         there = values.pin_memory().to(device, non_blocking=True)
     stream.synchronize()
     # It is freed while the network may still be reading it: not to be used again before that is over.
-    there.record_stream(torch.cuda.default_stream(device))
+    there.record_stream(torch.cuda.default_stream(device))  # type: ignore[arg-type]  # a subclass, in torch 2
     return there
 
 

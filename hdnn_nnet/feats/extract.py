@@ -2,7 +2,6 @@
 
 import zlib
 
-import kaldi_native_fbank
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
@@ -20,6 +19,8 @@ class FeatureExtractor:
     """
 
     def __init__(self, kind: str, options: dict[str, str] | None = None) -> None:
+        import kaldi_native_fbank  # trainings, which only compare descriptions of features, do without
+
         if kind not in OWN:
             raise HdnnError(f"features of type {kind!r}: only mfcc and fbank can be computed")
         self.kind = kind

@@ -124,7 +124,7 @@ class SequenceTrainer:
         with run.stoppable():
             while run.progress.epoch <= options.num_iters:
                 batches = self._batches(run.progress.epoch)
-                self.update(run.epoch(self._read_ahead(batches[run.progress.step :]), len(batches)))
+                self.update(run.epoch(self.read_ahead(batches[run.progress.step :]), len(batches)))
                 line = self._report()
                 if self.anchor is not None:
                     self.anchor.load_state_dict(self.model.state_dict())
@@ -207,7 +207,7 @@ class SequenceTrainer:
             save_model(self.model, self.run.directory, f"iter{progress.epoch}.safetensors")
         return line
 
-    def _read_ahead(self, batches: Sequence[Sequence[str]]) -> Iterator[Loaded]:
+    def read_ahead(self, batches: Sequence[Sequence[str]]) -> Iterator[Loaded]:
         """This rank's share of every batch; the next one is read while the network works."""
         with ThreadPoolExecutor(1) as reader:
             pending = [reader.submit(self.load, b) for b in batches[:1]]
