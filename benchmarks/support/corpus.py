@@ -64,14 +64,16 @@ class Corpus:
         return sum((self.folder / name).stat().st_size for name in files) / (LENGTH * len(self.names))
 
 
-def random_posteriors(generator: np.random.Generator, pdfs: int, entries: int) -> SparsePosteriors:
-    """`entries` different pdfs in each of 500 frames, the same weight for all."""
+def random_posteriors(
+    generator: np.random.Generator, pdfs: int, entries: int, frames: int = LENGTH
+) -> SparsePosteriors:
+    """`entries` different pdfs in each frame, the same weight for all."""
     entries = min(entries, pdfs)
-    first = generator.integers(pdfs, size=(LENGTH, 1))
+    first = generator.integers(pdfs, size=(frames, 1))
     chosen = (first + np.arange(entries) * (pdfs // entries)) % pdfs
-    weights = np.full(LENGTH * entries, 1 / entries, np.float32)
+    weights = np.full(frames * entries, 1 / entries, np.float32)
     return SparsePosteriors(
-        np.arange(LENGTH + 1, dtype=np.int64) * entries, chosen.reshape(-1).astype(np.int32), weights
+        np.arange(frames + 1, dtype=np.int64) * entries, chosen.reshape(-1).astype(np.int32), weights
     )
 
 

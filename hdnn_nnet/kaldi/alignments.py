@@ -3,7 +3,7 @@
 import gzip
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from hdnn_nnet.kaldi.int_vectors import int_vector_bytes
 from hdnn_nnet.kaldi.tables import read_int_vectors
 from hdnn_nnet.kaldi.text_file import read_lines, read_num_jobs
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.ragged import Vectors
 from hdnn_nnet.text import to_float, words
 
 
@@ -39,39 +40,50 @@ def alignment_files(ali_dir: str | os.PathLike[str]) -> list[Path]:
     return wanted
 
 
+def _entries(where: str | os.PathLike[str]) -> Iterator[tuple[str, np.ndarray]]:
+    sources: list[str | os.PathLike[str]] = [*alignment_files(where)] if Path(where).is_dir() else [where]
+    seen: set[str] = set()
+    for source in sources:
+        for utterance, transition_ids in read_int_vectors(source):
+            if utterance in seen:
+                raise HdnnError(f"{source}: utterance {utterance} is aligned twice in {where}; align again")
+            seen.add(utterance)
+            yield utterance, transition_ids
+    if not seen:
+        raise HdnnError(f"{where} holds no alignments; look at the logs of the alignment step")
+
+
 def read_alignments(where: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """All alignments of an alignment directory, an archive or an rspecifier: utterance -> transition-ids.
 
     Raises:
         HdnnError: unreadable archive, an utterance that occurs twice, or none at all.
     """
-    sources: list[str | os.PathLike[str]] = [*alignment_files(where)] if Path(where).is_dir() else [where]
-    alignments: dict[str, np.ndarray] = {}
-    for source in sources:
-        for utterance, transition_ids in read_int_vectors(source):
-            if utterance in alignments:
-                raise HdnnError(f"{source}: utterance {utterance} is aligned twice in {where}; align again")
-            alignments[utterance] = transition_ids
-    if not alignments:
-        raise HdnnError(f"{where} holds no alignments; look at the logs of the alignment step")
-    return alignments
+    return dict(_entries(where))
 
 
-def _to_pdfs(transition_ids: np.ndarray, model: TransitionModel, what: str) -> np.ndarray:
-    if len(transition_ids) and not 1 <= transition_ids.min() <= transition_ids.max() <= model.num_transition_ids:
-        raise HdnnError(
-            f"{what}: transition-ids {transition_ids.min()} to {transition_ids.max()}, but the model has 1 to "
-            f"{model.num_transition_ids}; take the final.mdl that made the alignment"
-        )
-    return model.tid_to_pdf[transition_ids]
+def read_pdf_alignments(where: str | os.PathLike[str], transition_model: TransitionModel) -> Vectors:
+    """Like `read_alignments`, but pdfs (Kaldi's ali-to-pdf): utterance -> int32, shape (frames,).
 
+    They are kept in 16 bits where the model's pdfs fit: 1,000 hours are 360 million.
+    """
+    pdf_of = transition_model.tid_to_pdf
+    if transition_model.num_pdfs <= np.iinfo(np.int16).max:
+        pdf_of = pdf_of.astype(np.int16)
+    highest = transition_model.num_transition_ids
 
-def read_pdf_alignments(where: str | os.PathLike[str], transition_model: TransitionModel) -> dict[str, np.ndarray]:
-    """Like `read_alignments`, but pdfs (Kaldi's ali-to-pdf): utterance -> int32, shape (frames,)."""
-    return {
-        utterance: _to_pdfs(transition_ids, transition_model, f"{where}: utterance {utterance}")
-        for utterance, transition_ids in read_alignments(where).items()
-    }
+    def to_pdfs(utterances: list[str], offsets: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        if len(ids) and not 1 <= ids.min() <= ids.max() <= highest:
+            wrong = int(np.flatnonzero((ids < 1) | (ids > highest))[0])
+            number = int(np.searchsorted(offsets, wrong, side="right")) - 1
+            own = ids[offsets[number] : offsets[number + 1]]
+            raise HdnnError(
+                f"{where}: utterance {utterances[number]}: transition-ids {own.min()} to {own.max()}, but the model has 1 to "
+                f"{highest}; take the final.mdl that made the alignment"
+            )
+        return pdf_of[ids]
+
+    return Vectors(_entries(where), to_pdfs)
 
 
 def write_alignments(

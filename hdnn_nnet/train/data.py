@@ -14,6 +14,7 @@ from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.alignments import read_pdf_alignments
 from hdnn_nnet.kaldi.copies import read_originals, stand_ins
 from hdnn_nnet.kaldi.transitions import TransitionModel
+from hdnn_nnet.ragged import Vectors
 from hdnn_nnet.train.dataset import usable_utterances
 
 log = logging.getLogger(__name__)
@@ -82,22 +83,21 @@ def read_training_data(
     require_same_features(data_train, data_cv)
     transitions = TransitionModel.read(Path(ali_train) / "final.mdl")
     counts = np.zeros(transitions.num_pdfs, dtype=np.int64)
-    labels: dict[str, np.ndarray] = {}
+    labels = Vectors(())
     parts: dict[str, LabelledData] = {}
     for name, data, ali, more in (("train", data_train, ali_train, unlabelled), ("cv", data_cv, ali_cv, ())):
         features = FeatureSource([data, *more], cmvn_opts, delta_opts)
         if name == "train" or Path(ali).resolve() != Path(ali_train).resolve():
             labels = read_pdf_alignments(ali, transitions)
-            for pdfs in labels.values():
-                counts += np.bincount(pdfs, minlength=transitions.num_pdfs)
+            counts += labels.occurrences(transitions.num_pdfs)
         originals = read_originals(data, *more)
-        lengths = {utt: len(pdfs) for utt, pdfs in labels.items()}
+        lengths = labels.lengths()
         taken = stand_ins(features.readers[0].num_frames, lengths, originals)
         if taken:
             log.info("%s: %d copies have the alignments of their originals", data, len(taken))
         lengths |= {copy: lengths[utt] for copy, utt in taken.items()}
         frames = usable_utterances(features.readers[0], lengths, ali)
-        used = {utt: labels[taken.get(utt, utt)] for utt in frames}
+        used = labels.only(frames, taken)
         for reader in features.readers[1:]:
             frames |= {utt: length for utt, length in reader.num_frames.items() if length}
         parts[name] = LabelledData(features, used, frames, originals)
