@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,26 +224,24 @@ def measure_frames(bench: Bench, work: Work) -> None:
     options, corpus = bench.options, work.corpus
     read = {"CE": corpus.bytes_a_frame("feats.ark"), "KD, stored": corpus.bytes_a_frame("feats.ark", "post.ark")}
     networks, sizes = options.networks.split(), [int(size) for size in options.minibatches.split()]
-    for kind in KINDS[:2]:
-        bench.row(
-            f"{kind}: loader alone", networks[0], sizes[0],
-            lambda d, k=kind: work.frames(networks[0], k, sizes[0], d, train=False), bytes_per_frame=read[kind], count=False,
-        )  # fmt: skip
+    for kind, size in read.items():
+        steps = partial(work.frames, networks[0], kind, sizes[0], train=False)
+        bench.row(f"{kind}: loader alone", networks[0], sizes[0], steps, bytes_per_frame=size, count=False)
     for name in networks:
-        flops = 2.0 * work.network(name, torch.device("cpu")).num_parameters()
+        model = work.network(name, torch.device("cpu"))
+        flops = 2.0 * model.num_parameters()
         if name.startswith("hdnn"):  # shared gates are multiplied in every layer
-            config = work.network(name, torch.device("cpu")).config
-            flops += 2.0 * 2 * config.width**2 * (config.depth - 2)
-        for kind, size in itertools.product(KINDS, sizes):
+            flops += 2.0 * 2 * model.config.width**2 * (model.config.depth - 2)
+        for kind, minibatch in itertools.product(KINDS, sizes):
             if kind == "KD, on the fly" and name == options.teacher:
                 continue
             bench.row(
-                kind, name, size, lambda d, n=name, k=kind, s=size: work.frames(n, k, s, d, options.teacher),
+                kind, name, minibatch, partial(work.frames, name, kind, minibatch, teacher=options.teacher),
                 flops=0.0 if kind == "KD, on the fly" else 3 * flops, bytes_per_frame=read.get(kind, read["CE"]),
             )  # fmt: skip
-        bench.row("forward", name, None, lambda d, n=name: work.forward(n, d), flops=flops, bytes_per_frame=read["CE"])
+        bench.row("forward", name, None, partial(work.forward, name), flops=flops, bytes_per_frame=read["CE"])
         if name.startswith("hdnn"):
-            bench.row("adaptation", name, None, lambda d, n=name: work.adapt(n, d), bytes_per_frame=read["CE"])
+            bench.row("adaptation", name, None, partial(work.adapt, name), bytes_per_frame=read["CE"])
 
 
 def measure_lattices(bench: Bench, work: Work) -> None:
@@ -252,26 +251,23 @@ def measure_lattices(bench: Bench, work: Work) -> None:
     for density in map(float, options.densities.split()):
         script_file, alignments = corpus.lattices(density)
         read = corpus.bytes_a_frame("feats.ark", f"lat.{density:g}.ark")
+        label = f"sMBR, {density:g} arcs/frame"
         for size in map(int, options.batches.split()):
-            bench.row(
-                f"sMBR, {density:g} arcs/frame: read alone", networks[0], size,
-                lambda d, f=script_file, a=alignments, s=size: work.sequences(networks[0], "torch", f, a, s, d, train=False),
-                bytes_per_frame=read, count=False,
-            )  # fmt: skip
-            bench.row(
-                f"sMBR, {density:g} arcs/frame: make_batch alone", "", size,
-                lambda d, f=script_file, a=alignments, s=size: batches_alone(corpus, f, a, s), count=False,
-            )  # fmt: skip
+            steps = partial(work.sequences, networks[0], "torch", script_file, alignments, size, train=False)
+            bench.row(f"{label}: read alone", networks[0], size, steps, bytes_per_frame=read, count=False)
+            steps = partial(batches_alone, corpus, script_file, alignments, size)
+            bench.row(f"{label}: make_batch alone", "", size, steps, count=False)
             for engine, name in itertools.product(options.engines.split(), networks):
                 bench.row(
-                    f"sMBR, {density:g} arcs/frame, {engine}", name, size,
-                    lambda d, n=name, e=engine, f=script_file, a=alignments, s=size: work.sequences(n, e, f, a, s, d),
-                    bytes_per_frame=read, count=engine == "torch" or bench.device.type == "cuda",
+                    f"{label}, {engine}", name, size,
+                    partial(work.sequences, name, engine, script_file, alignments, size), bytes_per_frame=read,
+                    count=engine == "torch" or bench.device.type == "cuda",
                 )  # fmt: skip
 
 
-def batches_alone(corpus: Corpus, script_file: str, alignments: dict, size: int) -> Iterator[int]:
-    """Arcs and batches of lattices in memory."""
+def batches_alone(corpus: Corpus, script_file: str, alignments: dict, size: int, device: torch.device) -> Iterator[int]:
+    """Arcs and batches of lattices in memory, which are made on the CPU whatever the device."""
+    del device
     lines = StoredLattices(script_file).lines
     names = [corpus.names[i % len(corpus.names)] for i in range(size)]
     lattices = [read_lattice(lines[name]) for name in names]
@@ -299,7 +295,12 @@ def main(options: Options) -> None:
         measure_lattices(bench, work)
     for label, why in bench.missing.items():
         print(f"not measured: {label}: {why}")
-    content = {"torch": torch.__version__, "device": card, "options": asdict(options), "limits": bench.limits}
+    content: dict[str, Any] = {
+        "torch": torch.__version__,
+        "device": card,
+        "options": asdict(options),
+        "limits": bench.limits,
+    }
     content |= {"rows": [asdict(row) for row in bench.rows], "not measured": bench.missing}
     write_text(options.json, json.dumps(content, indent=1) + "\n")
 

@@ -2,11 +2,11 @@
 
     PYTHONPATH=. python3 benchmarks/scale.py [--utterances 1200000] [--kinds "ce kd"]
 
-1,000 hours are 1.2 million utterances of 300 frames. Features and soft labels of a few utterances are listed under that many names;
-alignments are as many as on a real corpus. Each training is told to stop (SIGTERM) as soon as it would, does its first step, writes
-a checkpoint and ends; then it resumes and is stopped again. "Start" is thus everything from the command to the checkpoint after
-the first step: reading lists and alignments, the features' mean and variance, cross-validation of the initial network, the first
-block of frames, one step. Memory is the process's peak (ru_maxrss).
+1,000 hours are 1.2 million utterances of 300 frames. Features and soft labels of a few utterances are listed under that many
+names; alignments are as many as on a real corpus. Each training is told to stop (SIGTERM) as soon as it would, does its first
+step, writes a checkpoint and ends; then it resumes and is stopped again. "Start" is thus everything from the command to the
+checkpoint after the first step: reading lists and alignments, the features' mean and variance, cross-validation of the initial
+network, the first block of frames, one step. Memory is the process's peak (ru_maxrss).
 """
 
 import gzip
@@ -133,14 +133,26 @@ def main(options: Options) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             make(folder, options)
             (folder / "made").touch()
-        print(f"{options.utterances} utterances, {options.utterances * options.frames / 1e6:.1f} M frames, {options.network}")
+        print(
+            f"{options.utterances} utterances, {options.utterances * options.frames / 1e6:.1f} M frames, {options.network}"
+        )
         print("| training | | seconds | processor seconds | peak MB |")
         print("|---|---|---|---|---|")
         for kind in options.kinds.split():
             data = [str(folder / part) for part in ("train", "cv", "ali", "ali")]
             teacher = [str(folder / "post.scp")] if kind == "kd" else []
             with tempfile.TemporaryDirectory(prefix="bench.", dir=folder) as model:
-                words = ["train", kind, "--network", options.network, "--device", "cpu", *teacher, *data, f"{model}/model"]
+                words = [
+                    "train",
+                    kind,
+                    "--network",
+                    options.network,
+                    "--device",
+                    "cpu",
+                    *teacher,
+                    *data,
+                    f"{model}/model",
+                ]
                 for what in ("start", "resumption"):
                     wall, processor, peak = stopped_training(words, Path(model) / "log")
                     print(f"| {kind} | {what} | {wall:.0f} | {processor:.0f} | {peak:.0f} |", flush=True)

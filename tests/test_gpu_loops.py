@@ -87,7 +87,7 @@ def test_what_is_uploaded_has_the_same_bits(name: str) -> None:
     if name == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
     device, generator = torch.device(name), np.random.default_rng(3)
-    arrays = [
+    arrays: list[np.ndarray] = [
         generator.standard_normal((7, 3)).astype(np.float32), generator.integers(-(2**62), 2**62, 9),
         np.array([np.nan, -0.0, np.inf], np.float32), generator.integers(5, size=(2, 2)).astype(np.int32), np.zeros((0, 4)),
     ]  # fmt: skip

@@ -147,21 +147,22 @@ class Work:
         moving = {id(p) for p in choose_parameters(model, ["gates"])}
         parameters = {name: p for name, p in model.named_parameters() if id(p) in moving}
         base = {name: p.detach().clone() for name, p in parameters.items()}
-        options = AdaptOptions()
+        options, labels = AdaptOptions(), _Labels(self.corpus)
         names = self.corpus.names[:20]
         while True:
             data = read_speaker(
-                "speaker", names, self.features.__getitem__, self, model, options.held_out, options.seed
+                "speaker", names, self.features.__getitem__, labels, model, options.held_out, options.seed
             )
-            adapt_speaker(model, parameters, base, self.criterion, "speaker", data, options)
+            adapt_speaker(model, parameters, base, labels.criterion, "speaker", data, options)
             yield options.iters * len(data.train)
 
-    # As the labels of an adaptation.
-    description = "CE"
 
-    @property
-    def criterion(self) -> Criterion:
-        return CrossEntropy()
+class _Labels:
+    """The alignment as what speakers are adapted to."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus, self.description = corpus, "CE"
+        self.criterion: Criterion = CrossEntropy()
 
     def get(self, utt: str) -> Labelled:
         pdfs = self.corpus.model.tid_to_pdf[self.corpus.alignments[utt]].astype(np.int64)

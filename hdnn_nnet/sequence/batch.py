@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,11 +80,11 @@ class ArcBatch:
     def to(self, device: torch.device | str) -> "ArcBatch":
         """The same on another device; engines find this one as `host`, where values can be looked at without waiting."""
         names = [f.name for f in fields(self) if f.type is Tensor]
-        tensors = [getattr(self, name) for name in names]
-        if self.source.device.type != "cpu":
-            return replace(self, **{name: t.to(device) for name, t in zip(names, tensors, strict=True)}, engine_data={})
-        moved = dict(zip(names, upload_all(tensors, torch.device(device)), strict=True))
-        return replace(self, **moved, engine_data={"host": self})
+        tensors: list[Tensor] = [getattr(self, name) for name in names]
+        here = self.source.device.type == "cpu"
+        there = upload_all(tensors, torch.device(device)) if here else [t.to(device) for t in tensors]
+        moved: dict[str, Any] = dict(zip(names, there, strict=True))
+        return replace(self, **moved, engine_data={"host": self} if here else {})
 
     def used_pdfs(self) -> tuple[Tensor, "ArcBatch"]:
         """(P,) int64 pdfs of lattices and references, ascending, and the same batch on these columns only.

@@ -121,8 +121,8 @@ class SparseColumn:
         best = np.zeros(len(counts), np.int32)
         is_best = weights == highest[frame]
         best[frame[is_best]] = pdfs[is_best]
-        tensors = (upload(a, device) for a in (offsets, pdfs, weights, best))
-        return cls(*tensors, counts)
+        offset, pdf, weight, first = (upload(a, device) for a in (offsets, pdfs, weights, best))
+        return cls(offset, pdf, weight, first, counts)
 
     def rows(self, chosen: Tensor, here: np.ndarray | None = None) -> SoftLabels:
         begin = self.offsets[chosen]

@@ -9,7 +9,6 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.accounting import Accounting
 
-
 #: frames that are enough for a mean and a variance
 STATISTICS_FRAMES = 1 << 25
 

@@ -6,6 +6,7 @@ utterances, are one step: their predecessors are complete.
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,8 +59,9 @@ class _Sweep:
 
     def to(self, device: torch.device) -> "_Sweep":
         names = ("rank", "arc", "source", "local")
-        moved = upload_all([getattr(self, name) for name in names], device)
-        return replace(self, **dict(zip(names, moved, strict=True)))
+        there = upload_all([getattr(self, name) for name in names], device)
+        moved: dict[str, Any] = dict(zip(names, there, strict=True))
+        return replace(self, **moved)
 
     def run(self, scores: Tensor, accuracy: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """(states,) log-sum of the scores of all partial paths to a state, and the mean of their accuracies.
