@@ -21,7 +21,7 @@ from hdnn_nnet.nn.prior import forget_priors
 from hdnn_nnet.options import flatten
 from hdnn_nnet.train.criteria import Criterion
 from hdnn_nnet.train.data import LabelledData, TrainingData, read_training_data
-from hdnn_nnet.train.dataset import global_statistics
+from hdnn_nnet.train.dataset import STATISTICS_FRAMES, global_statistics
 from hdnn_nnet.train.distributed import Ranks, join
 from hdnn_nnet.train.frames import FrameShuffler, TargetsOf
 from hdnn_nnet.train.loop import SUMS, train
@@ -165,6 +165,8 @@ class Training:
         for name, part in (("train", data.train), ("cv", data.cv)):
             full[f"{name} utterances and alignment"] = part.digest()
             full[f"{name} features"] = part.features.digest(part.frames)
+        if sum(data.train.frames.values()) > STATISTICS_FRAMES:  # other values than earlier versions had
+            full["frames of the features' statistics"] = STATISTICS_FRAMES
         full |= signature or {}
         if not options.masking.wanted:  # as checkpoints of versions without masking have it
             full = {name: value for name, value in full.items() if name not in flatten(options.masking)}
