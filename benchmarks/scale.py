@@ -114,7 +114,7 @@ def stopped_training(words: list[str], log: Path) -> Iterator[float]:
     with open(log, "wb") as handle:
         process = subprocess.Popen([sys.executable, "-m", "hdnn_nnet", *words], stderr=handle, stdout=handle)
     while not catches_stop(process.pid) and process.poll() is None:
-        time.sleep(0.2)
+        time.sleep(0.05)
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
         _, _, usage = os.wait4(process.pid, 0)

@@ -41,6 +41,7 @@ def test_help(name: str) -> None:
         ("kd", ["--student=hdnn-h16l2", "--teacher=dnn-h16l2", "--frames=1000", "--rounds=1", "--pdfs=30"], 3),
         ("smbr", ["--networks=hdnn-h16l2", "--utterances=2", "--rounds=1", "--pdfs=30"], 2),
         ("smbr_memory", ["--words=1 2"], 4),
+        ("scale", ["--utterances=400", "--frames=100"], 4),
     ],
 )
 def test_with_data_of_its_own(name: str, words: list[str], rows: int) -> None:
