@@ -59,13 +59,11 @@ class SpeechEncoder:
         self.network = _load(files)
         if not self.factors and self.layer < files.layers:
             # What the next layer takes is the output; the last layer's has been normalised, which is no part of this one's.
-            del self.network.encoder.layers[self.layer + 1 :]
+            del (self.network if files.is_whisper else self.network.encoder).layers[self.layer + 1 :]
         self.network.to(device)
 
     def num_rows(self, samples: int) -> int:
         """Rows of an utterance."""
-        if self.files.is_whisper:
-            return -(-samples // self.files.hop)
         return max(0, (samples - self.files.field) // self.files.hop + 1)
 
     def __call__(self, samples: np.ndarray, rate: int, utt: str = "") -> np.ndarray:

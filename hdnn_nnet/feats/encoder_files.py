@@ -44,7 +44,7 @@ class EncoderFiles:
         extractor: what turns samples into the network's inputs, of transformers.
         rate: samples a second.
         hop: samples between rows.
-        field: samples that a row needs at least (1 where the encoder pads).
+        field: samples that a row is made of; Whisper pads, so its rows are those that end with the audio.
         layers: hidden layers.
     """
 
@@ -78,7 +78,8 @@ class EncoderFiles:
             raise HdnnError(f"{path}: transformers cannot read it ({str(error).splitlines()[0]})") from error
         rate, kind = int(getattr(extractor, "sampling_rate", 0)), config.model_type
         if kind == "whisper":
-            hop, field, layers = _WHISPER_STRIDE * extractor.hop_length, 1, config.encoder_layers
+            hop, layers = _WHISPER_STRIDE * extractor.hop_length, config.encoder_layers
+            field = hop
         elif (
             getattr(config, "conv_stride", None)
             and getattr(config, "conv_kernel", None)
