@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import kaldiio
@@ -81,8 +82,9 @@ def slow(request, task: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPa
     )
 
 
-def train(data_tr: Path, data_cv: Path, ali: Path, directory: Path) -> Path:
-    assert call("train ce", [*SETTINGS, str(data_tr), str(data_cv), str(ali), str(ali), str(directory)]) == 0
+def train(data: Sequence[Path], ali: Path, directory: Path) -> Path:
+    """A network on training and cross-validation data."""
+    assert call("train ce", [*SETTINGS, *map(str, data), str(ali), str(ali), str(directory)]) == 0
     return directory
 
 
@@ -90,7 +92,7 @@ def train(data_tr: Path, data_cv: Path, ali: Path, directory: Path) -> Path:
 def teacher(
     slow: tuple[int, Path, Path], task: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    return train(*slow[1:], task[2], tmp_path_factory.mktemp("teacher") / "model")
+    return train(slow[1:], task[2], tmp_path_factory.mktemp("teacher") / "model")
 
 
 @given(rows=st.integers(1, 40), factor=st.integers(1, 5), difference=st.integers(-9, 9))
@@ -179,7 +181,7 @@ def test_subsets_keep_it(slow: tuple[int, Path, Path], tmp_path: Path) -> None:
 def test_training_is_that_on_repeated_rows(slow, task, lengths, teacher: Path, tmp_path: Path) -> None:
     factor, *data = slow
     expanded = [repeated(d, lengths, tmp_path / d.name, factor) for d in data]
-    wanted, found = train(*expanded, task[2], tmp_path / "model"), load_tensors(teacher / "final.safetensors")
+    wanted, found = train(expanded, task[2], tmp_path / "model"), load_tensors(teacher / "final.safetensors")
     for name, tensor in load_tensors(wanted / "final.safetensors").items():
         assert torch.equal(tensor, found[name]), name
     network = json.loads((teacher / "model.json").read_text())["network"]
@@ -251,7 +253,7 @@ def test_distillation_into_frames(slow, task, lengths, teacher: Path, tmp_path: 
 
 def test_adaptation_with_its_labels(slow, task, teacher: Path, tmp_path: Path) -> None:
     """Of a student on frames of 10 ms, by stored labels and by the running teacher: no utterance is of another length."""
-    student = train(*task, tmp_path / "student")
+    student = train(task[:2], task[2], tmp_path / "student")
     soft = store(teacher, slow[1:], tmp_path / "stored")
     for name, more in (("a", [str(soft)]), ("b", [f"--teacher-data={slow[1]}", str(teacher)])):
         source, *options = more[::-1]
@@ -273,18 +275,18 @@ def test_a_wrong_factor_is_named(task, tmp_path: Path, true: int, stated: int) -
     data = [thin(d, tmp_path / d.name, true, f"--type=ssl --frame-factor={stated}") for d in task[:2]]
     wanted = rf"lengths point to another rate: state --frame-factor={true} in {data[0]}/feat_opts$"
     with pytest.raises(HdnnError, match=wanted):
-        train(*data, task[2], tmp_path / "model")
+        train(data, task[2], tmp_path / "model")
     assert not (tmp_path / "model/model.json").exists()
     for d in data:
         (d / "feat_opts").unlink()
     if true > 1:
         with pytest.raises(HdnnError, match=rf"write --type=ssl --frame-factor={true} to {data[0]}/feat_opts$"):
-            train(*data, task[2], tmp_path / "model")
+            train(data, task[2], tmp_path / "model")
 
 
 def test_what_does_not_fit_is_refused(task, lengths, tmp_path: Path) -> None:
     data = [thin(d, tmp_path / d.name, 2) for d in task[:2]]
-    teacher = train(*data, task[2], tmp_path / "teacher")
+    teacher = train(data, task[2], tmp_path / "teacher")
     # Data of 10 ms, with and without the words for it.
     plain = shutil.copytree(task[0], tmp_path / "plain")
     with pytest.raises(
@@ -312,7 +314,7 @@ def test_what_does_not_fit_is_refused(task, lengths, tmp_path: Path) -> None:
     with pytest.raises(HdnnError, match=r"\(--type=ssl --frame-factor=2 --frame-tolerance=8\), which a device cannot"):
         call("export nnet3", ["--feat-type=fbank", str(teacher), str(tmp_path), str(tmp_path / "out")])
     with pytest.raises(HdnnError, match=r"do not go together"):
-        train(data[0], plain, task[2], tmp_path / "x")
+        train([data[0], plain], task[2], tmp_path / "x")
     with pytest.raises(HdnnError, match=r"model.json"):  # weights of one rate for another
         call(
             "train ce",
@@ -354,7 +356,7 @@ def test_directories_of_ssl_kaldi_feats_are_taken_as_they_are(task, lengths, tmp
         (folder / "utt2num_frames").write_text("".join(f"{utt} {len(m)}\n" for utt, m in sorted(rows.items())))
         (folder / "utt2dur").write_text("".join(f"{utt} {0.02 * len(m):.3f}\n" for utt, m in sorted(rows.items())))
         (folder / "frame_shift").write_text("0.02\n")
-    teacher = train(tmp_path / "tr", tmp_path / "cv", task[2], tmp_path / "teacher")
+    teacher = train([tmp_path / "tr", tmp_path / "cv"], task[2], tmp_path / "teacher")
     assert json.loads((teacher / "model.json").read_text())["network"]["frame_factor"] == 2
     assert (teacher / "frame_shift").read_text() == "0.02\n"
     assert call("feats fit", [f"{tmp_path}/cv", str(task[1])]) == 0
