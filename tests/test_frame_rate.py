@@ -24,7 +24,7 @@ from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.tensor_file import load_tensors
 from hdnn_nnet.train.soft_sources import open_soft_labels
-from tests.support.small_task import PDFS, make
+from tests.support.small_task import DIM, PDFS, make
 
 SETTINGS = ["--network=hdnn-h8l3", "--splice=1", "--minibatch-size=64", "--learn-rate=0.01", "--max-iters=2"]
 SETTINGS += ["--precision=fp32", "--device=cpu"]
@@ -364,6 +364,16 @@ def test_directories_of_ssl_kaldi_feats_are_taken_as_they_are(task, lengths, tmp
     assert {utt: len(matrix) for utt, matrix in found.items()} == {utt: lengths[utt] for utt in found}
     with pytest.raises(HdnnError, match=r"which a device cannot compute; export a student"):
         call("export nnet3", ["--feat-type=fbank", str(teacher), str(tmp_path), str(tmp_path / "out")])
+
+
+def test_blocks_of_wide_features_are_smaller(task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of as many numbers as are allowed: the training is that with so many --block-frames."""
+    words = [*map(str, (*task, task[2]))]
+    assert call("train ce", [*SETTINGS, "--block-frames=200", *words, str(tmp_path / "a")]) == 0
+    monkeypatch.setattr("hdnn_nnet.train.program._BLOCK_NUMBERS", 200 * DIM + 1)
+    train(task[:2], task[2], tmp_path / "b")
+    for name, tensor in load_tensors(tmp_path / "a/final.safetensors").items():
+        assert torch.equal(tensor, load_tensors(tmp_path / "b/final.safetensors")[name])
 
 
 def test_the_likely_factor() -> None:
