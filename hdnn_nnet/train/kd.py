@@ -39,7 +39,6 @@ def train_kd(options: DistillationOptions) -> None:
     for name, part in (("training data", training.data.train), ("cross-validation data", training.data.cv)):
         source.fit(part.frames)
         taken = stand_ins(part.frames, source.num_frames, part.originals)
-        source.fit({utt: part.frames[copy] for copy, utt in taken.items() if utt not in part.frames})
         lengths = {**source.num_frames, **{copy: source.num_frames[utt] for copy, utt in taken.items()}}
         part.frames = keep_with_targets(part.frames, lengths, f"soft labels of the {name}")
         source.check(taken.get(utt, utt) for utt in part.frames)
