@@ -69,7 +69,7 @@ $(READY): $(LOCK) $(if $(NEW),FORCE)
 	rm -f $@; "$$python" -m venv --clear $(VENV)
 	@echo "Installing $(LOCK) into $(VENV): two to five minutes, 4 GB"
 	@mkdir $(VENV)/tmp; \
-	( while sleep 10; do du -sm $(VENV) | awk '{ printf "  %.1f GB are here\n", $$1 / 1000 }'; done ) & size=$$!; \
+	( while sleep 10; do du -sm $(VENV) 2> /dev/null | awk '{ printf "  %.1f GB are here\n", $$1 / 1000 }' || true; done ) & size=$$!; \
 	trap 'kill $$size' EXIT; \
 	pip() { TMPDIR="$(CURDIR)/$(VENV)/tmp" $(VENV)/bin/python -m pip install -qq "$$@"; }; \
 	pip --require-hashes --no-deps -r $(LOCK); \

@@ -61,6 +61,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import nnet1": ("import_nnet1", "from Kaldi's nnet1"),
     "show-transitions": ("show_transitions", "transition-ids of a model"),
     "feats make": ("feats_make", "MFCC or log-mel features"),
+    "feats ssl": ("feats_ssl", "features of a speech encoder such as WavLM or Whisper"),
+    "feats fit": ("feats_fit", "numbers of frames of features that come at another rate"),
     "feats fmllr": ("feats_fmllr", "features of a GMM, adapted to speakers"),
     "data from-folder": ("data_from_folder", "data directory from a folder of recordings and texts"),
     "data from-csv": ("data_from_csv", "the same from a table of files and texts"),

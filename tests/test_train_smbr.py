@@ -12,6 +12,8 @@ import torch
 from hdnn_nnet.cli import call
 from hdnn_nnet.decode.options import SearchOptions
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.kaldi.matrix_writer import write_matrices
 from hdnn_nnet.kaldi.nnet1 import read_nnet1
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattice
@@ -385,3 +387,30 @@ def test_searches_that_die_give_no_lattice(fixture: Path) -> None:
     # One frame cannot lead through a word to a final state.
     assert source.decoder.decode([loglikes[:1]])[0].partial
     assert source.lattices(["u"], [loglikes[:1]]) == [None]
+
+
+def test_features_of_half_the_rate(fixture, seed, tmp_path: Path) -> None:
+    """Rows that stand for two frames each are fitted to alignments and lattices; a network of another rate is refused."""
+    data, features = tmp_path / "data", {}
+    shutil.copytree("data/train", data)
+    for number, (utt, matrix) in enumerate(FeatureReader("data/train")):
+        features[utt] = np.asarray(matrix[: len(matrix) - number % 2 : 2])
+    write_matrices(data / "feats.ark", data / "feats.scp", features.items())
+    (data / "utt2num_frames").unlink(missing_ok=True)
+    (data / "feat_opts").write_text("--type=ssl --frame-factor=2\n")
+    options = ["--num-iters=1", "--learn-rate=0"]
+    with pytest.raises(
+        HdnnError, match=r"was trained on features of 100 rows a second \(model.json\), .*50 rows a second"
+    ):
+        train(seed, tmp_path / "other", *options, data=str(data))
+    content = json.loads((seed / "model.json").read_text())
+    content["network"]["frame_factor"] = 2
+    (seed / "model.json").write_text(json.dumps(content))
+    found = history(train(seed, tmp_path / "out", *options, data=str(data)))[0]
+    assert (found["frames"], found["utterances"], found["skipped"]) == (2556, 10, {})
+    assert json.loads((tmp_path / "out/model.json").read_text())["network"]["frame_factor"] == 2
+    content["network"]["frame_factor"] = 4
+    (seed / "model.json").write_text(json.dumps(content))
+    (data / "feat_opts").write_text("--type=ssl --frame-factor=4\n")
+    with pytest.raises(HdnnError, match=r"state --frame-factor=2 in .*/feat_opts"):
+        train(seed, tmp_path / "wrong", *options, data=str(data))

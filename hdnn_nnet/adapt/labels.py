@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.alignments import read_pdf_alignments
 from hdnn_nnet.kaldi.posteriors import PosteriorTable
 from hdnn_nnet.kaldi.transitions import TransitionModel
@@ -30,6 +31,9 @@ class Labels(Protocol):
 
     description: str
     criterion: Criterion
+
+    def meet(self, features: FeatureSource) -> None:
+        """Agree with the features on lengths, within their tolerances."""
 
     def get(self, utt: str) -> Labelled | None:
         """Targets of an utterance; None where there are none."""
@@ -59,6 +63,10 @@ class HardLabels:
         self.min_confidence, self.weighted = min_confidence, weighted
         self.criterion: Criterion = WeightedCrossEntropy() if weighted else CrossEntropy()
         self.description = "CE"
+
+    def meet(self, features: FeatureSource) -> None:
+        if not features.same_rate:
+            features.fit({utt: self.table.num_frames(utt) for utt in self.table.lines})
 
     def get(self, utt: str) -> Labelled | None:
         if utt not in self.table.lines:
@@ -98,6 +106,9 @@ class Supervised:
         self.criterion: Criterion = CrossEntropy()
         self.description = "CE, supervised"
 
+    def meet(self, features: FeatureSource) -> None:
+        features.fit({utt: len(labels) for utt, labels in self.alignments.items()})
+
     def get(self, utt: str) -> Labelled | None:
         labels = self.alignments.get(utt)
         return None if labels is None else Labelled((labels.astype(np.int64),), self.usable[labels].astype(np.float32))
@@ -110,6 +121,10 @@ class SoftTargets:
         self.source = source
         self.criterion: Criterion = KnowledgeDistillation(lambda values: values[0], 0.0, source.temperature)
         self.description = "KD" if source.temperature == 1.0 else f"KD T={source.temperature:g}"
+
+    def meet(self, features: FeatureSource) -> None:
+        features.fit(self.source.num_frames)
+        self.source.fit(features.num_frames())
 
     def get(self, utt: str) -> Labelled | None:
         if utt not in self.source.num_frames:

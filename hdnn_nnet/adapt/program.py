@@ -22,7 +22,7 @@ from hdnn_nnet.kaldi.accounting import Accounting
 from hdnn_nnet.kaldi.alignments import read_counts
 from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.kaldi.posteriors import PosteriorTable
-from hdnn_nnet.nn.model_dir import load_model, model_signature, read_option_file
+from hdnn_nnet.nn.model_dir import load_model, model_signature, read_option_file, require_frame_rate
 from hdnn_nnet.nn.networks import choose_parameters
 from hdnn_nnet.options import flatten
 from hdnn_nnet.train.soft_sources import open_source
@@ -55,9 +55,11 @@ def adapt(options: Adaptation) -> None:
 
     cmvn_opts, delta_opts = (read_option_file(model_dir / name) for name in ("cmvn_opts", "delta_opts"))
     features = FeatureSource([options.data_dir], cmvn_opts, delta_opts, model_dir)
+    require_frame_rate(model_dir, features.readers[0])
     if features.dim != model.feat_dim:
         raise HdnnError(f"{options.data_dir} has {features.dim} features a frame, {model_dir} takes {model.feat_dim}")
     labels = open_labels(options, model.num_pdfs, device)
+    labels.meet(features)
 
     account = Accounting(options.data_dir, features.readers[0].announced)
     account.require("without features", features.readers[0].utts)

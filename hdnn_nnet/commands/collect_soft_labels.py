@@ -50,7 +50,9 @@ def main(options: Options) -> None:
             total[key] += content[key]
         checksums |= content["checksums"]
         lowest = min(lowest, content["mass_min"])
-        shared = {key: content[key] for key in ("num_pdfs", "pdfs", "mass", "temperature", "teachers")}
+        shared = {
+            key: content[key] for key in ("num_pdfs", "pdfs", "mass", "temperature", "frame_tolerance", "teachers")
+        }
     missing = [utt for utt in wanted if utt not in lines]
     if missing:
         raise HdnnError(

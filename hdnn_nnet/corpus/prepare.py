@@ -17,7 +17,7 @@ from hdnn_nnet.corpus.quality import Quality, advice, measure
 from hdnn_nnet.corpus.sounds import Sound, decode, look_at_all, samples_of
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.copies import UTT2UNIQ
-from hdnn_nnet.kaldi.data_dir import byte_order
+from hdnn_nnet.kaldi.data_dir import ALIGNED_FRAMES, byte_order
 from hdnn_nnet.text import words
 
 log = logging.getLogger(__name__)
@@ -254,5 +254,11 @@ def _write(items: Sequence[Item], target: Path) -> None:
             continue
         rows = sorted(table.items(), key=lambda pair: byte_order(pair[0]))
         write_text(target / name, "".join(f"{key} {value}\n" for key, value in rows))
-    for name in ("feats.scp", "cmvn.scp", "utt2num_frames", "utt2dur"):  # of an earlier state of these data
+    for name in (
+        "feats.scp",
+        "cmvn.scp",
+        "utt2num_frames",
+        ALIGNED_FRAMES,
+        "utt2dur",
+    ):  # of an earlier state of these data
         (target / name).unlink(missing_ok=True)

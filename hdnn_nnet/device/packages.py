@@ -25,6 +25,7 @@ USES = {
     "tensorboard": "training curves",
     "onnx": "exports to ONNX",
     "onnxruntime": "exports to ONNX",
+    "transformers": "features of speech encoders",
     "vosk": "tests of exports to Kaldi nnet3",
 }
 #: What the recipe without Kaldi cannot do without.

@@ -14,6 +14,7 @@ from hdnn_nnet.export.quantise import quantise
 from hdnn_nnet.export.source import Source
 from hdnn_nnet.export.vosk_dir import write_config
 from hdnn_nnet.feats.description import FeatureDescription
+from hdnn_nnet.feats.frame_rate import shown
 from hdnn_nnet.feats.reader import FeatureReader
 
 log = logging.getLogger(__name__)
@@ -22,9 +23,13 @@ log = logging.getLogger(__name__)
 def calibration(data_dir: str, source: Source, limit: int) -> list[np.ndarray]:
     """Features of up to `limit` utterances, spread evenly over a data directory."""
     known = FeatureDescription.read(data_dir)
-    if known is not None and known.without_dither() != source.features.without_dither():
+    if known is not None and not known.agrees(source.features):
         raise HdnnError(f"{data_dir} has features of {known.line()}, the model takes {source.features.line()}")
     reader = FeatureReader(data_dir)
+    if not reader.rate.same:
+        raise HdnnError(
+            f"{data_dir} has {shown(reader.rate.factor)}, the model takes frames of 10 ms; give its training data"
+        )
     if reader.dim != source.model.feat_dim:
         raise HdnnError(f"{data_dir} has {reader.dim} features a frame, the model takes {source.model.feat_dim}")
     step = max(1, len(reader) // limit)

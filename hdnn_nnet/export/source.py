@@ -11,12 +11,13 @@ import torch
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.export.manifest import checksum
 from hdnn_nnet.export.options import FeatureKindOptions, SourceOptions
-from hdnn_nnet.feats.description import FeatureDescription
+from hdnn_nnet.feats.description import SSL, FeatureDescription
+from hdnn_nnet.feats.frame_rate import shown
 from hdnn_nnet.kaldi.alignments import read_counts
 from hdnn_nnet.kaldi.data_dir import FEATS_OF
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.import_nnet1 import folded
-from hdnn_nnet.nn.model_dir import load_model, read_option_file
+from hdnn_nnet.nn.model_dir import frame_factor, load_model, read_option_file
 from hdnn_nnet.nn.networks import AcousticModel
 from hdnn_nnet.nn.prior import counts_path, log_prior
 from hdnn_nnet.nn.tensor_file import load_tensors
@@ -55,6 +56,11 @@ def model_feature_description(model_dir: Path, options: FeatureKindOptions) -> F
         raise HdnnError(
             f"{model_dir} was trained on {read_option_file(origin)}, which a device cannot compute; export a network trained on "
             "mfcc or fbank features"
+        )
+    if (known is not None and known.kind == SSL) or frame_factor(model_dir) not in (None, 1):
+        raise HdnnError(
+            f"{model_dir} was trained on {shown(frame_factor(model_dir))} ({known.line() if known else 'model.json'}), which a "
+            "device cannot compute; export a student of it, trained on mfcc or fbank features (docs/distillation.md)"
         )
     if not kind and not config:
         if known is None:

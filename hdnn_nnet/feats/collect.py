@@ -11,7 +11,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.audio import read_segments
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.feats.stats import accumulate_cmvn
-from hdnn_nnet.kaldi.data_dir import DataDir
+from hdnn_nnet.kaldi.data_dir import ALIGNED_FRAMES, DataDir
 from hdnn_nnet.kaldi.matrix_writer import write_matrices
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.text import words
@@ -35,11 +35,18 @@ def speaker_stats(reader: FeatureReader, spk2utt: dict[str, str]) -> Iterator[tu
 def collect_feats(data: Path, prefix: str, num_jobs: int, max_missing: float, cmvn: str) -> None:
     """Write feats.scp, utt2num_frames and utt2dur, and with `cmvn` the statistics of speakers and cmvn.scp.
 
+    Jobs of another frame rate left utt2aligned_frames too; else one of earlier features goes.
+
     Raises:
         HdnnError: a job failed, or more than the share `max_missing` of the utterances is missing.
     """
     wanted = [segment.utterance for segment in read_segments(data)]
-    for kind, name in (("scp", "feats.scp"), ("utt2num_frames", "utt2num_frames"), ("utt2dur", "utt2dur")):
+    kinds = {"scp": "feats.scp", "utt2num_frames": "utt2num_frames", "utt2dur": "utt2dur"}
+    if Path(f"{prefix}.1.{ALIGNED_FRAMES}").exists():
+        kinds[ALIGNED_FRAMES] = ALIGNED_FRAMES
+    else:
+        (data / ALIGNED_FRAMES).unlink(missing_ok=True)
+    for kind, name in kinds.items():
         table: dict[str, str] = {}
         for job in range(1, num_jobs + 1):
             part = Path(f"{prefix}.{job}.{kind}")

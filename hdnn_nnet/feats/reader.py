@@ -1,19 +1,21 @@
 """Features of a Kaldi data directory, by utterance, normalised and with deltas, without Kaldi."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.description import frame_rate
+from hdnn_nnet.feats.frame_rate import read_counts, remedy, require_fit
 from hdnn_nnet.feats.normaliser import Normaliser
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
 from hdnn_nnet.kaldi.accounting import announced_utterances
+from hdnn_nnet.kaldi.data_dir import ALIGNED_FRAMES
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.script_table import read_scp
-from hdnn_nnet.text import to_int
 
 
 class FeatureReader:
@@ -27,6 +29,7 @@ class FeatureReader:
 
     Attributes:
         utts: utterances in the order of feats.scp.
+        rate: of its rows, which are repeated to frames of 10 ms.
         utt2spk: utterance -> speaker (the utterance itself where there is no utt2spk file).
 
     Raises (also while reading):
@@ -45,6 +48,7 @@ class FeatureReader:
         self.deltas = Deltas.parse(delta_opts)
         self.table = MatrixTable(self.data_dir / "feats.scp", root)
         self.utts = list(self.table.lines)
+        self.rate = frame_rate(self.data_dir)
         if not self.utts:
             raise HdnnError(f"{self.table.path} is empty; extract the features")
         utt2spk = self.data_dir / "utt2spk"
@@ -81,16 +85,36 @@ class FeatureReader:
         return self.table.shape(self.utts[0])[1] * (order + 1)
 
     @cached_property
-    def num_frames(self) -> dict[str, int]:
-        """Utterance -> frames, from utt2num_frames, else from the archives' headers."""
+    def num_rows(self) -> dict[str, int]:
+        """Utterance -> rows in the archives, from utt2num_frames, else from their headers."""
         path = self.data_dir / "utt2num_frames"
         if not path.exists():
             return {utterance: self.table.shape(utterance)[0] for utterance in self.utts}
-        lines = read_scp(path)
-        try:
-            return {utterance: to_int(lines[utterance], least=0) for utterance in self.utts}
-        except (KeyError, ValueError) as error:
-            raise HdnnError(f"{path}: no number of frames for {error}; remove the file, it is out of date") from error
+        return read_counts(path, self.utts)
+
+    @cached_property
+    def num_frames(self) -> dict[str, int]:
+        """Utterance -> frames T as delivered."""
+        if self.rate.same:
+            return self.num_rows
+        path = self.data_dir / ALIGNED_FRAMES
+        if not path.exists():
+            return {utterance: rows * self.rate.factor for utterance, rows in self.num_rows.items()}
+        stated = read_counts(path, self.utts)
+        for utterance, frames in stated.items():
+            require_fit(self.rate, self.num_rows[utterance], frames, self.data_dir, utterance, str(path))
+        return stated
+
+    def fit(self, frames: Mapping[str, int]) -> None:
+        """Take the lengths of alignments, labels or other features (utterance -> frames) where the tolerance allows it."""
+        if not self.rate.same:
+            for utterance in self.num_rows.keys() & frames.keys():
+                if frames[utterance] and self.rate.fits(self.num_rows[utterance], frames[utterance]):
+                    self.num_frames[utterance] = frames[utterance]
+
+    def remedy(self, frames: Mapping[str, int]) -> str:
+        """What to do where lengths (utterance -> frames) do not fit these features."""
+        return remedy(self.data_dir, self.rate, self.num_rows, frames)
 
     def __getitem__(self, utterance: str) -> np.ndarray:
         features = self.table[utterance]
@@ -99,5 +123,12 @@ class FeatureReader:
         features = features.astype(np.float32, copy=False)
         if not np.isfinite(features).all():
             raise HdnnError(f"{self.table.path}: utterance {utterance} holds NaN or infinity; extract it again")
+        if not self.rate.same:
+            if len(features) != self.num_rows[utterance]:
+                raise HdnnError(
+                    f"{self.data_dir}/utt2num_frames: {self.num_rows[utterance]} rows of utterance {utterance}, its archive has "
+                    f"{len(features)}; remove the file, it is out of date"
+                )
+            features = self.rate.expand(features, self.num_frames[utterance])
         features = self._normalise(utterance, features, self.table.path)
         return features if features.flags.writeable else features.copy()

@@ -3,7 +3,7 @@
 import functools
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class FeatureSource:
         require_same_features(*([] if model_dir is None else [model_dir]), *data_dirs)
         self.readers = [FeatureReader(d, cmvn_opts, delta_opts) for d in data_dirs]
         self.dim = self.readers[0].dim
+        self.frame_factor = self.readers[0].rate.factor
         self._reader: dict[str, FeatureReader] = {}
         for reader in self.readers:
             if reader.dim != self.dim:
@@ -49,6 +50,16 @@ class FeatureSource:
 
     def num_frames(self) -> dict[str, int]:
         return {utt: frames for reader in self.readers for utt, frames in reader.num_frames.items()}
+
+    @property
+    def same_rate(self) -> bool:
+        """Rows are frames, to the last one."""
+        return all(reader.rate.same for reader in self.readers)
+
+    def fit(self, frames: Mapping[str, int]) -> None:
+        """Take the lengths of what these features meet, see FeatureReader.fit."""
+        for reader in self.readers:
+            reader.fit(frames)
 
     def digest(self, utts: Iterable[str]) -> int:
         """Checksum of the features of some twenty of the utterances, normalised as in training."""

@@ -11,7 +11,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.collect import speaker_stats
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.gmm.features import GmmFeatures
-from hdnn_nnet.kaldi.data_dir import FEAT_OPTS, FEATS_OF, DataDir
+from hdnn_nnet.kaldi.data_dir import ALIGNED_FRAMES, FEAT_OPTS, FEATS_OF, FRAME_SHIFT, DataDir
 from hdnn_nnet.kaldi.matrix_writer import write_matrices
 from hdnn_nnet.kaldi.script_table import read_scp
 
@@ -55,7 +55,8 @@ def collect_dump(source: Path, target: Path, prefix: str, num_jobs: int) -> None
             f"{target}: {len(missing)} utterances have no features, such as {missing[0]}; see the jobs' logs"
         )
     data.write_subset(lines, target)
-    (target / FEAT_OPTS).unlink(missing_ok=True)  # they describe other features
+    for name in (FEAT_OPTS, FRAME_SHIFT, ALIGNED_FRAMES):  # they describe other features
+        (target / name).unlink(missing_ok=True)
     write_text(target / FEATS_OF, f"speaker-adapted features of {source}\n")
     order = [utterance for utterance in data.utt2spk if utterance in lines]
     write_text(target / "feats.scp", "".join(f"{utterance} {lines[utterance]}\n" for utterance in order))

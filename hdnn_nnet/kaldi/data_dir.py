@@ -10,13 +10,20 @@ from hdnn_nnet.kaldi.copies import UTT2UNIQ, read_originals
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.text import BLANKS, first_word
 
-BY_UTTERANCE = ("feats.scp", "text", "vad.scp", "utt2lang", "utt2dur", "utt2num_frames", UTT2UNIQ, "segments")
+# frames of 10 ms of utterances whose feats.scp has rows of another rate (hdnn_nnet.feats.frame_rate)
+ALIGNED_FRAMES = "utt2aligned_frames"
+BY_UTTERANCE = (
+    *("feats.scp", "text", "vad.scp", "utt2lang", "utt2dur", "utt2num_frames"),
+    *(ALIGNED_FRAMES, UTT2UNIQ, "segments"),
+)
 BY_SPEAKER = ("cmvn.scp", "spk2gender", "spk2warp")
 BY_RECORDING = ("wav.scp", "reco2file_and_channel", "reco2dur")
 # how the features were computed (hdnn_nnet.feats.description); the same for all utterances
 FEAT_OPTS = "feat_opts"
 # instead of these: what features were made from that no options describe, such as speaker-adapted ones; one line
 FEATS_OF = "feats_of"
+# seconds between rows, of Kaldi and of extractors that write no feat_opts
+FRAME_SHIFT = "frame_shift"
 
 
 def byte_order(text: str) -> bytes:
@@ -72,20 +79,14 @@ class DataDir:
 def copy_feat_opts(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Copy the `feat_opts` of a data or model directory to another one; without any, an older one there goes.
 
-    So with the `feats_of` of features that have none.
+    So with the `feats_of` of features that have none, and with `frame_shift`.
     """
-    origin = Path(source) / FEATS_OF
-    if origin.is_file():
-        copy_file(origin, Path(target) / FEATS_OF)
-    else:
-        (Path(target) / FEATS_OF).unlink(missing_ok=True)
-    path, copy = Path(source) / FEAT_OPTS, Path(target) / FEAT_OPTS
-    if path.is_file():
-        data = path.read_bytes()
-        if not copy.is_file() or copy.read_bytes() != data:
+    for name in (FEATS_OF, FEAT_OPTS, FRAME_SHIFT):
+        path, copy = Path(source) / name, Path(target) / name
+        if not path.is_file():
+            copy.unlink(missing_ok=True)
+        elif not copy.is_file() or copy.read_bytes() != path.read_bytes():
             copy_file(path, copy)
-    else:
-        copy.unlink(missing_ok=True)
 
 
 def _write(path: Path, table: dict[str, str], keys: Iterable[str]) -> None:

@@ -44,6 +44,13 @@ class SparsePosteriors:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def with_frames(self, frames: int) -> "SparsePosteriors":
+        """The first `frames` frames, or these and the last one repeated; neither may be none."""
+        row = np.minimum(np.arange(frames), len(self) - 1)
+        offsets = cumulative(np.diff(self.offsets)[row])
+        entries = np.arange(offsets[-1]) + np.repeat(self.offsets[row] - offsets[:-1], np.diff(offsets))
+        return SparsePosteriors(offsets, self.pdfs[entries], self.weights[entries])
+
     def sums(self) -> np.ndarray:
         """(T,) float64: sum of each frame's weights."""
         return np.add.reduceat(np.append(self.weights, 0).astype(np.float64), self.offsets[:-1]) * (

@@ -33,6 +33,7 @@ class NetworkConfig:
         gates: `both` (T and C independent), `transform` (act * T), `carry` (act + h * C), `coupled` (C = 1 - T).
         tied_gates: one W_T and one W_C for all layers.
         window_normalisation: a window of frames is normalised, too, each of its inputs on its own (imported networks).
+        frame_factor: frames that a row of its features stands for (hdnn_nnet.feats.frame_rate).
     """
 
     arch: str
@@ -46,12 +47,13 @@ class NetworkConfig:
     gates: str = "both"
     tied_gates: bool = True
     window_normalisation: bool = False
+    frame_factor: int = 1
 
     def __post_init__(self) -> None:
         for name, choices in (("arch", ARCHITECTURES), ("activation", ACTIVATIONS), ("gates", GATES)):
             if getattr(self, name) not in choices:
                 raise HdnnError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}")
-        for name, least in (("feat_dim", 1), ("num_pdfs", 2), ("width", 1), ("depth", 1)):
+        for name, least in (("feat_dim", 1), ("num_pdfs", 2), ("width", 1), ("depth", 1), ("frame_factor", 1)):
             if getattr(self, name) < least:
                 raise HdnnError(f"{name} is {getattr(self, name)}; it must be at least {least}")
         if min(self.left_context, self.right_context) < 0:
@@ -79,10 +81,10 @@ class NetworkConfig:
 
     def to_json(self) -> dict[str, Any]:
         content = dataclasses.asdict(self)
-        if (
-            not self.window_normalisation
-        ):  # so that descriptions, and their checksums, are what they were before there was one
-            del content["window_normalisation"]
+        for name in ("window_normalisation", "frame_factor"):
+            # So that descriptions, and their checksums, are what they were before there was one.
+            if getattr(self, name) == getattr(NetworkConfig, name):
+                del content[name]
         return content
 
     @classmethod

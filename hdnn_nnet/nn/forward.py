@@ -10,13 +10,14 @@ import torch
 from hdnn_nnet.device.precision import choose_device, choose_dtype
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.description import require_same_features
+from hdnn_nnet.feats.frame_rate import shown
 from hdnn_nnet.feats.normaliser import Normaliser
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.feats.transforms import Cmvn, Deltas
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.kaldi.tables import read_matrices
-from hdnn_nnet.nn.model_dir import Network, load_network, read_option_file
+from hdnn_nnet.nn.model_dir import Network, frame_factor, load_network, read_option_file, require_frame_rate
 from hdnn_nnet.nn.options import ForwardOptions
 from hdnn_nnet.nn.prior import counts_path, read_log_prior
 
@@ -37,10 +38,12 @@ def open_network(options: ForwardOptions, model_dir: Path, output: str) -> tuple
 
 
 def model_features(data_dir: str | Path, model_dir: Path, root: str | None = None) -> FeatureReader:
-    """The features of a data directory with the model's CMVN and deltas; its `feat_opts` must be the model's."""
+    """The features of a data directory with the model's CMVN and deltas; its `feat_opts` and frame rate must be the model's."""
     require_same_features(model_dir, data_dir)
     cmvn, deltas = (read_option_file(model_dir / name) for name in ("cmvn_opts", "delta_opts"))
-    return FeatureReader(data_dir, cmvn, deltas, root)
+    reader = FeatureReader(data_dir, cmvn, deltas, root)
+    require_frame_rate(model_dir, reader)
+    return reader
 
 
 def open_features(
@@ -55,12 +58,18 @@ def open_features(
         cmvn_scp: statistics by speaker, or by utterance without `utt2spk`, as apply-cmvn takes them.
 
     Raises:
-        HdnnError: `cmvn_scp` for a directory, which has its own, or for a model without CMVN.
+        HdnnError: `cmvn_scp` for a directory, which has its own, or for a model without CMVN; a table for a model on features of
+            another frame rate.
     """
     if Path(where).is_dir():
         if cmvn_scp:
             raise HdnnError(f"--cmvn-scp is for tables of features; the directory {where} has its own cmvn.scp")
         return model_features(where, model_dir)
+    if (factor := frame_factor(model_dir)) not in (None, 1):
+        raise HdnnError(
+            f"{model_dir} was trained on {shown(factor)}, and the table {where} does not tell its rate or where utterances end; "
+            "give the data directory"
+        )
     options = {name: read_option_file(model_dir / name) for name in ("cmvn_opts", "delta_opts")}
     cmvn, deltas = Cmvn.parse(options["cmvn_opts"]), Deltas.parse(options["delta_opts"])
     if cmvn_scp:

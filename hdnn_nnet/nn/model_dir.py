@@ -15,6 +15,9 @@ import torch
 
 from hdnn_nnet.atomic import copy_file, write_text
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.frame_rate import shown
+from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.kaldi.data_dir import FEAT_OPTS
 from hdnn_nnet.kaldi.text_file import read_word
 from hdnn_nnet.nn.config import NetworkConfig, read_json
 from hdnn_nnet.nn.networks import AcousticModel, build_network
@@ -45,6 +48,25 @@ def load_config(directory: str | os.PathLike[str]) -> NetworkConfig:
     if not isinstance(content, dict) or content.get("format") != FORMAT or "network" not in content:
         raise HdnnError(f"{path}: not a model description of format {FORMAT}")
     return NetworkConfig.from_json(content["network"], path)
+
+
+def frame_factor(directory: str | os.PathLike[str]) -> int | None:
+    """Frames that a row of the network's features stands for; None for one of Kaldi's, which does not tell."""
+    return load_config(directory).frame_factor if (Path(directory) / "model.json").is_file() else None
+
+
+def require_frame_rate(directory: str | os.PathLike[str], reader: FeatureReader) -> None:
+    """Check that features come at the rate that the network of a model directory was trained on.
+
+    Raises:
+        HdnnError: they do not; model, data and the remedy are named.
+    """
+    factor = frame_factor(directory)
+    if factor not in (None, reader.rate.factor):
+        raise HdnnError(
+            f"{directory} was trained on {shown(factor)} (model.json), {reader.data_dir} has {shown(reader.rate.factor)}: give "
+            f"the data directory with the model's features, or state --frame-factor={factor} in {reader.data_dir}/{FEAT_OPTS}"
+        )
 
 
 def load_model(directory: str | os.PathLike[str], name: str = "final.safetensors") -> AcousticModel:

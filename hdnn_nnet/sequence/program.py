@@ -18,7 +18,7 @@ from hdnn_nnet.kaldi.alignments import read_alignments
 from hdnn_nnet.kaldi.data_dir import copy_feat_opts
 from hdnn_nnet.kaldi.symbols import read_integers
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.nn.model_dir import copy_kaldi_files, load_model, read_option_file
+from hdnn_nnet.nn.model_dir import copy_kaldi_files, load_model, read_option_file, require_frame_rate
 from hdnn_nnet.nn.networks import AcousticModel
 from hdnn_nnet.nn.prior import counts_path, forget_priors, read_log_prior
 from hdnn_nnet.options import flatten
@@ -27,7 +27,7 @@ from hdnn_nnet.sequence.loop import SUMS, Corpus, SequenceTrainer
 from hdnn_nnet.sequence.options import SequenceTraining
 from hdnn_nnet.sequence.sources import DecodedLattices, LatticeSource, StoredLattices
 from hdnn_nnet.train.data import LabelledData
-from hdnn_nnet.train.dataset import keep_with_targets
+from hdnn_nnet.train.dataset import keep_with_targets, usable_utterances
 from hdnn_nnet.train.distributed import join
 from hdnn_nnet.train.run import Run
 from hdnn_nnet.train.soft_sources import open_source, require_same_tree, some, warn_of_disagreement
@@ -115,20 +115,22 @@ def read_corpus(
     source, limit = Path(options.src_dir), options.updates.max_skipped
     cmvn_opts, delta_opts = (read_option_file(source / name) for name in ("cmvn_opts", "delta_opts"))
     features = FeatureSource([options.data], cmvn_opts, delta_opts, source)
+    require_frame_rate(source, features.readers[0])
     if features.dim != network.feat_dim:
         raise HdnnError(f"{options.data} has {features.dim} features a frame, {source} takes {network.feat_dim}")
     alignments = read_alignments(options.ali_dir)
     lattices = open_lattices(options, transitions)
-    everything = features.num_frames()
     lengths = {utt: len(ali) for utt, ali in alignments.items()}
     announced = features.readers[0].announced
-    frames = keep_with_targets(everything, lengths, options.ali_dir, limit, announced)
+    frames = usable_utterances(features.readers[0], lengths, options.ali_dir, limit)
+    everything = features.num_frames()
     soft = None
     if options.teacher:
         require_same_tree(options.teacher, options.ali_dir)
         soft = open_source(
             options.teacher, [options.data], network.num_pdfs, options.soft, device, options.compute.precision
         )
+        soft.fit(frames)
         frames = keep_with_targets(frames, soft.num_frames, "soft labels", limit)
         warn_of_disagreement(soft, {utt: transitions.tid_to_pdf[alignments[utt]] for utt in some(frames)})
     account = Accounting(options.denlats, announced)

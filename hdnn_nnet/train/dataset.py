@@ -27,6 +27,8 @@ def usable_utterances(
 ) -> dict[str, int]:
     """Utterances of `features` whose targets have as many frames; id -> frames, in the order of feats.scp.
 
+    Features of another frame rate are fitted to the targets first.
+
     Args:
         target_frames: utterance id -> frames of its targets.
         what: the targets' name for messages, for example the alignment directory.
@@ -35,7 +37,9 @@ def usable_utterances(
     Raises:
         HdnnError: too many utterances without usable targets, or none at all.
     """
-    return keep_with_targets(features.num_frames, target_frames, what, max_lost, features.announced)
+    features.fit(target_frames)
+    remedy = features.remedy(target_frames)
+    return keep_with_targets(features.num_frames, target_frames, what, max_lost, features.announced, remedy)
 
 
 def keep_with_targets(
@@ -44,11 +48,13 @@ def keep_with_targets(
     what: str,
     max_lost: float = 0.1,
     announced: Iterable[str] | None = None,
+    remedy: str = "regenerate features and targets for this data",
 ) -> dict[str, int]:
     """Those of `frames` (utterance -> feature frames) whose targets have as many; see usable_utterances.
 
     Args:
         announced: the utterances to account for; default: those of `frames`.
+        remedy: what to do when too many are left out.
     """
     account = Accounting(what, frames if announced is None else announced)
     account.require("without features", frames)
@@ -58,7 +64,7 @@ def keep_with_targets(
     if unequal:
         lengths = f"{unequal[0]} has {frames[unequal[0]]} frames of features, {target_frames[unequal[0]]} of targets"
         account.leave_out(f"of another length, {lengths}", unequal)
-    account.close(max_lost, "regenerate features and targets for this data")
+    account.close(max_lost, remedy)
     return {utt: length for utt, length in frames.items() if length and target_frames.get(utt) == length}
 
 

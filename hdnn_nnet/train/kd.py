@@ -37,6 +37,7 @@ def train_kd(options: DistillationOptions) -> None:
     )  # fmt: skip
     taught: dict[str, str] = {}  # copy -> the utterance of which the teacher speaks
     for name, part in (("training data", training.data.train), ("cross-validation data", training.data.cv)):
+        source.fit(part.frames)
         taken = stand_ins(part.frames, source.num_frames, part.originals)
         lengths = {**source.num_frames, **{copy: source.num_frames[utt] for copy, utt in taken.items()}}
         part.frames = keep_with_targets(part.frames, lengths, f"soft labels of the {name}")
@@ -61,4 +62,4 @@ def train_kd(options: DistillationOptions) -> None:
     criterion = KnowledgeDistillation(source.soft, options.hard_weight, temperature, factor)
     description = f"KD q={options.hard_weight:g} T={temperature:g}"
     signature = flatten(options, free=False) | {"soft labels": source.signature()}
-    training.run(criterion, targets, description, signature, cv_minibatch=1024)
+    training.run(criterion, targets, description, signature, cv_minibatch=1024, more_columns=source.columns)

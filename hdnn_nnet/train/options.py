@@ -42,7 +42,9 @@ class UpdateOptions(Options):
     momentum: float = option(0.9, "0: none", at_least=0, below=1)
     momentum_from_epoch: int = option(1, "the paper sets in after the first: 2", at_least=1)
     scale_rate: bool = option(True, "by (1 - momentum); nnet1 does not")
-    block_frames: int = option(1 << 20, "frames shuffled (and held) at a time", at_least=1)
+    block_frames: int = option(
+        1 << 20, "frames shuffled (and held) at a time; of wide features fewer, at most 1 GiB", at_least=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.kaldi.alignments import write_counts
 from hdnn_nnet.kaldi.data_dir import FEATS_OF, copy_feat_opts
 from hdnn_nnet.nn.config import NetworkConfig, parse_name
-from hdnn_nnet.nn.model_dir import copy_kaldi_files, load_weights
+from hdnn_nnet.nn.model_dir import copy_kaldi_files, load_weights, require_frame_rate
 from hdnn_nnet.nn.networks import AcousticModel, build_network
 from hdnn_nnet.nn.prior import forget_priors
 from hdnn_nnet.options import flatten
@@ -33,6 +33,8 @@ from hdnn_nnet.train.run import Run
 log = logging.getLogger(__name__)
 
 _WIDE = 256
+#: features in a block, so that one of 256 columns or fewer has as many frames as it should: 1 GiB
+_BLOCK_NUMBERS = 1 << 28
 
 
 def default_rate(config: NetworkConfig) -> float:
@@ -82,9 +84,12 @@ class Training:
             activation=options.activation,
             gates=options.gates,
             tied_gates=options.tied_gates,
+            frame_factor=data.train.features.frame_factor,
         )
         model = build_network(config, self.options.checkpoint.seed)
         if options.init:  # on resuming too: features are normalised with its statistics
+            for reader in data.train.features.readers:
+                require_frame_rate(Path(options.init).parent, reader)
             load_weights(model, options.init)
         else:
             mean, variance = global_statistics(data.train.features, data.train.frames)
@@ -100,7 +105,7 @@ class Training:
         return model
 
     def _shuffler(
-        self, model: AcousticModel, data: LabelledData, targets: TargetsOf, minibatch_size: int
+        self, model: AcousticModel, data: LabelledData, targets: TargetsOf, minibatch_size: int, more_columns: int
     ) -> FrameShuffler:
         normalise = model.array_normaliser()
 
@@ -108,9 +113,10 @@ class Training:
             return normalise(data.features[utt])
 
         options = self.options
+        block_frames = min(options.update.block_frames, _BLOCK_NUMBERS // (model.feat_dim + more_columns))
         return FrameShuffler(
             data.frames, normalised, targets, model.left_context, model.right_context, minibatch_size,
-            block_frames=options.update.block_frames, seed=options.checkpoint.seed, rank=self.ranks.rank,
+            block_frames=block_frames, seed=options.checkpoint.seed, rank=self.ranks.rank,
             world=self.ranks.world, device=self.device,
         )  # fmt: skip
 
@@ -146,6 +152,7 @@ class Training:
         description: str,
         signature: dict[str, Any] | None = None,
         cv_minibatch: int = 4096,
+        more_columns: int = 0,
     ) -> None:
         """Train, and leave a model directory that can be decoded.
 
@@ -153,6 +160,7 @@ class Training:
             targets: gives, for data, the function from an utterance to its targets.
             description: of the criterion, written to the file `criterion` of the model directory.
             signature: what else must be the same when the training is resumed.
+            more_columns: of features that targets bring, which are held in memory too.
         """
         options, data = self.options, self.data
         model = self._network()
@@ -171,9 +179,9 @@ class Training:
         if not options.masking.wanted:  # as checkpoints of versions without masking have it
             full = {name: value for name, value in full.items() if name not in flatten(options.masking)}
         minutes = options.checkpoint.checkpoint_minutes
-        training = self._shuffler(model, data.train, targets(data.train), options.update.minibatch_size)
+        training = self._shuffler(model, data.train, targets(data.train), options.update.minibatch_size, more_columns)
         training = replace(training, masking=self._masks())
-        validation = self._shuffler(model, data.cv, targets(data.cv), cv_minibatch)
+        validation = self._shuffler(model, data.cv, targets(data.cv), cv_minibatch, more_columns)
         run = Run(self.directory, self.ranks, self.device, full, minutes, SUMS)
         train(model, criterion, training, validation, schedule, options.update, run, lambda: self._prepare(description))
         accuracy = next(line["cv_accuracy"] for line in reversed(run.progress.history) if line["accepted"])

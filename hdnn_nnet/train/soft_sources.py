@@ -43,6 +43,7 @@ class SoftSource:
         num_frames: utterance -> frames of its soft labels.
         read: utterance -> its posteriors at temperature 1.
         num_pdfs: of the alignment.
+        tolerance: frames that they may be longer or shorter than what is taught, as the teacher's features may.
     """
 
     def __init__(
@@ -53,9 +54,16 @@ class SoftSource:
         num_pdfs: int,
         temperature: float,
         in_memory: bool = False,
+        tolerance: int = 0,
     ) -> None:
-        self.where, self.num_frames, self.read = where, num_frames, read
+        self.where, self.num_frames, self.read = where, dict(num_frames), read
+        self.tolerance, self._stored = tolerance, num_frames
         self.num_pdfs, self.temperature, self.in_memory = num_pdfs, temperature, in_memory
+
+    @property
+    def columns(self) -> int:
+        """Of features that `targets` brings."""
+        return 0
 
     def utterance(self, utt: str) -> SparsePosteriors:
         """The soft labels of an utterance, scaled to sum to 1 in each frame.
@@ -64,6 +72,8 @@ class SoftSource:
             HdnnError: a pdf that the alignment does not have, or a frame without positive weights.
         """
         posteriors = self.read(utt)
+        if len(posteriors) and self.tolerance:
+            posteriors = posteriors.with_frames(self.num_frames[utt])
         if len(posteriors.pdfs) and posteriors.pdfs.max() >= self.num_pdfs:
             raise HdnnError(
                 f"{self.where}: utterance {utt} has pdf {posteriors.pdfs.max()}, the alignment has {self.num_pdfs} pdfs; "
@@ -73,6 +83,12 @@ class SoftSource:
         if not len(sums) or sums.min() <= 0 or (len(posteriors.weights) and posteriors.weights.min() < 0):
             raise HdnnError(f"{self.where}: utterance {utt} has a frame without positive weights; regenerate it")
         return temper(posteriors, self.temperature)
+
+    def fit(self, frames: Mapping[str, int]) -> None:
+        """Take the lengths of the student's features (utterance -> frames), as far as the tolerance goes."""
+        for utt in self._stored.keys() & frames.keys() if self.tolerance else ():
+            if frames[utt] and abs(self._stored[utt] - frames[utt]) <= self.tolerance:
+                self.num_frames[utt] = frames[utt]
 
     def targets(self, utt: str) -> tuple[Targets, ...]:
         """What an utterance brings into a block."""
@@ -166,8 +182,16 @@ class TeacherSource(SoftSource):
         super().__init__("teacher", teachers.num_frames(), self._sparse, teachers.num_pdfs, temperature)
         self.teachers, self.mass = teachers, mass
 
+    @property
+    def columns(self) -> int:
+        return sum(source.dim for source in self.teachers.sources)
+
     def _sparse(self, utt: str) -> SparsePosteriors:
         return sparsify(self.teachers.of_utterance(utt), self.mass, self.temperature)[0]
+
+    def fit(self, frames: Mapping[str, int]) -> None:
+        self.teachers.fit(frames)
+        self.num_frames = self.teachers.num_frames()
 
     def targets(self, utt: str) -> tuple[Targets, ...]:
         return self.teachers.windows(utt)
@@ -223,7 +247,9 @@ def _holds_matrices(where: str | os.PathLike[str]) -> bool:
     return any(is_matrix for _, is_matrix in islice(read_archive(archive, _is_matrix), 1))
 
 
-def _script_of_posteriors(path: str, num_pdfs: int, temperature: float, checksums: str = "") -> SoftSource:
+def _script_of_posteriors(
+    path: str, num_pdfs: int, temperature: float, checksums: str = "", tolerance: int = 0
+) -> SoftSource:
     """The checksums are in a file, as of collect soft-labels; without one the labels are taken as they are."""
     table = PosteriorTable(path)
     lengths = {utt: table.num_frames(utt) for utt in table.lines}
@@ -237,7 +263,7 @@ def _script_of_posteriors(path: str, num_pdfs: int, temperature: float, checksum
             )
         return posteriors
 
-    return SoftSource(path, lengths, read, num_pdfs, temperature)
+    return SoftSource(path, lengths, read, num_pdfs, temperature, tolerance=tolerance)
 
 
 def _script_of_matrices(path: str, num_pdfs: int, temperature: float, mass: float) -> SoftSource:
@@ -279,8 +305,9 @@ def open_soft_labels(
     path = Path(where)
     if path.is_dir():
         info = read_json(path / "info.json")
-        known = {"num_pdfs": int, "temperature": int | float, "checksums": str}
-        if not isinstance(info, dict) or any(not isinstance(info.get(k, ""), kind) for k, kind in known.items()):
+        known = {"num_pdfs": int, "temperature": int | float, "checksums": str, "frame_tolerance": int}
+        absent = {"checksums": "", "frame_tolerance": 0}  # in older ones
+        if not isinstance(info, dict) or any(not isinstance((absent | info).get(k), kind) for k, kind in known.items()):
             raise HdnnError(f"{path}/info.json does not say what it should; regenerate the soft labels")
         if info["num_pdfs"] != num_pdfs:
             raise HdnnError(
@@ -294,7 +321,8 @@ def open_soft_labels(
             )
         # Those of 0.1.0 have none.
         checksums = str(path / info["checksums"]) if "checksums" in info else ""
-        return _script_of_posteriors(str(path / "post.scp"), num_pdfs, temperature, checksums)
+        tolerance = info.get("frame_tolerance", 0)
+        return _script_of_posteriors(str(path / "post.scp"), num_pdfs, temperature, checksums, tolerance)
     script = parse_specifier(where).script
     if script is None:
         return _archive(str(where), num_pdfs, temperature, mass)

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter
 from hdnn_nnet.kaldi.transitions import TransitionModel
-from hdnn_nnet.nn.model_dir import Network, load_network, read_option_file
+from hdnn_nnet.nn.model_dir import Network, load_network, read_option_file, require_frame_rate
 from hdnn_nnet.train.columns import Windows
 from hdnn_nnet.train.soft_labels import ensemble, sparsify
 
@@ -75,12 +75,16 @@ class Teachers:
                     read_option_file(directory / "delta_opts"),
                     directory,
                 )
+                require_frame_rate(directory, source.readers[0])
                 if source.dim != network.feat_dim:
                     raise HdnnError(
                         f"{data_dirs[0]} has {source.dim} features a frame, the teacher {directory} takes {network.feat_dim}; "
                         "give the data directory with the teacher's features"
                     )
                 self.sources.append(source)
+        # Features of other rates take their lengths from those whose rows are frames, or else from the first.
+        lengths = min(self.sources, key=lambda source: source.frame_factor).num_frames() if self.sources else {}
+        self.fit(lengths)
 
     @property
     def num_pdfs(self) -> int:
@@ -88,6 +92,16 @@ class Teachers:
 
     def signature(self) -> list[int]:
         return [checksum(d) for d in self.directories]
+
+    @property
+    def frame_tolerance(self) -> int:
+        """Frames that the ends of their features may be off by where nothing but the rows tells the length."""
+        return max((reader.rate.tolerance for source in self.sources for reader in source.readers), default=0)
+
+    def fit(self, frames: Mapping[str, int]) -> None:
+        """Take the lengths of the student's features, labels or alignments, as far as the features' tolerance goes."""
+        for source in self.sources:
+            source.fit(frames)
 
     def num_frames(self) -> dict[str, int]:
         """Utterance -> frames of those that every teacher has features of."""
@@ -162,6 +176,7 @@ def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperat
         "pdfs": TransitionModel.read(model).pdf_signature() if model.is_file() else None,
         "mass": mass,
         "temperature": temperature,
+        "frame_tolerance": teachers.frame_tolerance,
         "checksums": checksums,
         "teachers": {str(d): c for d, c in zip(teachers.directories, teachers.signature(), strict=True)},
     }
