@@ -164,6 +164,9 @@ class _Labels:
         self.corpus, self.description = corpus, "CE"
         self.criterion: Criterion = CrossEntropy()
 
+    def meet(self, features: FeatureSource) -> None:
+        """All lengths are those of the features."""
+
     def get(self, utt: str) -> Labelled:
         pdfs = self.corpus.model.tid_to_pdf[self.corpus.alignments[utt]].astype(np.int64)
         return Labelled((pdfs,), np.ones(len(pdfs), np.float32))
