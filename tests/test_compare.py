@@ -221,3 +221,10 @@ def test_tables_and_figures_show_what_is_noise(tmp_path: Path, capsys: pytest.Ca
     ends = [bar.get_segments() for container in figure.axes[0].containers for bar in container.lines[2]]
     heights = sorted(segment[1][1] - segment[0][1] for bars in ends for segment in bars)
     assert heights[0] == pytest.approx(high - low, rel=0.2)
+    # What reads other features is a line of its own.
+    lines = len(figure.axes[0].get_legend_handles_labels()[1])
+    (tmp_path / "dnn_bad/feat_opts").write_text("--type=fbank --dither=0\n")
+    figure = plot_wer.draw([read_result(folder, evaluation="") for folder in folders], False)
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert len(labels) == lines + 1
+    assert [label.endswith(", fbank") for label in labels].count(True) == 1

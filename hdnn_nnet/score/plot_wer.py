@@ -1,4 +1,4 @@
-"""Draw WER against the number of parameters, one line for each family (DNN, HDNN) and criterion.
+"""Draw WER against the number of parameters, one line for each family (DNN, HDNN), criterion and kind of features.
 
 Directories whose names differ in `_s<seed>` at the end are one point: their mean. The bar is the 95 % interval (test set and
 seeds), or the standard deviation over seeds where hypotheses were not kept.
@@ -29,8 +29,8 @@ def draw(results: Sequence[Result], with_eval: bool, title: str = "", sets: Sets
 
     if sets is None:
         sets = set_estimates(results, with_eval, BootstrapOptions())
-    # family and criterion -> (parameters, system, mean and bar of each set) of its systems
-    families: dict[tuple[str, str], list[tuple[float, str, list[tuple[float, float]]]]] = {}
+    # family, criterion and features -> (parameters, system, mean and bar of each set) of its systems
+    families: dict[tuple[str, str, str], list[tuple[float, str, list[tuple[float, float]]]]] = {}
     for system, group in systems(results).items():
         first = group[0]
         points_of_sets = []
@@ -39,9 +39,10 @@ def draw(results: Sequence[Result], with_eval: bool, title: str = "", sets: Sets
             known = [value for value in values if value is not None]
             points_of_sets.append((found[system].value, half_width(found[system], known)))
         point = (first.parameters / 1e6, system, points_of_sets)
-        families.setdefault((first.config.arch.upper(), first.criterion), []).append(point)
+        families.setdefault((first.config.arch.upper(), first.criterion, first.features), []).append(point)
     figure, axes = pyplot().subplots(1, len(sets), figsize=(6.2 * len(sets), 5.2), layout="constrained", squeeze=False)
-    criteria = list(dict.fromkeys(criterion for _, criterion in families))
+    colours = list(dict.fromkeys((criterion, features) for _, criterion, features in families))
+    mixed = len({features for _, features in colours}) > 1
     sizes = [size for points in families.values() for size, *_ in points]
     low, high = min(sizes) / 1.4, max(sizes) * 2.4  # room for the names
     for column, part in enumerate(sets):
@@ -54,13 +55,14 @@ def draw(results: Sequence[Result], with_eval: bool, title: str = "", sets: Sets
             title=f"{title} {part}".strip(),
         )
         marks = []
-        for number, ((arch, criterion), points) in enumerate(families.items()):
+        for number, ((arch, criterion, features), points) in enumerate(families.items()):
             points.sort(key=lambda p: p[0])
             shift = 1.03 ** (number - (len(families) - 1) / 2)  # so that intervals of one size lie side by side
-            colour, marker = f"C{criteria.index(criterion)}", "o" if arch == "HDNN" else "s"
+            colour, marker = f"C{colours.index((criterion, features))}", "o" if arch == "HDNN" else "s"
             style = "-" if arch == "HDNN" else "--"
             xs, means = [p[0] * shift for p in points], [p[2][column][0] for p in points]
-            panel.plot(xs, means, color=colour, marker=marker, linestyle=style, label=f"{arch}, {criterion}")
+            label = f"{arch}, {criterion}" + (f", {features}" if mixed and features else "")
+            panel.plot(xs, means, color=colour, marker=marker, linestyle=style, label=label)
             for x, mean, (size, name, estimates) in zip(xs, means, points, strict=True):
                 if estimates[column][1]:
                     panel.errorbar(x, mean, yerr=estimates[column][1], color=colour, capsize=3, linewidth=1)

@@ -39,6 +39,13 @@ class Result:
     sclite: tuple[float, float | None] | None = None
 
     @property
+    def features(self) -> str:
+        """`fbank` and the like where the network reads what a device can compute, else nothing (features of a GMM)."""
+        path = self.directory / "feat_opts"
+        found = re.search(r"--type=(\w+)", path.read_text(encoding="utf-8")) if path.is_file() else None
+        return found[1] if found else ""
+
+    @property
     def evaluation(self) -> float | None:
         """WER of the evaluation set."""
         return self.eval_file.wer if self.eval_file else None
