@@ -34,6 +34,7 @@ kind() {
   if [ -f "$1/feat_opts" ]; then sed 's/.*--type=\([a-z]*\).*/\1/' "$1/feat_opts"; else echo fmllr; fi
 }
 
+lock_output "$data/ihm/$name"
 submit python3 -m local.prepare_set --conf "$conf" --nj "$nj" ${prepare_opts:+$prepare_opts} "$recordings" "$data/ihm/$name"
 kinds=$(for model in "$@"; do kind "$model"; done | sort -u)
 for type in ${kinds//fmllr/mfcc}; do

@@ -10,6 +10,7 @@ from torch import Tensor
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.encoder_files import EncoderFiles, transformers
 from hdnn_nnet.feats.options import EncoderOptions
+from hdnn_nnet.text import one_line
 
 #: of 16-bit samples
 _FULL_SCALE = 32768.0
@@ -120,7 +121,7 @@ def _load(files: EncoderFiles) -> Any:
             files.folder, config=files.config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except Exception as error:  # it raises what its parts raise
-        raise HdnnError(f"{files.folder}: transformers cannot load it ({str(error).splitlines()[0]})") from error
+        raise HdnnError(f"{files.folder}: transformers cannot load it ({one_line(error)})") from error
     part = "encoder." if files.is_whisper else ""
     missing = sorted(name for name in said["missing_keys"] if name.startswith(part) and not name.endswith(_UNUSED))
     odd = [str(name) for name in said.get("mismatched_keys", ())]

@@ -11,6 +11,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.description import SSL, FeatureDescription
 from hdnn_nnet.feats.frame_rate import SHIFT
 from hdnn_nnet.feats.options import EncoderOptions
+from hdnn_nnet.text import one_line
 
 #: it is an extra, since few need it and it brings 120 MB
 INSTALL = "pip install 'hdnn_nnet[ssl]', or transformers as pyproject.toml pins it"
@@ -75,7 +76,7 @@ class EncoderFiles:
             config = package.AutoConfig.from_pretrained(path, local_files_only=True)
             extractor = package.AutoFeatureExtractor.from_pretrained(path, local_files_only=True)
         except Exception as error:  # it raises what its parts raise
-            raise HdnnError(f"{path}: transformers cannot read it ({str(error).splitlines()[0]})") from error
+            raise HdnnError(f"{path}: transformers cannot read it ({one_line(error)})") from error
         rate, kind = int(getattr(extractor, "sampling_rate", 0)), config.model_type
         if kind == "whisper":
             hop, layers = _WHISPER_STRIDE * extractor.hop_length, config.encoder_layers

@@ -42,7 +42,7 @@ class Result:
     def features(self) -> str:
         """`fbank` and the like where the network reads what a device can compute, else nothing (features of a GMM)."""
         path = self.directory / "feat_opts"
-        found = re.search(r"--type=(\w+)", path.read_text(encoding="utf-8")) if path.is_file() else None
+        found = re.search(r"--type=(\w+)", " ".join(read_lines(path))) if path.is_file() else None
         return found[1] if found else ""
 
     @property
