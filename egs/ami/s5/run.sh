@@ -188,8 +188,7 @@ for network in $teacher $networks $kd_networks $online_networks; do
 done
 plan "$nets" \
   "stages $stage to $stop_stage of corpus $corpus by $toolkit: $gmm alignments, $feat_type features, $nj jobs, $train_jobs trainings at a time" \
-  "teacher $teacher; students by CE: ${networks:-none}, by KD: ${kd_networks:-none}; sMBR: ${smbr:-none}; adaptation: $adapt" \
-  "trained on ${train//_/ and its copies: }" \
+  "teacher $teacher; students by CE: ${networks:-none}, by KD: ${kd_networks:-none}; sMBR: ${smbr:-none}; adaptation: $adapt; copies: $augment" \
   "results go to $PWD/$nets"
 
 if run_stage 0 "preflight, corpus"; then
