@@ -67,7 +67,7 @@ $(READY): $(LOCK) $(if $(NEW),FORCE)
 	  echo "make: no Python $(VERSIONS) with venv found; install it (Debian: python3.11-venv) or set PYTHON=/its/path" >&2; exit 1; \
 	fi; \
 	rm -f $@; "$$python" -m venv --clear $(VENV)
-	@echo "Installing $(LOCK) into $(VENV): two to five minutes, 4 GB"
+	@echo "Installing $(LOCK) into $(VENV): two to five minutes, 4 GB (6 while it is at work)"
 	@mkdir $(VENV)/tmp; \
 	( while sleep 10; do du -sm $(VENV) 2> /dev/null | awk '{ printf "  %.1f GB are here\n", $$1 / 1000 }' || true; done ) & size=$$!; \
 	trap 'kill $$size' EXIT; \
