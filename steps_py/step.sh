@@ -144,9 +144,10 @@ limit_jobs() { if [ "$nj" -gt "$1" ]; then nj=$1; fi; }
 # said_in <log> <text>: the log's last line with the text, without what the logger puts before it.
 said_in() { grep -F "$2" "$1" | tail -n 1 | sed 's/^[^)]*) //'; }
 
-# follow <name> <log>: show the epochs in a job's log while it runs, until stop_following or the end of the step.
+# follow <name> <log> [JOB=1:4]: show the epochs in a training's log while it runs, or with an empty name how far jobs are, until
+# stop_following or the end of the step.
 follow() {
-  "$(dirname "${BASH_SOURCE[0]}")/follow.py" "$@" $$ &
+  "$(dirname "${BASH_SOURCE[0]}")/follow.py" "$1" "$2" $$ "${@:3}" &
   step_follower=$!
 }
 stop_following() {
@@ -178,15 +179,32 @@ lock_output() {
   echo "${0##*/}, process $$ on $(uname -n), since $(date '+%F %T')" > "$lock" || true
 }
 
+# follow_jobs <launcher> <word>...: follow the jobs of a launcher's command line; nothing where the first word is none, or where
+# the step follows them itself.
+follow_jobs() {
+  local jobs=() word
+  if [ -n "$step_follower" ]; then return; fi
+  case ${1##*/} in run.py | run.pl | queue.pl | slurm.pl | ssh.pl | pbs.pl | retry.pl) ;; *) return ;; esac
+  for word in "${@:2}"; do
+    if [[ $word =~ ^[A-Za-z_][A-Za-z_0-9]*=[0-9]+(:[0-9]+)?$ ]]; then jobs=("$word"); fi
+    if [[ $word == *.log ]]; then
+      follow '' "$word" ${jobs[@]+"${jobs[@]}"}
+      return
+    fi
+  done
+}
+
 # submit <launcher or step> <word>...: run it, and end it where this step is told to end.
 submit() {
-  local status=0
+  local status=0 followed=$step_follower
+  follow_jobs "$@"
   set -m # a process group of its own, so that a signal reaches all of it
   "$@" < /dev/null &
   _step_job=$!
   set +m
   wait "$_step_job" || status=$?
   _step_job=''
+  if [ -z "$followed" ]; then stop_following; fi
   return $status
 }
 

@@ -45,6 +45,69 @@ def test_epochs_are_shown_as_they_are_written(tmp_path: Path) -> None:
     assert shown.read_text().splitlines() == [*said[:2], "hdnn-h8l2: resuming at epoch 3, step 10", said[2]]
 
 
+def test_jobs_are_shown_together(tmp_path: Path) -> None:
+    """On a terminal: a clock before they tell anything, then the mean of what they tell; 1 of 3 is over, 1 waits."""
+    (tmp_path / "tri4a/decode_dev/log").mkdir(parents=True)
+    log = tmp_path / "tri4a/decode_dev/log/decode.JOB.log"
+    master, slave = pty.openpty()
+    environment = os.environ | {"COLUMNS": "100"}
+    environment.pop("HDNN_PROGRESS", None)
+    command = [FOLLOW, "", str(log), str(os.getpid()), "JOB=2:4"]
+    process = subprocess.Popen(command, stderr=slave, env=environment)
+    output = ""
+
+    def shows(text: str) -> None:
+        nonlocal output
+        deadline = time.monotonic() + 15
+        while text not in output:
+            assert time.monotonic() < deadline, output
+            if select.select([master], [], [], 0.1)[0]:
+                output += os.read(master, 4096).decode()
+
+    shows("tri4a/decode_dev decode: 5 s")
+    line = "INFO (hdnn gmm likes) utterances: {} of 40\n"
+    (log.parent / "decode.3.log").write_text("# hdnn\n" + line.format(10) + line.format(20) + "a line of 12 of 13\n")
+    shows("tri4a/decode_dev decode [###.................] 17%")
+    (log.parent / "decode.2.log").write_text("#\n# Accounting: time=3 threads=1\n# Ended (code 0)\n")
+    shows("tri4a/decode_dev decode [##########..........] 50%")
+    process.terminate()
+    assert process.wait(timeout=10) == 0
+    os.close(slave)
+    os.close(master)
+
+
+def test_jobs_of_a_step_are_followed(tmp_path: Path) -> None:
+    """`submit` follows a launcher, not another step, and not what is followed already; nothing is left behind."""
+    (tmp_path / "follow.py").write_text('#!/bin/bash\necho "$1|$2|$4" >> followed\nexec sleep 60\n')
+    for name in ("step.sh", "parse_options.sh"):
+        (tmp_path / name).write_text((REPOSITORY / "steps_py" / name).read_text())
+    (tmp_path / "follow.py").chmod(0o755)
+    script = tmp_path / "a.sh"
+    script.write_text(
+        """#!/usr/bin/env bash
+# A step.
+# usage: a.sh [options]
+cmd="run.py --max-jobs-run 2"
+. ./step.sh || exit 1
+submit $cmd JOB=1:2 log/x.JOB.log sleep 0.3 \\; true
+submit $cmd log/y.log sleep 0.3
+submit env sleep 0.1
+follow mine log/z.log
+submit $cmd log/z.log sleep 0.3
+stop_following
+submit $cmd log/w.log sleep 0.3
+"""
+    )
+    environment = os.environ | {"PATH": f"{REPOSITORY}/steps_py:{os.environ['PATH']}"}
+    subprocess.run(["bash", script], cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=30)
+    assert (tmp_path / "followed").read_text().split() == [
+        "|log/x.JOB.log|JOB=1:2",
+        "|log/y.log|",
+        "mine|log/z.log|",
+        "|log/w.log|",
+    ]
+
+
 def test_it_ends_with_a_step_that_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     parent = subprocess.Popen(["bash", "-c", f"{FOLLOW} x {log} $$ & echo $!; wait"], stdout=subprocess.PIPE, text=True)

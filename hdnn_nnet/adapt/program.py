@@ -25,6 +25,7 @@ from hdnn_nnet.kaldi.posteriors import PosteriorTable
 from hdnn_nnet.nn.model_dir import load_model, model_signature, read_option_file, require_frame_rate
 from hdnn_nnet.nn.networks import choose_parameters
 from hdnn_nnet.options import flatten
+from hdnn_nnet.progress import counted
 from hdnn_nnet.train.soft_sources import open_source
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ def adapt(options: Adaptation) -> None:
     account.close(options.max_missing, "extract the missing features, or run fix_data_dir.sh")
     results: dict[str, dict[str, Any]] = {}
     updates = options.updates
-    for speaker, utts in DataDir(options.data_dir).spk2utts.items():
+    speakers = DataDir(options.data_dir).spk2utts
+    for speaker, utts in counted(speakers.items(), "speakers", len(speakers)):
         started = time.monotonic()
         known = [utt for utt in utts if utt in features]
         data = read_speaker(speaker, known, features.__getitem__, labels, model, updates.held_out, updates.seed)

@@ -40,6 +40,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.lattice.ops import prune
     from hdnn_nnet.lattice.rescore import lattice_pdfs, rescore
     from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
+    from hdnn_nnet.progress import counted
 
     log = logging.getLogger(__name__)
     directory = Path(options.gmm_dir)
@@ -49,7 +50,7 @@ def main(options: Options) -> None:
     log_likelihoods = LogLikelihoods(gmms)
     done = failed = 0
     with LatticeWriter(options.wspecifier) as writer:
-        for key, lattice in read_lattices(options.lattices):
+        for key, lattice in counted(read_lattices(options.lattices), "utterances", len(features)):
             try:
                 if key not in features:
                     raise HdnnError("no such utterance in the data directory")

@@ -33,12 +33,14 @@ def main(options: Options) -> None:
     from hdnn_nnet.kaldi.alignments import write_counts
     from hdnn_nnet.nn.forward import expected_counts, model_features, open_network
     from hdnn_nnet.nn.prior import choose_utterances
+    from hdnn_nnet.progress import counted
 
     log = logging.getLogger(__name__)
     model_dir = Path(options.model_dir)
     reader = model_features(options.data_dir, model_dir)
     model, _ = open_network(options.forward, model_dir, "posteriors")
     part = options.job.part_of(choose_utterances(reader.utts, options.num_utts, options.seed))
-    counts, utterances, frames = expected_counts(model, ((u, reader[u]) for u in part), options.forward.batch_frames)
+    chosen = ((utterance, reader[utterance]) for utterance in counted(part, "utterances", len(part)))
+    counts, utterances, frames = expected_counts(model, chosen, options.forward.batch_frames)
     write_counts(options.counts, counts)
     log.info("Done %d utterances, %d frames", utterances, frames)

@@ -12,6 +12,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.pcm import read_int16
 from hdnn_nnet.feats.sound_file import open_sound
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.progress import counted
 from hdnn_nnet.text import to_float, to_int, words
 
 log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ def read_audio(
     """
     recordings = read_scp(Path(data_dir) / "wav.scp")
     name, recording = None, None
-    for segment in segments:
+    for segment in counted(segments, "utterances", len(segments)):
         if segment.recording != name or recording is None:
             name, recording = segment.recording, _Recording(recordings[segment.recording], segment.recording)
         samples = recording.read(segment)

@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 #: of Kaldi's windows, in seconds; those that begin before the end of the audio minus this are frames (snip-edges)
 _KALDI_WINDOW = 0.025
 _TABLES = ("utt2num_frames", "utt2dur", ALIGNED_FRAMES)
-_SECONDS_BETWEEN_LINES = 60
 
 
 def kaldi_frames(samples: int, rate: int) -> int:
@@ -85,11 +84,10 @@ def _encode(
     tables: dict[str, dict[str, str]] = {name: {} for name in _TABLES}
     outside: list[str] = []
     short: list[str] = []
-    started = said = time.monotonic()
-    seconds = 0.0
+    started, seconds = time.monotonic(), 0.0
 
     def features() -> Iterator[tuple[str, np.ndarray]]:
-        nonlocal said, seconds
+        nonlocal seconds
         for segment, rate, samples in read_audio(options.data_dir, segments, outside):
             utt, frames = segment.utterance, kaldi_frames(len(samples), rate)
             if frames == 0 or encoder.num_rows(len(samples)) == 0:
@@ -101,12 +99,6 @@ def _encode(
             for name, value in zip(_TABLES, (len(matrix), f"{len(samples) / rate:.3f}", frames), strict=True):
                 tables[name][utt] = str(value)
             seconds += len(samples) / rate
-            if time.monotonic() > said + _SECONDS_BETWEEN_LINES:
-                said = time.monotonic()
-                count = len(tables["utt2dur"])
-                log.info(
-                    "%d of %d utterances, %.0f s of audio in %.0f s", count, len(segments), seconds, said - started
-                )
             yield utt, matrix
 
     done = write_matrices(f"{stem}.ark", f"{stem}.scp", features(), options.compress)

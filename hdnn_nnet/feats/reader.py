@@ -16,6 +16,7 @@ from hdnn_nnet.kaldi.accounting import announced_utterances
 from hdnn_nnet.kaldi.data_dir import ALIGNED_FRAMES
 from hdnn_nnet.kaldi.matrix_table import MatrixTable
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.progress import counted
 
 
 class FeatureReader:
@@ -70,8 +71,7 @@ class FeatureReader:
         return utterance in self.table.lines
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
-        for utterance in self.utts:
-            yield utterance, self[utterance]
+        return counted(((utterance, self[utterance]) for utterance in self.utts), "utterances", len(self.utts))
 
     @cached_property
     def announced(self) -> list[str]:

@@ -25,6 +25,7 @@ from hdnn_nnet.kaldi.alignments import write_alignments
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.kaldi.tree import ContextDependency
 from hdnn_nnet.lang.transcripts import Transcripts
+from hdnn_nnet.progress import counted
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ def align_adapted_job(
     transforms: dict[str, np.ndarray] = {}
 
     def alignments() -> Iterator[tuple[str, np.ndarray]]:
-        for speaker, utterances in speakers.items():
+        for speaker, utterances in counted(speakers.items(), "speakers", len(speakers)):
             words = {u: transcripts.numbers(texts[u]) for u in utterances if u in texts and u in features}
             failed.extend(u for u in utterances if u in features and u not in words)
             matrices = {utterance: features.independent(utterance) for utterance in words}

@@ -11,6 +11,7 @@ from hdnn_nnet.gmm.features import GmmFeatures
 from hdnn_nnet.gmm.fmllr import FmllrResult, FmllrStatistics, add_utterances, estimate_fmllr
 from hdnn_nnet.gmm.model import DiagGmms
 from hdnn_nnet.gmm.posteriors import FrameLabels
+from hdnn_nnet.progress import counted
 
 log = logging.getLogger(__name__)
 _Utterance = tuple[str, np.ndarray, FrameLabels]
@@ -60,7 +61,7 @@ def transforms_from(
 def _usable(
     features: GmmFeatures, labels: Iterable[tuple[str, Callable[[], tuple[FrameLabels, int]]]], counts: dict[str, int]
 ) -> Iterator[_Utterance]:
-    for utterance, read in labels:
+    for utterance, read in counted(labels, "utterances", len(features)):
         if utterance not in features:
             counts["others"] += 1
             continue

@@ -3,7 +3,6 @@
 import json
 import logging
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.progress import show_progress
 from hdnn_nnet.train.checkpoint import load_checkpoint, save_checkpoint
 from hdnn_nnet.train.distributed import Ranks
 from hdnn_nnet.train.events import Events
@@ -28,7 +27,6 @@ _AGREE_EVERY = 50
 #: options that checkpoints of version 0.1 held against a training that is to go on for longer
 _ONCE_SIGNED = ("max_iters", "num_iters")
 #: seconds between two lines on the steps of an epoch in a log: at its beginning, later, and the share of its time that they are
-_LINES_FROM, _LINES_TO, _LINES_SHARE = 10, 60, 0.1
 
 
 class Stopped(HdnnError):
@@ -213,22 +211,6 @@ class Run:
         now = time.monotonic()
         self.progress.seconds += now - self._since
         self._since = now
-
-
-def show_progress(items: Iterable[Any], what: str, total: int, done: int, visible: bool) -> Iterator[Any]:
-    """A bar on a terminal; in a log lines that become rarer as the epoch goes on, which steps_py/follow.py makes a bar of."""
-    if not visible:
-        yield from items
-    elif sys.stderr.isatty():
-        yield from tqdm(items, desc=what, total=total, initial=done, unit="step", file=sys.stderr)
-    else:
-        begin = last = time.monotonic()
-        for number, item in enumerate(items, done + 1):
-            yield item
-            now = time.monotonic()
-            if now - last > min(max(_LINES_FROM, _LINES_SHARE * (now - begin)), _LINES_TO):
-                last = now
-                log.info("%s: step %d of %d", what, number, total)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from hdnn_nnet.feats.source import FeatureSource
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.model_dir import Network, load_network, read_option_file, require_frame_rate
+from hdnn_nnet.progress import counted
 from hdnn_nnet.train.columns import Windows
 from hdnn_nnet.train.soft_labels import ensemble, sparsify
 
@@ -149,7 +150,8 @@ def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperat
     checksums: dict[str, str] = {}
     started = time.monotonic()
     with PosteriorWriter(wspecifier) as writer:
-        for utt in teachers.num_frames():
+        utterances = teachers.num_frames()
+        for utt in counted(utterances, "utterances", len(utterances)):
             posteriors, kept = sparsify(teachers.of_utterance(utt), mass, temperature)
             writer.write_posteriors(utt, posteriors)
             entries += len(posteriors.pdfs)
