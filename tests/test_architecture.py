@@ -23,6 +23,7 @@ ROOMS = (
         "lock",
         "processes",
         "ragged",
+        "progress",
         "options",
         "device",
         "kaldi",

@@ -254,6 +254,7 @@ FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
             ("atomic, lock", "whole files, one run", GREY),
             ("processes", "how they end", GREY),
             ("ragged", "uneven arrays", GREY),
+            ("progress", "bars and lines", GREY),
         ],
         False,
     ),
