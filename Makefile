@@ -1,7 +1,7 @@
 # make mini         the recipe on the mini corpus, from nothing to a table of word error rates
 # make test         all tests but the slow ones;  make test-slow  the slow ones;  TEST_ARGS="-k lattice -x" for either
 # make lint         ruff, mypy and shellcheck
-# make bench        frames per second of training and forward passes (beside Kaldi's where KALDI_ROOT is set)
+# make bench        speed of training, forward passes and decoding in one table (beside Kaldi's where KALDI_ROOT is set)
 # make env          only install; the goals above do it when it is due
 # make clean        caches and the recipe's output;  make distclean  the virtual environments too
 # make lock         pin the newest fitting versions of requirements*.in (for maintainers; needs uv)
@@ -96,7 +96,7 @@ lint: $(READY)
 	  xargs -0 -I{} find {} -type f -print0 | xargs -0 $(in_venv) shellcheck
 
 bench: $(READY)
-	$(in_venv) python benchmarks/ce.py $(BENCH_ARGS)
+	PYTHONPATH=. $(in_venv) python benchmarks/ratios.py $(BENCH_ARGS)
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

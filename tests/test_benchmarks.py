@@ -41,6 +41,11 @@ def test_help(name: str) -> None:
         ("kd", ["--student=hdnn-h16l2", "--teacher=dnn-h16l2", "--frames=1000", "--rounds=1", "--pdfs=30"], 3),
         ("smbr", ["--networks=hdnn-h16l2", "--utterances=2", "--rounds=1", "--pdfs=30"], 2),
         ("smbr_memory", ["--words=1 2"], 4),
+        (
+            "ratios",
+            ["--networks=hdnn-h16l2", "--seconds=0.001", "--rounds=1", "--pdfs=30", "--frames=1000", "--utterances=2"],
+            8,
+        ),
         ("scale", ["--utterances=400", "--frames=100"], 4),
     ],
 )

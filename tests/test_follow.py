@@ -52,7 +52,7 @@ def test_jobs_are_shown_together(tmp_path: Path) -> None:
     master, slave = pty.openpty()
     environment = os.environ | {"COLUMNS": "100"}
     environment.pop("HDNN_PROGRESS", None)
-    command = [FOLLOW, "", str(log), str(os.getpid()), "JOB=2:4"]
+    command = [str(FOLLOW), "", str(log), str(os.getpid()), "JOB=2:4"]
     process = subprocess.Popen(command, stderr=slave, env=environment)
     output = ""
 

@@ -27,7 +27,7 @@ _BINARY = (("kaldifst", "kaldi_hmm_gmm"), ("k2",))
 def picture() -> Iterator[tuple[str, str]]:
     """(subject, one line about it), in order."""
     yield "hdnn_nnet", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield "processor", _processor()
+    yield "processor", processor()
     yield "torch", _torch()
     yield from (("GPU", line) for line in listed_gpus() or ["none"])
     versions = {name: installed(name) for name in (*CORE[1:], *USES)}
@@ -59,7 +59,8 @@ def missing() -> Iterator[Gap]:
         yield from kaldi_gaps(root)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, cores and memory, and which products it has."""
     from hdnn_nnet.device.precision import cpu_flags
 
     name = next(
