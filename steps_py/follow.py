@@ -11,6 +11,7 @@ Ends on SIGTERM, having read them to their ends, or with its parent, whose proce
 Followers that share a directory, HDNN_PROGRESS, share one bar line.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -78,7 +79,10 @@ class Display:
         bars = [bar]
         if self.shared is not None:
             self.shared.write_text(bar)
-            bars = [path.read_text() for path in sorted(self.shared.parent.iterdir())]
+            bars = []
+            for path in sorted(self.shared.parent.iterdir()):
+                with contextlib.suppress(FileNotFoundError):  # of a follower that has just ended
+                    bars.append(path.read_text())
         line = "  ".join(filter(None, bars))[: shutil.get_terminal_size().columns - 1]
         if line != self.drawn:
             os.write(sys.stderr.fileno(), f"\r\033[K{line}".encode())

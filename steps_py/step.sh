@@ -184,7 +184,7 @@ lock_output() {
 follow_jobs() {
   local jobs=() word
   if [ -n "$step_follower" ]; then return; fi
-  case ${1##*/} in run.py | run.pl | queue.pl | slurm.pl | ssh.pl | pbs.pl | retry.pl) ;; *) return ;; esac
+  case ${1##*/} in run.py | *.pl) ;; *) return ;; esac
   for word in "${@:2}"; do
     if [[ $word =~ ^[A-Za-z_][A-Za-z_0-9]*=[0-9]+(:[0-9]+)?$ ]]; then jobs=("$word"); fi
     if [[ $word == *.log ]]; then
