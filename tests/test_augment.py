@@ -224,8 +224,14 @@ def test_babble_is_of_others_and_noise_of_a_folder_is_that_of_the_folder(tmp_pat
         assert len(hum) == 4 * RATE
     hum = recorded(tmp_path / "noises")(rng, 4 * RATE, RATE, "ann")
     assert level(hum, 245, 255, RATE) > level(hum, 260, 4000, RATE) + 10
-    noisy = augment(source, tmp_path / "hum", "--noise-copies=1", f"--noise-dir={tmp_path}/noises", "--snrs=0")
-    assert level(noisy["noise1-cas-r0"], 240, 260, RATE) > level(noisy["noise1-cas-r0"], 400, 600, RATE) + 10
+    options = ["--noise-copies=1", f"--noise-dir={tmp_path}/noises", "--snrs=0"]
+    for rate, frequency in ((16000, 250), (4000, 700), (RATE, 2100)):  # other noise of the same name is noticed
+        soundfile.write(folder / "hum.flac", tone(frequency, 0.7, rate=rate), rate)
+        noisy = augment(source, tmp_path / "hum", *options)["noise1-cas-r0"]
+        assert level(noisy, frequency - 10, frequency + 10, RATE) > level(noisy, 400, 600, RATE) + 10
+    soundfile.write(folder / "two.wav", tone(3000, 9, rate=RATE), RATE)  # and one more
+    noisy = augment(source, tmp_path / "hum", *options)
+    assert any(level(copy, 2990, 3010, RATE) > level(copy, 400, 600, RATE) for copy in noisy.values())
 
 
 def test_silence_gets_no_noise() -> None:

@@ -66,6 +66,29 @@ def test_a_folder(tmp_path: Path) -> None:
     assert "32 texts in other than capitals, 32 texts with punctuation left out" in said
 
 
+def test_decoded_audio_follows_its_recordings(tmp_path: Path) -> None:
+    """Another rate, another recording of the same name, a command with another file: nothing decoded before stays."""
+    source, data = folder(tmp_path / "audio", 2, 2), tmp_path / "data"
+
+    def decoded(*options: str) -> dict[str, tuple[int, int, int]]:
+        assert call("data from-folder", [*options, str(source), str(data)]) == 0
+        paths = {key: Path(path) for key, path in read_scp(data / "wav.scp").items()}
+        return {k: (soundfile.info(p).samplerate, soundfile.info(p).frames, p.stat().st_ino) for k, p in paths.items()}
+
+    first = decoded()
+    assert first == decoded()  # what is right is kept
+    low = decoded("--rate=8000")
+    assert {(rate, frames) for rate, frames, _ in low.values()} == {(8000, 4000)}
+    soundfile.write(source / "spk1/rec 1.wav", speechlike(0.8, 16000), 16000)
+    other = decoded("--rate=8000")
+    assert other["spk1-rec_1"][:2] == (8000, 6400)
+    assert {key for key in low if low[key] != other[key]} == {"spk1-rec_1"}
+    (source / "spk1/rec 1.wav").unlink()
+    (source / "spk1/rec 1.txt").unlink()
+    assert len(decoded()) == 3
+    assert len(list((data / "wav").glob("*.wav"))) == 3
+
+
 @pytest.mark.parametrize(
     ("head", "row", "options"),
     [

@@ -15,8 +15,10 @@ from hdnn_nnet.atomic import write_text
 from hdnn_nnet.corpus.copied_audio import Change, Speech, changes, write_copy
 from hdnn_nnet.corpus.items import Item, tidy
 from hdnn_nnet.corpus.kaldi_dir import from_kaldi
+from hdnn_nnet.corpus.noise import noise_sounds
 from hdnn_nnet.corpus.options import AugmentOptions
 from hdnn_nnet.corpus.prepare import WAV_DIR
+from hdnn_nnet.corpus.sounds import state
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.copies import UTT2UNIQ
 from hdnn_nnet.kaldi.data_dir import BY_RECORDING, BY_SPEAKER, BY_UTTERANCE, DataDir, byte_order
@@ -168,12 +170,10 @@ def _begin(source: Path, target: Path, options: AugmentOptions, speeches: Iterab
     inputs = [(source / name) for name in ("wav.scp", "segments", "utt2spk", "text")]
     checksums = [f"{path.name} {zlib.crc32(path.read_bytes()):08x}" for path in inputs if path.is_file()]
     settings = [f"--{name.replace('_', '-')}={value}" for name, value in flatten(options, free=False).items()]
-    files = [
-        Path(speech.audio).stat()
-        for speech in speeches
-        if not speech.audio.endswith("|") and Path(speech.audio).is_file()
-    ]
-    sounds = zlib.crc32(repr([(file.st_size, file.st_mtime_ns) for file in files]).encode())
+    audio = [speech.audio for speech in speeches]
+    if options.noise_copies and options.noise_dir:
+        audio += noise_sounds(options.noise_dir)
+    sounds = zlib.crc32(repr([(name, state(name)) for name in audio]).encode())
     line = "\n".join([str(source.resolve()), *checksums, f"sounds {sounds:08x}", *settings]) + "\n"
     path = target / MADE_BY
     if path.is_file() and path.read_text(encoding="utf-8") == line:

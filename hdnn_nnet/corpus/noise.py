@@ -49,21 +49,27 @@ def babble(utterances: Sequence[Item]) -> Noise:
     return make
 
 
-def recorded(directory: Path) -> Noise:
-    """One of the recordings in a data directory (wav.scp) or folder, from anywhere in it on; a short one is repeated.
+def noise_sounds(directory: Path) -> list[str]:
+    """The recordings in a data directory (entries of wav.scp) or folder.
 
     Raises:
         HdnnError: none there.
     """
     if (directory / "wav.scp").is_file():
-        sounds = list(read_scp(directory / "wav.scp").values())
+        sounds = [sound.strip() for sound in read_scp(directory / "wav.scp").values()]
     else:
         sounds = sorted(map(str, sound_files(directory)), key=byte_order)
     if not sounds:
         raise HdnnError(f"--noise-dir {directory} holds neither a wav.scp nor sound files ({' '.join(sorted(SOUNDS))})")
+    return sounds
+
+
+def recorded(directory: Path) -> Noise:
+    """One of the recordings in a data directory or folder, from anywhere in it on; a short one is repeated."""
+    sounds = noise_sounds(directory)
 
     def make(rng: np.random.Generator, count: int, rate: int, speaker: str) -> np.ndarray:
-        sound = sounds[rng.integers(len(sounds))].strip()
+        sound = sounds[rng.integers(len(sounds))]
         return _repeated(rng, _read(Item(sound, "", "", sound, sound), rate), count)
 
     return make

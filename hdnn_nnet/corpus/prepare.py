@@ -14,7 +14,7 @@ from hdnn_nnet.corpus.items import Item, LeftOut, tidy
 from hdnn_nnet.corpus.normalise import Normaliser, NotPlain
 from hdnn_nnet.corpus.options import PrepareOptions
 from hdnn_nnet.corpus.quality import Quality, advice, measure
-from hdnn_nnet.corpus.sounds import Sound, decode, look_at_all, samples_of
+from hdnn_nnet.corpus.sounds import Sound, decode, keep_decoded, look_at_all, readable_by_kaldi, samples_of
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.copies import UTT2UNIQ
 from hdnn_nnet.kaldi.data_dir import ALIGNED_FRAMES, byte_order
@@ -162,8 +162,7 @@ def _decode_all(
     names: set[str] = set()
     for item in items:
         sound, place = sounds[item.audio], (item.audio, item.channel or 0)
-        # Kaldi reads neither other formats nor paths with spaces.
-        plain = sound.plain and sound.rate == rate and sound.channels == 1 and not any(map(str.isspace, item.audio))
+        plain = sound.plain and sound.rate == rate and sound.channels == 1 and readable_by_kaldi(item.audio)
         if place in wanted or plain:
             continue
         name = tidy(item.recording or item.key) + (f".{item.channel}" if item.channel else "")
@@ -174,6 +173,7 @@ def _decode_all(
     if wanted:
         hours = sum(sounds[audio].seconds for audio, _ in wanted) / 3600
         log.info("%s: decoding %d recordings (%.2f hours, %.0f MB)", target, len(wanted), hours, hours * rate * 7.2e-3)
+    keep_decoded(wanted, rate, target / WAV_DIR)
     with ThreadPoolExecutor(jobs) as pool:
         problems = list(pool.map(lambda pair: decode(pair[0][0], pair[0][1], rate, pair[1]), wanted.items()))
     failed = {place: problem for place, problem in zip(wanted, problems, strict=True) if problem}
@@ -246,7 +246,7 @@ def _write(items: Sequence[Item], target: Path) -> None:
     for key, speaker in sorted(tables["utt2spk"].items(), key=lambda pair: byte_order(pair[0])):
         tables["spk2utt"][speaker] = f"{tables['spk2utt'].get(speaker, '')} {key}".strip()
     for path in tables["wav.scp"].values():
-        if not path.endswith("|") and any(sign.isspace() for sign in path):
+        if not readable_by_kaldi(path):
             raise HdnnError(f"{path}: Kaldi cannot read a path with spaces; write to a directory without")
     for name, table in tables.items():
         if name in ("segments", UTT2UNIQ) and not table:

@@ -8,13 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hdnn_nnet.atomic import atomic_path
+from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.corpus.items import Item
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.pcm import read_int16, resample
 from hdnn_nnet.feats.sound_file import TruncatedError, open_sound
+from hdnn_nnet.kaldi.rxfile import split_offset
+from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.text import words
 
 SHORTEST = 0.1  # seconds
+#: beside decoded recordings: what each was made of (rate, channel, sizes and times of files, entry of wav.scp)
+DECODED_FROM = "decoded_from"
 _NO_SOUND = "file that is no sound (libsndfile cannot read it)"
 _TRUNCATED = "sound file that is shorter than its header says"
 _TOO_LOUD = "sound file with floating-point samples outside [-1, 1]"
@@ -34,18 +39,38 @@ def _open(audio: str) -> Any:
     return open_sound(audio, audio)
 
 
+def files_of(audio: str) -> list[Path]:
+    """The files that an entry of wav.scp names: its own, or those among the words of a command, as far as they are there."""
+    if audio.endswith("|"):
+        return [Path(word) for word in words(audio) if os.path.isfile(word)]
+    path = audio if os.path.exists(audio) else split_offset(audio)[0]
+    return [Path(path)] if os.path.isfile(path) else []
+
+
+def readable_by_kaldi(audio: str) -> bool:
+    """Whether wav.scp can hold the name of a file: no blanks, and UTF-8."""
+    return not any(map(str.isspace, audio)) and not any("\ud800" <= sign <= "\udfff" for sign in audio)
+
+
+def state(audio: str) -> str:
+    """What tells whether the files of an entry of wav.scp have changed: their sizes and times."""
+    stats = [path.stat() for path in files_of(audio)]
+    return " ".join(f"{stat.st_size}@{stat.st_mtime_ns}" for stat in stats) or "-"
+
+
 def look(audio: str) -> Sound:
     """Header of a sound file or of a pipe's output."""
     try:
-        if not audio.endswith("|") and os.path.getsize(audio) == 0:
-            return Sound(problem="empty sound file")
+        if not audio.endswith("|"):
+            if not (files := files_of(audio)):
+                return Sound(problem="sound file that does not exist")
+            if files[0].stat().st_size == 0:
+                return Sound(problem="empty sound file")
         with _open(audio) as sound:
             seconds = sound.frames / sound.samplerate
             plain = sound.format in ("WAV", "WAVEX") and sound.subtype == "PCM_16"
             problem = "" if seconds >= SHORTEST else f"shorter than {SHORTEST} s"
             return Sound(sound.samplerate, seconds, sound.channels, plain, problem)
-    except FileNotFoundError:
-        return Sound(problem="sound file that does not exist")
     except TruncatedError:
         return Sound(problem=_TRUNCATED)
     except (RuntimeError, OSError, HdnnError):
@@ -67,8 +92,29 @@ def samples_of(item: Item) -> tuple[np.ndarray, int]:
         return read_int16(sound, count)[:, item.channel or 0], sound.samplerate
 
 
+def keep_decoded(wanted: dict[tuple[str, int], Path], rate: int, folder: Path) -> None:
+    """Remove what was decoded into `folder` from other recordings, from an earlier state of these, or at another rate.
+
+    Args:
+        wanted: recording (as in wav.scp) and channel -> the file in `folder` that it becomes.
+    """
+    lines = {path.name: f"{rate} {channel} {state(audio)} {audio!r}" for (audio, channel), path in wanted.items()}
+    table = folder / DECODED_FROM
+    before = read_scp(table) if table.is_file() else {}
+    for path in folder.glob("*.wav"):
+        if path.name not in lines or before.get(path.name) != lines[path.name]:
+            path.unlink()
+    if lines:
+        write_text(table, "".join(f"{name} {line}\n" for name, line in sorted(lines.items())))
+    else:
+        table.unlink(missing_ok=True)
+
+
 def decode(audio: str, channel: int, rate: int, path: Path) -> str:
-    """Write a recording as 16-bit mono WAV at `rate`; what is wrong with it, or nothing. A file that is there is kept."""
+    """Write a recording as 16-bit mono WAV at `rate`; what is wrong with it, or nothing.
+
+    A file that is there is kept: `keep_decoded` has removed those that were made some other way.
+    """
     if path.is_file():
         return ""
     import soundfile
