@@ -63,6 +63,8 @@ def prepare(items: Iterable[Item], target: Path, options: PrepareOptions, left_o
     """
     found = list(items)
     total = len(found) + left_out.counts.total()
+    if not total:
+        raise HdnnError(f"{where} has no utterance")
     _check_names(found)
     normaliser = Normaliser(options.digits, options.language)
     found = _normalise(found, normaliser, options, left_out)
@@ -92,11 +94,22 @@ def prepare(items: Iterable[Item], target: Path, options: PrepareOptions, left_o
 
 
 def _check_names(items: Sequence[Item]) -> None:
+    """Names must stay apart when odd signs have become `_`.
+
+    Raises:
+        HdnnError: two utterances, or two speakers, would be one.
+    """
     seen: dict[str, Item] = {}
+    speakers: dict[str, str] = {}
     for item in items:
+        name = item.speaker if item.id else tidy(item.speaker)
+        if speakers.setdefault(name, item.speaker) != item.speaker:
+            raise HdnnError(
+                f"{item.where}: speakers {speakers[name]!r} and {item.speaker!r} would both be {name}; rename one"
+            )
         other = seen.setdefault(item.key, item)
         if other is not item:
-            raise HdnnError(f"{other.where} and {item.where} would both be utterance {item.key}; rename one")
+            raise HdnnError(f"{other.where} and {item.where} would both be utterance {item.key}; rename or remove one")
 
 
 def _normalise(items: Sequence[Item], rule: Normaliser, options: PrepareOptions, left_out: LeftOut) -> list[Item]:
@@ -227,13 +240,32 @@ def _by_speaker(items: Iterable[Item]) -> dict[str, list[Item]]:
     return table
 
 
+def _recordings(items: Iterable[Item]) -> dict[str, str]:
+    """Utterance -> key of its recording in wav.scp. Names that are one without odd signs, and channels, stay apart."""
+    found = {item.key: item.key for item in items if not item.recording}
+    names: dict[tuple[str, str], str] = {}
+    taken = set(found)
+    for item in items:
+        place = (item.recording, item.audio)
+        if item.recording and place not in names:
+            name = tidy(item.recording)
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            names[place] = name
+        if item.recording:
+            found[item.key] = names[place]
+    return found
+
+
 def _write(items: Sequence[Item], target: Path) -> None:
     """The tables, in byte order; those of an earlier state that are not needed any more go."""
     segmented = any(item.recording for item in items)
+    recordings = _recordings(items)
     tables: dict[str, dict[str, str]] = {name: {} for name in ("wav.scp", "text", "utt2spk", "segments", UTT2UNIQ)}
     for item in items:
         speaker = item.speaker if item.id else tidy(item.speaker)
-        recording = tidy(item.recording) + (f".{item.channel}" if item.channel else "") if item.recording else item.key
+        recording = recordings[item.key]
         tables["wav.scp"][recording] = item.audio
         tables["text"][item.key] = item.text
         tables["utt2spk"][item.key] = speaker
