@@ -230,8 +230,8 @@ def test_babble_is_of_others_and_noise_of_a_folder_is_that_of_the_folder(tmp_pat
         noisy = augment(source, tmp_path / "hum", *options)["noise1-cas-r0"]
         assert level(noisy, frequency - 10, frequency + 10, RATE) > level(noisy, 400, 600, RATE) + 10
     soundfile.write(folder / "two.wav", tone(3000, 9, rate=RATE), RATE)  # and one more
-    noisy = augment(source, tmp_path / "hum", *options)
-    assert any(level(copy, 2990, 3010, RATE) > level(copy, 400, 600, RATE) for copy in noisy.values())
+    copies = augment(source, tmp_path / "hum", *options)
+    assert any(level(copy, 2990, 3010, RATE) > level(copy, 400, 600, RATE) for copy in copies.values())
 
 
 def test_silence_gets_no_noise() -> None:
