@@ -59,7 +59,7 @@ def read_source(folder: Path, left_out: LeftOut) -> Iterator[Item]:
         HdnnError: several tables, of which it is not clear which one is meant.
     """
     if folder.is_file():
-        return from_table(folder)
+        return from_table(folder, left_out)
     if (folder / "wav.scp").is_file():
         return from_kaldi(folder)
     manifests = [sorted(folder.glob(f"*{kind}*.jsonl*")) for kind in ("recordings", "supervisions")]
@@ -75,7 +75,7 @@ def read_source(folder: Path, left_out: LeftOut) -> Iterator[Item]:
         raise HdnnError(
             f"{folder} has several tables ({', '.join(p.name for p in tables)}); call the one that counts metadata.csv"
         )
-    return from_table((named or tables)[0]) if tables else from_folder(folder, left_out)
+    return from_table((named or tables)[0], left_out) if tables else from_folder(folder, left_out)
 
 
 def find_sets(source: Path) -> dict[str, Path]:

@@ -258,17 +258,114 @@ def test_odd_input_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCapture
         call("data from-folder", [str(tmp_path / "nowhere"), data])
 
 
+def table_of(tmp_path: Path, rows: str, *options: str) -> dict[str, Path]:
+    """Utterance -> its sound file."""
+    (tmp_path / "t.csv").write_text(rows)
+    assert call("data from-csv", [*options, str(tmp_path / "t.csv"), str(tmp_path / "data")]) == 0
+    return {key: Path(path) for key, path in read_scp(tmp_path / "data/wav.scp").items()}
+
+
+def test_a_table_names_the_right_file(tmp_path: Path) -> None:
+    """Numbers that every speaker has again, dots in names, files moved or converted since the table was made."""
+    for name in ("a/001", "b/001", "b/2", "rec", "rec.0001", "rec.0002"):
+        path = tmp_path / f"{name}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, speechlike(0.2, 16000), 16000)
+    found = table_of(tmp_path, "file,text\nrec.0001,x\nrec.0002,x\nb/001.mp3,x\nold\\b\\2.wav,x\n/else/a/001.flac,x\n")
+    assert [str(path.relative_to(tmp_path)) for path in found.values()] == [
+        "a/001.wav", "b/001.wav", "b/2.wav", "rec.0001.wav", "rec.0002.wav",
+    ]  # fmt: skip
+    assert {"unknown-rec.0001", "unknown-rec.0002"} < set(found)
+    with pytest.raises(HdnnError, match=r"line 2: 001 may be .*a/001.wav or .*b/001.wav; give the file's path from"):
+        table_of(tmp_path, "file,text\n001,x\n")
+    for other in ("c/001.wav", "rec.0003"):  # neither another speaker's nor `rec`
+        with pytest.raises(HdnnError, match=r"1 of 1 utterances cannot be used \(1 x sound file that is not in"):
+            table_of(tmp_path, f"file,text\n{other},x\n")
+
+
+def test_what_divides_the_cells_of_a_table(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", speechlike(0.2, 16000), 16000)
+    for rows, options in (
+        ("a.wav,Well; yes;\n", ["--columns=file,text"]),
+        ('"file"\t"text"\n"a.wav"\t"Well, ""yes"""\n', []),
+        ("\ufefffile|speaker|text\r\na.wav|unknown|Well, yes;\r\n", []),
+        ("Well, yes;0;a.wav\n", ["--columns=text,,file"]),
+    ):
+        assert list(table_of(tmp_path, rows, *options)) == ["unknown-a"]
+        assert read_scp(tmp_path / "data/text") == {"unknown-a": "WELL YES"}
+
+
+def test_names_that_only_odd_signs_tell_apart(tmp_path: Path) -> None:
+    source = folder(tmp_path / "audio", 2, 1)
+    (source / "spk0").rename(source / "Ann+")
+    (source / "spk1").rename(source / "Ann")
+    (source / "Ann/rec 0.wav").rename(source / "Ann/other.wav")
+    (source / "Ann/rec 0.txt").rename(source / "Ann/other.txt")
+    with pytest.raises(HdnnError, match=r"speakers 'Ann' and 'Ann\+' would both be Ann; rename one"):
+        call("data from-folder", [str(source), str(tmp_path / "data")])
+
+
+def test_channels_of_one_recording_and_recordings_of_like_names(tmp_path: Path) -> None:
+    lhotse = pytest.importorskip("lhotse")
+    sides = [speechlike(1, 16000) for _ in range(4)]
+    for name, pair in (("call+", sides[:2]), ("call_", sides[2:])):
+        soundfile.write(tmp_path / f"{name}.wav", np.stack(pair, 1), 16000)
+    recordings = [lhotse.Recording.from_file(tmp_path / f"{name}.wav") for name in ("call+", "call_")]
+    pieces = [
+        lhotse.SupervisionSegment(f"u{n}{c}", recording.id, 0.2, 0.6, channel=c, speaker=f"s{n}{c}", text="hello")
+        for n, recording in enumerate(recordings)
+        for c in (0, 1)
+    ]
+    words = [str(tmp_path / f"{kind}.jsonl.gz") for kind in ("recordings", "supervisions")]
+    lhotse.RecordingSet.from_recordings(recordings).to_file(words[0])
+    lhotse.SupervisionSet.from_segments(pieces).to_file(words[1])
+    assert call("data from-lhotse", [*words, str(tmp_path / "data")]) == 0
+    found = {s.utterance: samples for s, _, samples in read_audio(tmp_path / "data", read_segments(tmp_path / "data"))}
+    for number, side in enumerate(sides):
+        n, c = divmod(number, 2)
+        np.testing.assert_array_equal(found[f"s{n}{c}-u{n}{c}"], side[3200:12800])
+
+
+def test_links_texts_alone_and_formats_that_are_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = folder(tmp_path / "audio", 3, 8)
+    (source / "spk2").rename(tmp_path / "elsewhere")
+    (source / "spk2").symlink_to(tmp_path / "elsewhere")
+    (source / "spk1/round").symlink_to(source)
+    (source / "spk0/rec 0.wav").rename(source / "spk0/rec 0.m4a")
+    (source / "spk0/rec 1.wav").unlink()
+    (source / "readme.txt").write_text("not of a recording")
+    assert call("data from-folder", [str(source), str(tmp_path / "data")]) == 0
+    assert {key: len(value.split()) for key, value in read_scp(tmp_path / "data/spk2utt").items()} == {
+        "spk0": 6, "spk1": 8, "spk2": 8,
+    }  # fmt: skip
+    assert (
+        f"1 x recording of a kind that is not read (ffmpeg -i x.m4a x.wav), such as {source}/spk0/rec 0.m4a"
+        in caplog.text
+    )
+    assert f"1 x .txt without a sound file beside it, such as {source}/spk0/rec 1.txt" in caplog.text
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only/a.m4a").write_bytes(b"x")
+    with pytest.raises(HdnnError, match=r"no sound file .*a\.m4a and the like must be converted first: ffmpeg"):
+        call("data from-folder", [str(tmp_path / "only"), str(tmp_path / "data")])
+
+
 def test_odd_tables(tmp_path: Path) -> None:
     table, data = tmp_path / "t.csv", str(tmp_path / "data")
     for text, said in (
         ("", "t.csv is empty"),
         ("a,b,c,d\n", "no header with the columns file and text"),
-        ("file,text\nx.wav,hello\n", "line 2: no sound file x.wav in .*--audio"),
-        ("file,text\nx.wav\n", "line 2: 1 columns, expected at least 2"),
+        ("file,text\nx.wav,hello\n", r"1 of 1 .*not in .*--audio says where .*'x.wav' in .*t.csv, line 2"),
+        ("file,text\n,hello\n", r"such as '' in .*line 2"),
+        ('file,text\nx.wav,"Yes\ny.wav,No\n', "line 2: cannot be read as a table"),
+        ("file,text\n\nx.wav\n", "line 3: 1 columns, expected at least 2"),
+        ("file,text\n", "t.csv has no utterance"),
+        ("x.wav,ann,hello\n", "no header with the columns file and text; write one above"),
+        ("file,text,speaker\nx.wav,Hello, world,ann\n", "line 2: 4 columns, the first line has 3; a text with ','"),
     ):
         table.write_text(text)
         with pytest.raises(HdnnError, match=said):
             call("data from-csv", [str(table), data])
+    table.write_text("file,text\nx.wav,hello\n")
     with pytest.raises(HdnnError, match=r"--where x: expected COLUMN=VALUE"):
         call("data from-csv", ["--where=x", str(table), data])
     table.write_bytes(b"file,text\r\na.wav,one\r\nb.wav,caf\xe9\r\n")

@@ -36,5 +36,6 @@ def main(options: Options) -> None:
     from hdnn_nnet.corpus.table import from_table
 
     columns = [name.strip() for name in options.columns.split(",")] if options.columns else []
-    items = list(from_table(options.table, options.audio, columns, options.where))
-    prepare(items, options.data_dir, options.prepare, LeftOut(), str(options.table))
+    left_out = LeftOut()
+    items = list(from_table(options.table, left_out, options.audio, columns, options.where))
+    prepare(items, options.data_dir, options.prepare, left_out, str(options.table))

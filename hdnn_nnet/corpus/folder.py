@@ -1,5 +1,6 @@
 """A plain folder as a corpus: `SPEAKER/anything.wav` (or .flac, .mp3 ...) with `anything.txt` beside it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,13 +31,32 @@ SOUNDS = frozenset(
 )
 
 
+#: endings of other recordings, which must be converted first
+OTHERS = frozenset((".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".amr", ".3gp", ".weba"))
+
+_CONVERT = "ffmpeg -i x.m4a x.wav"
+
+
+def without_ending(name: str) -> str:
+    """The name of a recording without its ending, if it has one; what else follows a dot belongs to the name."""
+    stem, _, ending = name.rpartition(".")
+    return stem if stem and f".{ending.lower()}" in SOUNDS | OTHERS else name
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files below a folder, sorted; links to directories are followed, hidden files and directories are not looked at."""
+    found: list[Path] = []
+    for root, directories, names in os.walk(folder, followlinks=True):
+        # A link to a directory above would lead round in a circle.
+        above = {os.path.realpath(place) for place in (Path(root), *Path(root).parents)}
+        directories[:] = [d for d in directories if d[0] != "." and os.path.realpath(Path(root, d)) not in above]
+        found += [Path(root, name) for name in names if name[0] != "."]
+    return sorted(found)
+
+
 def sound_files(folder: Path) -> list[Path]:
-    """All sound files below a folder, by their endings, sorted; hidden ones are not looked at."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SOUNDS and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    """Those that libsndfile reads, by their endings."""
+    return [path for path in files_below(folder) if path.suffix.lower() in SOUNDS]
 
 
 def from_folder(folder: Path, left_out: LeftOut) -> Iterator[Item]:
@@ -47,9 +67,13 @@ def from_folder(folder: Path, left_out: LeftOut) -> Iterator[Item]:
     """
     if not folder.is_dir():
         raise HdnnError(f"{folder} is no directory")
-    files = sound_files(folder)
+    below = files_below(folder)
+    files = [path for path in below if path.suffix.lower() in SOUNDS]
+    others = [path for path in below if path.suffix.lower() in OTHERS]
     if not files:
-        raise HdnnError(f"{folder} holds no sound file (endings {' '.join(sorted(SOUNDS))})")
+        convert = f"; {others[0]} and the like must be converted first: {_CONVERT}" if others else ""
+        raise HdnnError(f"{folder} holds no sound file (endings {' '.join(sorted(SOUNDS))}){convert}")
+    _count_unread(below, files, others, left_out)
     for path in files:
         parts = path.relative_to(folder).with_suffix("").parts
         speaker = parts[0] if len(parts) > 1 else UNKNOWN_SPEAKER
@@ -59,3 +83,15 @@ def from_folder(folder: Path, left_out: LeftOut) -> Iterator[Item]:
             continue
         said = " ".join(word for line in read_plain(text) for word in words(line))
         yield Item("-".join(parts[1:]) or parts[0], speaker, said, str(path.resolve()), str(path))
+
+
+def _count_unread(below: list[Path], files: list[Path], others: list[Path], left_out: LeftOut) -> None:
+    """Recordings that must be converted, and texts in directories of recordings that have no recording beside them."""
+    stems, directories = {path.with_suffix("") for path in files}, {path.parent for path in files}
+    for path in others:
+        if path.with_suffix("") not in stems:
+            left_out.add(f"recording of a kind that is not read ({_CONVERT})", str(path))
+    stems |= {path.with_suffix("") for path in others}
+    for path in below:
+        if path.suffix == ".txt" and path.parent in directories and path.with_suffix("") not in stems:
+            left_out.add(".txt without a sound file beside it", str(path))

@@ -1,12 +1,13 @@
 """A table of sound files and texts as a corpus: metadata.csv of LJSpeech or Hugging Face's audiofolder, TSV, any other."""
 
 import csv
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hdnn_nnet.corpus.folder import UNKNOWN_SPEAKER, sound_files
-from hdnn_nnet.corpus.items import Item
+from hdnn_nnet.corpus.folder import UNKNOWN_SPEAKER, sound_files, without_ending
+from hdnn_nnet.corpus.items import Item, LeftOut
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.text import read_plain
 
@@ -31,41 +32,88 @@ NAMES = {
 _LJSPEECH = ("file", "raw", "text")  # without a header: id|text as read|text with numbers spelled out
 
 
-def _rows(path: Path) -> list[list[str]]:
-    """Cells of all lines; the delimiter is whichever of tab, |, ; and comma the first line has."""
+@dataclass(frozen=True)
+class _Table:
+    """Rows without the empty ones: the line where each begins, and its cells."""
+
+    path: Path
+    delimiter: str
+    rows: list[tuple[int, list[str]]]
+
+    @property
+    def first(self) -> list[str]:
+        return [cell.strip() for cell in self.rows[0][1]]
+
+
+def _cells(lines: Iterable[str], delimiter: str, first: str) -> Any:
+    # Quotes mean something in CSV, or where all of the first line is in quotes; elsewhere they are part of the text.
+    quotes = delimiter in ",;" or all(cell[:1] == cell[-1:] == '"' for cell in first.split(delimiter))
+    return csv.reader(
+        (line + "\n" for line in lines),  # a cell in quotes may go on over several lines
+        delimiter=delimiter,
+        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+        strict=True,  # a quote that is not closed would swallow rows
+    )
+
+
+def _delimiter(first: str, columns: Sequence[str]) -> str:
+    """Whichever of tab, |, ; and comma makes sense of the first line, else the first of them that is in it."""
+
+    def fits(sign: str) -> bool:
+        cells = next(_cells([first], sign, first))
+        return len(cells) == len(columns) if columns else _is_header(cells)
+
+    signs = [sign for sign in "\t|;," if sign in first]
+    return next(filter(fits, signs), signs[0]) if len(signs) > 1 else (signs or [","])[0]
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    return len({name for names in NAMES.values() for name in names} & {cell.strip().lower() for cell in cells}) >= 2
+
+
+def _read(path: Path, columns: Sequence[str]) -> _Table:
+    """A table.
+
+    Raises:
+        HdnnError: a file that cannot be read, quotes that do not match, or no row.
+    """
+    lines, line = read_plain(path), 0
+    rows: list[tuple[int, list[str]]] = []
     try:
-        lines = read_plain(path)
-        delimiter = next((sign for sign in "\t|;," if sign in "".join(lines[:1])), ",")
-        # Quotes mean something in CSV only; elsewhere they are part of the text.
-        quoting = delimiter in ",;"
-        reader = csv.reader(
-            (line + "\n" for line in lines),  # a cell in quotes may go on over several lines
-            delimiter=delimiter,
-            quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
-        )
-        return [row for row in reader if row]
+        first = "".join(lines[:1])
+        delimiter = _delimiter(first, columns)
+        reader = _cells(lines, delimiter, first)
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((line + 1, cells))
+            line = reader.line_num
     except csv.Error as error:
-        raise HdnnError(f"{path}: cannot be read as a table ({error})") from error
+        raise HdnnError(
+            f"{path}, line {line + 1}: cannot be read as a table ({error}); a cell with quotes in it stands in quotes, and those "
+            "in it are doubled"
+        ) from error
+    if not rows:
+        raise HdnnError(f"{path} is empty")
+    return _Table(path, delimiter, rows)
 
 
-def _columns(
-    path: Path, rows: Sequence[Sequence[str]], given: Sequence[str]
-) -> tuple[dict[str, int], dict[str, int], bool]:
+def _columns(table: _Table, given: Sequence[str]) -> tuple[dict[str, int], dict[str, int], bool]:
     """Kind -> place, name -> place, and whether the first row is a header.
 
     Raises:
         HdnnError: no column of files or of texts.
     """
-    first = [cell.strip().lower() for cell in rows[0]]
-    known = {name for names in NAMES.values() for name in names}
-    header = not given and len(known & set(first)) >= 2
+    path, first = table.path, [cell.lower() for cell in table.first]
+    header = not given and _is_header(first)
     names = list(given) or first
     if not given and not header:
-        if len(first) not in (2, 3):
+        ljspeech = len(first) == 3 and table.delimiter == "|"
+        if len(first) != 2 and not ljspeech:
             raise HdnnError(
-                f"{path} has no header with the columns file and text; name its columns with --columns file,speaker,text"
+                f"{path} has no header with the columns file and text; write one above, such as file,speaker,text, or name the "
+                "columns with --columns"
             )
-        names = list(_LJSPEECH) if len(first) == 3 else ["file", "text"]
+        names = list(_LJSPEECH) if ljspeech else ["file", "text"]
     places = {name: place for place, name in reversed(list(enumerate(names))) if name}
     kinds = {kind: places[name] for kind, choices in NAMES.items() for name in reversed(choices) if name in places}
     for kind in ("file", "text"):
@@ -79,26 +127,42 @@ class _Files:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._stems: dict[str, Path] | None = None
+        self._below: dict[str, list[Path]] | None = None
 
-    def find(self, cell: str, where: str) -> Path:
+    def find(self, cell: str, where: str) -> Path | None:
+        """The file; None if there is none.
+
+        Raises:
+            HdnnError: several files may be meant.
+        """
         for path in (self.root / cell, self.root / "wavs" / f"{cell}.wav", self.root / "clips" / cell):
-            if path.is_file():
+            if cell and path.is_file():
                 return path.resolve()
-        if self._stems is None:
-            self._stems = {}
+        return self._search(Path(cell.replace("\\", "/")), where)
+
+    def _search(self, wanted: Path, where: str) -> Path | None:
+        """Anywhere below, perhaps with another ending; a directory that the cell names must be that of the file."""
+        if self._below is None:
+            self._below = {}
             for path in sound_files(self.root):
-                self._stems.setdefault(path.stem, path)
-        found = self._stems.get(cell) or self._stems.get(Path(cell).stem)
-        if found is None:
-            raise HdnnError(f"{where}: no sound file {cell} in {self.root}; say where the files are with --audio")
-        return found.resolve()
+                self._below.setdefault(without_ending(path.name), []).append(path.resolve())
+        found = self._below.get(without_ending(wanted.name), []) if wanted.name else []
+        directory = wanted.parent.name
+        found = [path for path in found if directory in ("", path.parent.name)]
+        found = [path for path in found if path.name == wanted.name] or found
+        if len(found) > 1:
+            raise HdnnError(
+                f"{where}: {wanted} may be {found[0]} or {found[1]}; give the file's path from {self.root} on"
+            )
+        return found[0] if found else None
 
 
 def from_table(
-    path: Path, audio: Path | None = None, columns: Sequence[str] = (), where: Sequence[str] = ()
+    path: Path, left_out: LeftOut, audio: Path | None = None, columns: Sequence[str] = (), where: Sequence[str] = ()
 ) -> Iterator[Item]:
     """Utterances of a table. Its first line names the columns, or `columns` does; without either it is LJSpeech's.
+
+    Rows whose file is not there are left out.
 
     Args:
         audio: where the files are; default: beside the table.
@@ -106,26 +170,38 @@ def from_table(
         where: `column=value`, only such rows are taken.
 
     Raises:
-        HdnnError: a row that is too short, a file that is not there, or columns that are not known.
+        HdnnError: a row that is too short or too long, a file that is not clear, or columns that are not known.
     """
-    rows = _rows(path)
-    if not rows:
-        raise HdnnError(f"{path} is empty")
-    kinds, places, header = _columns(path, rows, columns)
+    if audio is not None and not audio.is_dir():
+        raise HdnnError(f"--audio {audio} is no directory")
+    table = _read(path, columns)
+    kinds, places, header = _columns(table, columns)
     wanted = []
     for condition in where:
         name, sign, value = condition.partition("=")
+        name = name.lower() if header else name
         if not sign or name not in places:
             raise HdnnError(f"--where {condition}: expected COLUMN=VALUE with one of {', '.join(places)}")
         wanted.append((places[name], value))
     files = _Files(audio or path.parent)
-    for number, row in enumerate(rows[header:], 1 + header):
-        place = f"{path}, line {number}"
-        if len(row) <= max([*kinds.values(), *(p for p, _ in wanted)]):
-            raise HdnnError(f"{place}: {len(row)} columns, expected at least {max(kinds.values()) + 1}")
-        if any(row[column].strip() != value for column, value in wanted):
+    least = 1 + max([*kinds.values(), *(column for column, _ in wanted)])
+    most = max(len(table.first), len(columns))
+    for line, cells in table.rows[header:]:
+        place = f"{path}, line {line}"
+        if len(cells) < least:
+            raise HdnnError(f"{place}: {len(cells)} columns, expected at least {least}")
+        if any(cell.strip() for cell in cells[most:]):
+            raise HdnnError(
+                f"{place}: {len(cells)} columns, the first line has {most}; a text with {table.delimiter!r} in it stands in "
+                "quotes, or columns are divided by tabs"
+            )
+        if any(cells[column].strip() != value for column, value in wanted):
             continue
-        sound = files.find(row[kinds["file"]].strip(), place)
-        speaker = row[kinds["speaker"]].strip() if "speaker" in kinds else ""
-        name = re.sub(r"\.\w{2,5}$", "", row[kinds["file"]].strip()).replace("/", "-")
-        yield Item(name, speaker or UNKNOWN_SPEAKER, row[kinds["text"]].strip(), str(sound), place)
+        cell = cells[kinds["file"]].strip()
+        sound = files.find(cell, place)
+        if sound is None:
+            left_out.add(f"sound file that is not in {files.root}; --audio says where they are", f"{cell!r} in {place}")
+            continue
+        speaker = cells[kinds["speaker"]].strip() if "speaker" in kinds else ""
+        name = without_ending(cell).replace("/", "-")
+        yield Item(name, speaker or UNKNOWN_SPEAKER, cells[kinds["text"]].strip(), str(sound), place)
