@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hdnn_nnet.atomic import write_text
 from hdnn_nnet.cli import script
-from hdnn_nnet.corpus.folder import UNKNOWN_SPEAKER, from_folder
+from hdnn_nnet.corpus.folder import UNKNOWN_SPEAKER, files_below, from_folder
 from hdnn_nnet.corpus.items import Item, LeftOut
 from hdnn_nnet.corpus.kaldi_dir import from_kaldi
 from hdnn_nnet.corpus.manifests import from_lhotse
@@ -61,7 +61,7 @@ def read_source(folder: Path, left_out: LeftOut) -> Iterator[Item]:
     if folder.is_file():
         return from_table(folder, left_out)
     if (folder / "wav.scp").is_file():
-        return from_kaldi(folder)
+        return from_kaldi(folder, left_out)
     manifests = [sorted(folder.glob(f"*{kind}*.jsonl*")) for kind in ("recordings", "supervisions")]
     if all(manifests):
         if any(len(found) > 1 for found in manifests):
@@ -82,7 +82,7 @@ def find_sets(source: Path) -> dict[str, Path]:
     """Set -> its directory or table; only `train` where the source is one set.
 
     Raises:
-        HdnnError: no such directory, a dev without a train, or two tables of one set.
+        HdnnError: no such directory, a dev or eval without a train, or two tables of one set.
     """
     if not source.is_dir():
         raise HdnnError(
@@ -96,12 +96,18 @@ def find_sets(source: Path) -> dict[str, Path]:
         if there:
             tables[name] = there[0]
     directories = {name: source / n for name, names in SETS.items() for n in reversed(names) if (source / n).is_dir()}
-    for found in (tables, directories):
-        if "train" in found:
-            return found
-    if directories:
-        raise HdnnError(f"{source} has {', '.join(p.name for p in directories.values())}, but no train")
-    return {"train": source}
+    if tables and "train" in tables:  # whose sound files may be in directories of such names
+        directories = {name: path for name, path in directories.items() if name in tables or has_texts(path)}
+    found = directories | tables
+    if found and "train" not in found:
+        raise HdnnError(f"{source} has {', '.join(p.name for p in found.values())}, but no train")
+    return {name: found[name] for name in SETS if name in found} or {"train": source}
+
+
+def has_texts(folder: Path) -> bool:
+    """Whether a directory is a set of its own, and not only the sound files of a table."""
+    endings = (".txt", *(f".{ending}" for ending in TABLES))
+    return any(p.name == "text" or p.suffix in endings or ".jsonl" in p.suffixes for p in files_below(folder))
 
 
 def by_utterance(items: Iterable[Item]) -> tuple[dict[str, str], dict[str, str]]:
@@ -176,28 +182,47 @@ def write_settings(options: Options, train: Prepared) -> None:
 
 
 def check_source(options: Options) -> None:
-    """A data directory belongs to one source.
+    """A data directory belongs to one source, and is not in it.
 
     Raises:
-        HdnnError: it was made from another.
+        HdnnError: it was made from another, or holds it.
     """
     path, here = options.data_dir / "source", str(options.source.resolve())
+    if options.source.resolve().is_relative_to(options.data_dir.resolve()):
+        raise HdnnError(f"{options.source} is in {options.data_dir}, which will be written; give another --name")
     if path.is_file() and path.read_text(encoding="utf-8").strip() != here:
         raise HdnnError(
             f"{options.data_dir} was made from {path.read_text(encoding='utf-8').strip()}; give this one another --name"
         )
-    write_text(path, here + "\n")
+
+
+def remember_source(options: Options, sets: Iterable[str]) -> None:
+    """Write the name of the source.
+
+    Raises:
+        HdnnError: an earlier state of it had a set that is not there any more.
+    """
+    for name in SETS.keys() - set(sets):
+        if (options.data_dir / "ihm" / name).exists():
+            raise HdnnError(
+                f"{options.data_dir}/ihm/{name} is there, but {options.source} has no {name} any more; give another --name, or "
+                "remove it"
+            )
+    write_text(options.data_dir / "source", f"{options.source.resolve()}\n")
 
 
 def main(options: Options) -> None:
     found = find_sets(options.source)
     left_out = {name: LeftOut() for name in found}
+    check_source(options)
     sets = {name: list(read_source(folder, left_out[name])) for name, folder in found.items()}
-    total = sum(map(len, sets.values()))
+    for name, items in sets.items():
+        total = len(items) + left_out[name].counts.total()
+        left_out[name].check(total, options.prepare.max_left_out, str(found[name]))
     if len(sets["train"]) < FEWEST:
         raise HdnnError(
-            f"{found['train']}: {total} utterances in all, at least {FEWEST} are needed to train anything, and some hours for a "
-            "model that is of use (docs/your-data.md)"
+            f"{found['train']}: {len(sets['train'])} utterances in all, at least {FEWEST} are needed to train anything, and "
+            "some hours for a model that is of use (docs/your-data.md)"
         )
     one_voice = False
     if "dev" not in sets:
@@ -206,7 +231,7 @@ def main(options: Options) -> None:
         sets = {"train": sets["train"], "dev": dev, **{n: s for n, s in sets.items() if n == "eval"}}
         found["dev"], left_out["dev"] = found["train"], LeftOut()
     check_speakers({name: items for name, items in sets.items() if not (one_voice and name == "dev")})
-    check_source(options)
+    remember_source(options, sets)
     prepared: dict[str, Prepared] = {}
     for name, items in sets.items():
         # The rate of train holds for all: features of one model have one rate.

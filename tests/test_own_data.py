@@ -148,6 +148,8 @@ def test_lhotse_manifests(tmp_path: Path) -> None:
         f"ann-u{i}": f"long {0.5 * i:.3f} {0.5 * i + 0.5:.3f}" for i in range(4)
     }
     assert read_scp(tmp_path / "data/text")["ann-u3"] == "PART D"
+    with pytest.raises(HdnnError, match=r"supervisions\.jsonl\.gz holds a SupervisionSet, expected a RecordingSet"):
+        call("data from-lhotse", [words[1], words[1], str(tmp_path / "data")])
     (tmp_path / "supervisions.jsonl.gz").write_text("no manifest")
     with pytest.raises(HdnnError, match="lhotse cannot read it as a manifest"):
         call("data from-lhotse", [*words, str(tmp_path / "data")])
@@ -452,6 +454,69 @@ def test_tables_beside_each_other(tmp_path: Path) -> None:
         assert len(read_scp(tmp_path / f"data/ihm/{part}/text")) == count
     (source / "valid.csv").write_text("path,text\n")
     assert "has dev.tsv and valid.csv; keep the one that is dev" in own(source, tmp_path / "other").stderr
+
+
+def test_tables_and_directories_side_by_side(tmp_path: Path) -> None:
+    """A set is a table or a directory; what holds only a table's sound files is none."""
+    source = tmp_path / "audio"
+    rows = [f"{path.relative_to(source)},words\n" for path in sorted(folder(source / "test", 3, 8).rglob("*.wav"))]
+    for path in source.rglob("*.txt"):
+        path.unlink()
+    (source / "test.csv").write_text("file,text\n" + "".join(rows))
+    assert "has test.csv, but no train" in own(source, tmp_path / "data").stderr
+    (source / "test.csv").rename(source / "train.csv")
+    folder(source / "dev", 1, 4)
+    done = own(source, tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    assert len(read_scp(tmp_path / "data/ihm/train/text")) == 24
+    assert set(read_scp(tmp_path / "data/ihm/dev/spk2utt")) == {"spk0"}
+    assert not (tmp_path / "data/ihm/eval").exists()
+
+
+def test_what_is_written_is_not_read_again(tmp_path: Path) -> None:
+    source = folder(tmp_path / "audio", ending="flac")
+    for _ in range(2):
+        assert own(source, source / "data").returncode == 0
+    assert own(source / "data", source / "data").stderr.count("which will be written; give another --name") == 1
+
+
+def test_a_set_that_is_gone(tmp_path: Path) -> None:
+    for name, first in (("train", 0), ("eval", 4)):
+        for path in sorted(folder(tmp_path / "made" / name).iterdir()):
+            path.rename(path.with_name(f"s{first}{path.name}"))
+    assert own(tmp_path / "made", tmp_path / "data").returncode == 0
+    (tmp_path / "made/eval").rename(tmp_path / "elsewhere")
+    assert "has no eval any more; give another --name, or remove it" in own(tmp_path / "made", tmp_path / "data").stderr
+
+
+def test_reasons_come_before_too_few(tmp_path: Path) -> None:
+    source = folder(tmp_path / "audio")
+    for path in source.rglob("*.txt"):
+        path.unlink()
+    assert "32 of 32 utterances cannot be used (32 x sound file without a .txt" in own(source, tmp_path / "data").stderr
+
+
+def test_a_kaldi_directory(tmp_path: Path) -> None:
+    """What one of its files lacks is left out and counted, as are segments that are not in their recording."""
+    source = tmp_path / "kaldi"
+    source.mkdir()
+    soundfile.write(source / "a.wav", speechlike(8, 16000), 16000)
+    (source / "wav.scp").write_text("rec a.wav\nunused nowhere.wav\n")
+    times = {f"ann-{n:02}": (0.2 * n, 0.2 * n + 0.2) for n in range(36)}
+    times |= {"ann-36": (1, 1.05), "ann-37": (8.2, 8.3), "ann-38": (5, 9), "ann-39": (7.5, 8.3)}
+    (source / "segments").write_text("".join(f"{u} rec {start} {end}\n" for u, (start, end) in times.items()))
+    (source / "text").write_text("".join(f"{utt} hello\n" for utt in [*times, "ann-40"] if utt != "ann-01"))
+    (source / "utt2spk").write_text("".join(f"{utt} ann\n" for utt in times if utt != "ann-02"))
+    assert "ann-01" in own(source, tmp_path / "data").stderr
+    done = own(source, tmp_path / "data", "--max-left-out", "0.2")
+    assert done.returncode == 0, done.stderr
+    for reason in (
+        "1 x shorter than 0.1 s", "1 x utterance that begins after its", "1 x utterance that ends after its",
+        "1 x utterance that is not in segments", "1 x utterance that is not in text", "1 x utterance that is not in utt2spk",
+    ):  # fmt: skip
+        assert f"left out: {reason}" in done.stderr
+    kept = {utt for part in ("train", "dev") for utt in read_scp(tmp_path / f"data/ihm/{part}/segments")}
+    assert kept == times.keys() - {"ann-01", "ann-02", "ann-36", "ann-37", "ann-38"}
 
 
 def test_texts_as_they_are(tmp_path: Path) -> None:

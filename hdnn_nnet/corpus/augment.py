@@ -49,8 +49,6 @@ def augment(source: Path, target: Path, options: AugmentOptions) -> None:
     if any(sign.isspace() for sign in str(target.resolve())):
         raise HdnnError(f"{target.resolve()}: Kaldi cannot read a path with spaces; write to a directory without")
     data, items = DataDir(source), list(from_kaldi(source))
-    if unheard := data.utt2spk.keys() - {item.key for item in items}:
-        raise HdnnError(f"{source}: utterance {min(unheard)} has no audio ({len(unheard)} such); run fix_data_dir.sh")
     speeches = speech_of(items)
     every = changes(options, items)
     parts = [dict(data.tables, utt2spk=data.utt2spk, utt2uniq=original_of(data))] if options.originals else []

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hdnn_nnet.corpus.items import Item, LeftOut
+from hdnn_nnet.corpus.sounds import DECODED_FROM
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.text import read_plain, words
 
@@ -44,9 +45,14 @@ def without_ending(name: str) -> str:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files below a folder, sorted; links to directories are followed, hidden files and directories are not looked at."""
+    """All files below a folder, sorted; links to directories are followed.
+
+    Hidden files and directories, and recordings that an earlier run has decoded, are not looked at.
+    """
     found: list[Path] = []
     for root, directories, names in os.walk(folder, followlinks=True):
+        if DECODED_FROM in names:
+            continue
         # A link to a directory above would lead round in a circle.
         above = {os.path.realpath(place) for place in (Path(root), *Path(root).parents)}
         directories[:] = [d for d in directories if d[0] != "." and os.path.realpath(Path(root, d)) not in above]

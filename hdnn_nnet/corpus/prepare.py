@@ -14,7 +14,16 @@ from hdnn_nnet.corpus.items import Item, LeftOut, tidy
 from hdnn_nnet.corpus.normalise import Normaliser, NotPlain
 from hdnn_nnet.corpus.options import PrepareOptions
 from hdnn_nnet.corpus.quality import Quality, advice, measure
-from hdnn_nnet.corpus.sounds import Sound, decode, keep_decoded, look_at_all, readable_by_kaldi, samples_of
+from hdnn_nnet.corpus.sounds import (
+    SHORTEST,
+    TOO_SHORT,
+    Sound,
+    decode,
+    keep_decoded,
+    look_at_all,
+    readable_by_kaldi,
+    samples_of,
+)
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.copies import UTT2UNIQ
 from hdnn_nnet.kaldi.data_dir import ALIGNED_FRAMES, byte_order
@@ -147,6 +156,10 @@ def _usable(items: Sequence[Item], sounds: dict[str, Sound], left_out: LeftOut) 
         problem = sound.problem
         if not problem and item.end is not None and item.end > sound.seconds + _OVERSHOOT:
             problem = "utterance that ends after its recording"
+        elif not problem and (item.start or 0.0) >= sound.seconds:
+            problem = "utterance that begins after its recording"
+        elif not problem and _seconds(item, sound) < SHORTEST - 1e-6:
+            problem = TOO_SHORT
         if not problem and (item.channel or 0) >= sound.channels:
             problem = "recording without the channel that is asked for"
         if problem:

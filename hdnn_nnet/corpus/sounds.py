@@ -18,6 +18,7 @@ from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.text import words
 
 SHORTEST = 0.1  # seconds
+TOO_SHORT = f"shorter than {SHORTEST} s"
 #: beside decoded recordings: what each was made of (rate, channel, sizes and times of files, entry of wav.scp)
 DECODED_FROM = "decoded_from"
 _NO_SOUND = "file that is no sound (libsndfile cannot read it)"
@@ -69,7 +70,7 @@ def look(audio: str) -> Sound:
         with _open(audio) as sound:
             seconds = sound.frames / sound.samplerate
             plain = sound.format in ("WAV", "WAVEX") and sound.subtype == "PCM_16"
-            problem = "" if seconds >= SHORTEST else f"shorter than {SHORTEST} s"
+            problem = "" if seconds >= SHORTEST else TOO_SHORT
             return Sound(sound.samplerate, seconds, sound.channels, plain, problem)
     except TruncatedError:
         return Sound(problem=_TRUNCATED)
