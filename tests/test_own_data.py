@@ -3,7 +3,9 @@
 import logging
 import subprocess
 import sys
+import types
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -166,6 +168,8 @@ def test_lhotse_manifests(tmp_path: Path) -> None:
         ("हिन्दी भाषा", "हिन्दी भाषा"),
         ("  ... !? ", ""),
         ("a_b/c", "A B C"),
+        ("co\u00adoperate, zero\u200bwidth", "COOPERATE ZERO WIDTH"),
+        ("كِتَاب שָׁלוֹם", "كِتَاب שָׁלוֹם"),
     ],
 )
 def test_the_rule_for_texts(text: str, words: str) -> None:
@@ -190,6 +194,59 @@ def test_the_rule_is_applied_once(text: str) -> None:
     assert Normaliser()(words) == words
     assert words.split(" ") == words.split() or not words
     assert not set(words) & set('0123456789.,;:!?-"()[]<>&%$\t\n')
+
+
+@pytest.fixture
+def num2words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in that says what it is asked for."""
+
+    def said(number: str, lang: str, to: str) -> str:
+        float(number)  # as num2words does
+        return f"{lang} {to[0]} {number}".translate(str.maketrans("0123456789.", "abcdefghijp"))
+
+    module = types.SimpleNamespace(CONVERTER_CLASSES={"en": 0, "de": 0}, num2words=said)
+    monkeypatch.setitem(sys.modules, "num2words", cast(types.ModuleType, module))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("the 21st of May", "THE EN O CB OF MAY"),
+        ("1,000 or 3.14", "EN C BAAA OR EN C DPBE"),
+        ("a 5-year plan for COVID-19", "A EN C F YEAR PLAN FOR COVID EN C BJ"),
+        ("2. 3, 10:30", "EN C C EN C D EN C BA EN C DA"),
+    ],
+)
+@pytest.mark.usefixtures("num2words")
+def test_numbers_that_are_spelled(text: str, words: str) -> None:
+    assert Normaliser("spell")(text) == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1/2", "½", "5²", "H₂O 2", "the 90s", "5kg", "-5", "3–5", "007", "10:05", "2.50", "1.2.3", "1,000.5", "3/4/2020"],
+)
+@pytest.mark.usefixtures("num2words")
+def test_numbers_that_are_read_some_other_way_are_refused(text: str) -> None:
+    with pytest.raises(NotPlain):
+        Normaliser("spell")(text)
+
+
+@pytest.mark.usefixtures("num2words")
+def test_numbers_of_other_languages() -> None:
+    rule = Normaliser("spell", "de")
+    assert rule("3.14") == "DE C DPBE"
+    for text in ("1.000", "1,000", "1st"):
+        with pytest.raises(NotPlain):
+            rule(text)
+
+
+def test_numbers_without_num2words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "num2words", cast(types.ModuleType, None))
+    with pytest.raises(
+        HdnnError, match=r"--digits spell needs the library num2words; .*python\S* -m pip install num2words$"
+    ):
+        Normaliser("spell")
 
 
 def test_spelled_digits() -> None:
