@@ -144,8 +144,11 @@ def call(name: str, argv: Sequence[str]) -> int:
     if args.verbose:
         logging.getLogger().setLevel(logging.DEBUG)
     options = from_args(module.Options, args)
+    fields = getattr(module, "WRITES", "").split()
+    if len(fields) > 1 and len({os.path.realpath(flatten(options)[field]) for field in fields}) < len(fields):
+        raise HdnnError(f"{' and '.join(fields)} are one directory, {flatten(options)[fields[0]]}; give each its own")
     with ExitStack() as locks:
-        for field in getattr(module, "WRITES", "").split():
+        for field in fields:
             locks.enter_context(_held(field, options, name))
         return module.main(options) or 0
 

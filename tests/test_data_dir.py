@@ -88,5 +88,13 @@ def test_given_list_and_bad_input(tmp_path: Path) -> None:
             "data split-tr-cv",
             ["--cv-list", str(tmp_path / "list"), str(data), str(tmp_path / "a"), str(tmp_path / "b")],
         )
+    assert not (tmp_path / "a").exists()
+    one = [str(write(tmp_path / "one", speakers=1)), str(tmp_path / "a"), str(tmp_path / "b")]
     with pytest.raises(HdnnError, match="one speaker"):
-        call("data split-tr-cv", [str(write(tmp_path / "one", speakers=1)), str(tmp_path / "a"), str(tmp_path / "b")])
+        call("data split-tr-cv", one)
+    (tmp_path / "list").write_text("s0-u2\n")
+    call("data split-tr-cv", ["--one-speaker", f"--cv-list={tmp_path}/list", *one])
+    assert list(read_scp(tmp_path / "b/utt2spk")) == ["s0-u2"]
+    for target, said in ((one[0], "would be written over"), (one[1], "train and cv are one directory")):
+        with pytest.raises(HdnnError, match=said):
+            call("data split-tr-cv", ["--one-speaker", one[0], one[1], target])

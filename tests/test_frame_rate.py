@@ -99,6 +99,8 @@ def teacher(
 def test_rows_are_repeated(rows: int, factor: int, difference: int) -> None:
     frames = rows * factor + difference
     rate = FrameRate(factor, 4)
+    with pytest.raises(HdnnError, match="no row stands for 3 frames"):
+        rate.expand(np.zeros((0, 2)), 3)
     assert rate.fits(rows, frames) == (abs(difference) <= 4)
     if frames > 0:
         wanted = list(np.repeat(np.arange(rows), factor)) + [rows - 1] * max(0, difference)
@@ -327,6 +329,9 @@ def test_what_does_not_fit_is_refused(task, lengths, tmp_path: Path) -> None:
     with pytest.raises(
         HdnnError, match=rf"utterance {first} has .*utt2aligned_frames \(--frame-tolerance=8\); correct --frame"
     ):
+        call("forward", [str(teacher), str(data[0]), "ark:/dev/null"])
+    (data[0] / "utt2aligned_frames").write_text("".join(f"{u} {c * (u != first)}\n" for u, c in counts.items()))
+    with pytest.raises(HdnnError, match=r"utt2aligned_frames: no number of frames for 0 is not between 1"):
         call("forward", [str(teacher), str(data[0]), "ark:/dev/null"])
     (data[0] / "utt2aligned_frames").write_text(f"{first} 3\n")
     with pytest.raises(HdnnError, match=r"utt2aligned_frames: no number of frames for .*; remove the file"):

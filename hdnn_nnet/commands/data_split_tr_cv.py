@@ -29,6 +29,7 @@ WRITES = "train cv"
 
 def main(options: Options) -> None:
     import logging
+    from pathlib import Path
 
     from hdnn_nnet.errors import HdnnError
     from hdnn_nnet.kaldi.copies import apart_from, originals_by_speaker
@@ -38,15 +39,24 @@ def main(options: Options) -> None:
     from hdnn_nnet.text import words
 
     log = logging.getLogger(__name__)
+    if Path(options.data).resolve() in (Path(options.train).resolve(), Path(options.cv).resolve()):
+        raise HdnnError(f"a part would be written over {options.data}; give it another directory")
     data = DataDir(options.data)
     alone = len(originals_by_speaker(data.utt2spk, data.originals)) < 2
     if alone and not options.one_speaker:
         raise HdnnError(f"{options.data} has one speaker only; a split by speaker needs two (or --one-speaker true)")
     if alone:
         log.warning("%s has one speaker only: cross-validation is on other utterances of theirs", options.data)
-    if options.cv_list and not alone:
+    if options.cv_list:
         cv = [word for line in read_lines(options.cv_list) for word in words(line)]
+        if unknown := set(cv) - data.utt2spk.keys():
+            raise HdnnError(
+                f"{options.cv_list}: {options.data} has no utterance {min(unknown)} ({len(unknown)} unknown)"
+            )
         train = apart_from(cv, data.utt2spk, data.originals)
+        both = {data.utt2spk[utt] for utt in train} & {data.utt2spk[utt] for utt in cv}
+        if both and not alone:
+            log.warning("%s: %d speakers are in both parts, such as %s", options.cv_list, len(both), min(both))
     else:
         train, cv = hold_out(data.utt2spk, data.originals, options.cv_percent, options.seed)
     if not train or not cv:

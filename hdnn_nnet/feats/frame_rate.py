@@ -85,7 +85,13 @@ class FrameRate:
         return abs(rows * self.factor - frames) <= self.tolerance
 
     def expand(self, features: np.ndarray, frames: int) -> np.ndarray:
-        """(rows, D) to (frames, D): each row `factor` times, the end cut or its last row repeated."""
+        """(rows, D) to (frames, D): each row `factor` times, the end cut or its last row repeated.
+
+        Raises:
+            HdnnError: no row.
+        """
+        if not len(features):
+            raise HdnnError(f"no row stands for {frames} frames; remove the utterance")
         row = np.minimum(np.arange(frames) // self.factor, len(features) - 1)
         return features[row]
 
@@ -135,7 +141,7 @@ def remedy(
     return "regenerate features and targets for this data"
 
 
-def read_counts(path: Path, utts: Iterable[str]) -> dict[str, int]:
+def read_counts(path: Path, utts: Iterable[str], least: int = 0) -> dict[str, int]:
     """Utterance -> frames or rows, of a table such as utt2num_frames.
 
     Raises:
@@ -143,6 +149,6 @@ def read_counts(path: Path, utts: Iterable[str]) -> dict[str, int]:
     """
     lines = read_scp(path)
     try:
-        return {utt: to_int(lines[utt], least=0) for utt in utts}
+        return {utt: to_int(lines[utt], least) for utt in utts}
     except (KeyError, ValueError) as error:
         raise HdnnError(f"{path}: no number of frames for {error}; remove the file, it is out of date") from error

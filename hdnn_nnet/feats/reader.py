@@ -100,7 +100,7 @@ class FeatureReader:
         path = self.data_dir / ALIGNED_FRAMES
         if not path.exists():
             return {utterance: rows * self.rate.factor for utterance, rows in self.num_rows.items()}
-        stated = read_counts(path, self.utts)
+        stated = read_counts(path, self.utts, least=1)
         for utterance, frames in stated.items():
             require_fit(self.rate, self.num_rows[utterance], frames, self.data_dir, utterance, str(path))
         return stated
