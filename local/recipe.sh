@@ -3,6 +3,7 @@
 # Sourced by run.sh behind step.sh, not run; run.sh sets `stage`, `stop_stage` and `train_jobs`. What takes long goes through
 # `submit` or `in_background`: a shell that waits for a command in the foreground hears of a signal when that has ended.
 
+recipe_dirs=() # that it writes to
 stage_name='' stage_begin='' stage_figure='' stage_seconds=''
 recipe_begin=$SECONDS
 
@@ -110,6 +111,7 @@ on_exit() {
   local status=$?
   if [ -n "${HDNN_PROGRESS:-}" ]; then rm -rf "$HDNN_PROGRESS"; fi
   if [ $status -gt 128 ]; then
+    sweep_locks "${recipe_dirs[@]}"
     echo "$0: stopped in stage $stage_name; go on with --stage ${stage_name%% *}" >&2
   elif [ $status -ne 0 ] && [ -n "$stage_name" ]; then
     echo "$0: stage $stage_name failed; mend it and go on with --stage ${stage_name%% *}" >&2

@@ -194,6 +194,14 @@ follow_jobs() {
   done
 }
 
+# sweep_locks <dir>...: remove the lock files of commands that were killed; one that is held stays.
+sweep_locks() {
+  local lock
+  while IFS= read -r -d '' lock; do
+    flock -n "$lock" rm -f "$lock" || true
+  done < <(find "$@" -maxdepth 3 -type f \( -name '.lock*' -o -name '.*.lock' -o -name '.*.lock.[0-9]*' \) -print0 2> /dev/null)
+}
+
 # submit <launcher or step> <word>...: run it, and end it where this step is told to end.
 submit() {
   local status=0 followed=$step_follower
@@ -214,6 +222,7 @@ _step_stop() {
   if [ -n "$_step_job" ]; then
     kill -s TERM -- "-$_step_job" 2> /dev/null || true
     wait "$_step_job" || true
+    for _step_word in ${_step_locks[@]+"${_step_locks[@]}"}; do sweep_locks "${_step_word%/*}"; done
     echo "${0##*/}: stopped by SIG$1; its jobs were ended" >&2
   fi
   exit $((128 + $2))

@@ -1,5 +1,6 @@
 """Steps that are started twice, told to end, or killed."""
 
+import fcntl
 import os
 import re
 import signal
@@ -68,6 +69,18 @@ def is_running(pid: int) -> bool:
 
 def jobs(folder: Path) -> list[int]:
     return [int((folder / f"pid.{job}").read_text()) for job in (1, 2)]
+
+
+def test_locks_of_killed_commands_are_removed(folder: Path) -> None:
+    """A command that is ended by a signal leaves the file of its lock, which means nothing; one that is held stays."""
+    with start(folder, "step.sh") as step, open(folder / "out/.held.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        (folder / "out/deep").mkdir()
+        for name in (".lock", "deep/.lock", "deep/.lock.3", "deep/.raw_fbank.1.lock"):
+            (folder / "out" / name).touch()
+        step.terminate()
+        step.communicate(timeout=30)
+        assert [path.name for path in (folder / "out").rglob(".*")] == [".held.lock"]
 
 
 @pytest.mark.parametrize("name", ["step.sh", "outer.sh"])

@@ -186,6 +186,7 @@ for network in $teacher $networks $kd_networks $online_networks; do
   # shellcheck disable=SC2086 # several words
   check_options train ce "--network=$network" ${device:+"--device=$device"} $train_opts data cv ali ali dir
 done
+recipe_dirs=("$data" "$exp" "$nets" "$mini")
 plan "$nets" \
   "stages $stage to $stop_stage of corpus $corpus by $toolkit: $gmm alignments, $feat_type features, $nj jobs, $train_jobs trainings at a time" \
   "teacher $teacher; students by CE: ${networks:-none}, by KD: ${kd_networks:-none}; sMBR: ${smbr:-none}; adaptation: $adapt; copies: $augment" \
