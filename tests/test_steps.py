@@ -411,6 +411,24 @@ def test_the_recipe_tells_all_its_options(tmp_path: Path) -> None:
         (["--preflight", "maybe"], "option --preflight expects true or false, got 'maybe'"),
         (["--networks", "lstm"], "'lstm' is not a network name"),
         (["--stge", "3"], "unknown option --stge; see --help"),
+        (
+            ["--corpus", "own", "--data", ".", "--name", "my voice"],
+            "--name 'my voice': a name of directories has letters",
+        ),
+        (["--corpus", "own", "--data", ".", "--name", "../x"], "--name '../x': a name of directories has letters"),
+        (
+            ["--corpus", "own", "--data", ".", "--name", "mini_kaldi"],
+            "--name mini_kaldi: these directories are another",
+        ),
+        (["--corpus", "own", "--data", ".", "--lm-text", "no.txt"], "no.txt does not exist"),
+        (["--temperatures", "1 cold"], "--temperature: invalid float value: 'cold'"),
+        (["--hard-weights", "-1"], "--hard-weight must be at least 0, not -1.0"),
+        (["--smbr", "hdnn-h1l1"], "--smbr hdnn-h1l1: there will be no such model, but hdnn-h128l10"),
+        (["--adapt", "hdnn-h128l10_kd_smbr"], "--adapt hdnn-h128l10_kd_smbr: there will be no such model"),
+        (["--gmm-wer", "tri3"], "--gmm-wer tri3: expected mono, tri1, tri2a, tri3a or all"),
+        (["--cmvn-opts", "yes"], "cmvn_opts 'yes': 'yes' is not one of --norm-means="),
+        (["--adapt-update", "biases"], "no parameter group biases"),
+        (["--beam", "0"], "--beam must be above 0"),
     ],
 )
 def test_the_recipe_refuses_what_it_cannot_do(words: list[str], said: str, tmp_path: Path) -> None:

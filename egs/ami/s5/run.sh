@@ -85,6 +85,12 @@ if [ "$stage" -gt "$stop_stage" ]; then fail "--stage $stage is after --stop-sta
 absolute() { if [ -n "$1" ] && [[ $1 != /* ]] && [ -e "$called_from/$1" ]; then echo "$called_from/$1"; else echo "$1"; fi; }
 data=$(absolute "$data") lm_text=$(absolute "$lm_text") lexicon=$(absolute "$lexicon")
 
+if [ "$corpus" = own ]; then
+  if [[ ! $name =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$ ]]; then fail "--name '$name': a name of directories has letters, digits and . _ - only"; fi
+  if [[ $name =~ ^(mini|ami)(_|$) ]]; then fail "--name $name: these directories are another corpus's; give another name"; fi
+  if [ "$stage" -le 2 ]; then need_files ${lm_text:+"$lm_text"} ${lexicon:+"$lexicon"}; fi
+fi
+
 case $corpus in
   mini)
     nj=${nj:-$(env -u OMP_NUM_THREADS nproc)}; lm_prune=0; lm=lm
@@ -182,10 +188,49 @@ gmm_conf=conf/gmm_$corpus.conf
 cv_opts=()
 if [ "$corpus" = own ]; then cv_opts=(--one-speaker true); fi
 
+# What would be wrong hours later. kd_name <network> <q> <T>: what a distilled student's directory is called: <network>_kd,
+# _kd_smbrteacher after --teacher-smbr, and with _q<q> and _t<T> where these are not 0 and 1.
+kd_name() {
+  local name=$1_kd
+  if [ "$teacher_smbr" = true ]; then name=${name}_smbrteacher; fi
+  if [ "$2" != 0 ]; then name=${name}_q$2; fi
+  if [ "$3" != 1 ]; then name=${name}_t$3; fi
+  echo "$name"
+}
 for network in $teacher $networks $kd_networks $online_networks; do
   # shellcheck disable=SC2086 # several words
-  check_options train ce "--network=$network" ${device:+"--device=$device"} $train_opts data cv ali ali dir
+  check_options train ce "--network=$network" ${device:+"--device=$device"} "--cmvn-opts=$cmvn_opts" $train_opts data cv ali ali dir
 done
+known=" $networks "
+if [ -n "$kd_networks" ]; then known="$known$teacher "; fi
+for network in $kd_networks; do
+  for q in $hard_weights; do
+    for t in $temperatures; do
+      check_options train kd "--hard-weight=$q" "--temperature=$t" data cv ali ali soft dir
+      known="$known$(kd_name "$network" "$q" "$t") "
+    done
+  done
+done
+if [ "$teacher_smbr" = true ]; then for network in $teacher; do known="$known${network}_smbr "; done; fi
+# need_known <option> <models>: end unless all will be there.
+need_known() {
+  local model
+  for model in $2; do
+    if [ -f "$nets/$model/model.json" ]; then continue; fi # of an earlier run
+    case "$known" in *" $model "*) ;; *) fail "$1 $model: there will be no such model, but ${known# }" ;; esac
+  done
+}
+continued=$smbr
+if [ "$smbr" = all ]; then continued=$known; else need_known --smbr "$smbr"; fi
+for model in $continued; do known="$known${model}_smbr "; done
+case $adapt in chain | none) ;; *) need_known --adapt "$adapt" ;; esac
+for system in $gmm_wer; do
+  case $system in mono | tri1 | tri2a | tri3a) ;; *) fail "--gmm-wer $system: expected mono, tri1, tri2a, tri3a or all" ;; esac
+done
+check_options train smbr "--smooth-ce=$smooth" ${smbr_learn_rate:+"--learn-rate=$smbr_learn_rate"} data ali lang dir ali denlats
+check_options adapt "--update=$adapt_update" data model labels dir
+check_options latgen "--acoustic-scale=$acwt" "--beam=$beam" "--lattice-beam=$lattice_beam" "--max-active=$max_active" \
+  model graph ark:- ark:-
 recipe_dirs=("$data" "$exp" "$nets" "$mini")
 plan "$nets" \
   "stages $stage to $stop_stage of corpus $corpus by $toolkit: $gmm alignments, $feat_type features, $nj jobs, $train_jobs trainings at a time" \
@@ -388,15 +433,11 @@ if run_stage 7 "soft labels of the teacher" "$kd_networks" "no --kd-networks"; t
   figure "$(du -sLk "$soft" | cut -f 1) kB of soft labels"
 fi
 
-# The students' directories: <network>_kd, _kd_smbrteacher after --teacher-smbr, and with _q<q> and _t<T> where these are not 0 and 1.
 kd_dirs=()
 for network in $kd_networks; do
   for q in $hard_weights; do
     for t in $temperatures; do
-      name=${network}_kd
-      if [ "$teacher_smbr" = true ]; then name=${name}_smbrteacher; fi
-      if [ "$q" != 0 ]; then name=${name}_q$q; fi
-      if [ "$t" != 1 ]; then name=${name}_t$t; fi
+      name=$(kd_name "$network" "$q" "$t")
       kd_dirs+=("$nets/$name")
       if [ "$stage" -le 8 ] && [ "$stop_stage" -ge 8 ]; then
         if [ ${#kd_dirs[@]} -eq 1 ]; then run_stage 8 "students by distillation"; fi
