@@ -15,9 +15,10 @@ from hdnn_nnet.score.best import choose, read_wer_files
 from hdnn_nnet.score.bootstrap import difference_of_means, interval, replicate, seeds_interval
 from hdnn_nnet.score.compare import compare
 from hdnn_nnet.score.errors_by_utterance import Scored, UtteranceErrors
+from hdnn_nnet.score.intervals import write_intervals
 from hdnn_nnet.score.matched_pairs import matched_pairs, segments
 from hdnn_nnet.score.text import read_text
-from hdnn_nnet.score.wer import compute_wer, count_utterances, total
+from hdnn_nnet.score.wer import UtteranceCount, compute_wer, count_utterances, total
 
 DATA = Path(__file__).parent / "data/compare"
 TEXTS = {path.stem: read_text(path) for path in DATA.glob("*.txt")}
@@ -127,6 +128,23 @@ def test_what_cannot_be_compared() -> None:
         compare(scored("ce"), other)
     with pytest.raises(HdnnError, match="no utterance with words in common"):
         compare(scored("ce"), Scored({"x": ["A"]}, {}, {"x": ["A"]}))
+
+
+def test_one_utterance_says_nothing_about_chance(tmp_path: Path) -> None:
+    """From it the same set would be drawn again and again: an interval of no width."""
+    key = next(iter(TEXTS["reference"]))
+    one = Scored({key: TEXTS["reference"][key], "silent": []}, {}, {key: ["UM"], "silent": []})
+    with pytest.raises(HdnnError, match="one utterance with words in common, which says nothing about chance"):
+        compare(one, scored("ce"))
+    counts = count_utterances(one.reference, one.hypothesis)
+    write_intervals(tmp_path, {(9, "0.0"): counts}, {}, (9, "0.0"), 100)
+    assert not list(tmp_path.iterdir())
+    write_intervals(tmp_path, {(9, "0.0"): scored_counts("ce")}, {}, (9, "0.0"), 100)
+    assert (tmp_path / "wer_intervals").is_file()
+
+
+def scored_counts(name: str) -> dict[str, UtteranceCount]:
+    return count_utterances(TEXTS["reference"], TEXTS[name])
 
 
 def decode_dir(folder: Path, hypotheses: dict[str, dict[str, list[str]]]) -> Path:

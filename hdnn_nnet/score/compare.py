@@ -59,7 +59,7 @@ def compare(first: Scored, second: Scored, times: int = 10000, seed: int = 0) ->
     """All tests of two systems.
 
     Raises:
-        HdnnError: no common utterance or word, or references that differ.
+        HdnnError: fewer than two common utterances with words, or references that differ.
     """
     common = [key for key in first.reference if key in first.hypothesis and key in second.hypothesis]
     common = [key for key in common if key in second.reference]
@@ -69,6 +69,8 @@ def compare(first: Scored, second: Scored, times: int = 10000, seed: int = 0) ->
     if not any(first.reference[key] for key in common):
         raise HdnnError("the two have no utterance with words in common; compare decodings of one data directory")
     reference = {key: first.reference[key] for key in common}
+    if sum(map(bool, reference.values())) < 2:
+        raise HdnnError("the two have one utterance with words in common, which says nothing about chance")
     utt2spk = {**second.utt2spk, **first.utt2spk}
     systems = [Scored(reference, utt2spk, scored.hypothesis).errors() for scored in (first, second)]
     units = ["utterance"]

@@ -33,6 +33,11 @@ class UtteranceErrors:
         """Percent; not a number without reference words."""
         return 100.0 * int(self.errors.sum()) / int(self.words.sum()) if self.words.any() else float("nan")
 
+    @property
+    def can_be_drawn(self) -> bool:
+        """Whether sets that are drawn from it differ: from one utterance with words they are all the same."""
+        return int(np.count_nonzero(self.words)) > 1
+
     def speaker_numbers(self) -> np.ndarray:
         """(U,) numbers of the speakers from 0 on.
 

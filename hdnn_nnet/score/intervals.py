@@ -23,12 +23,12 @@ def write_intervals(
 ) -> None:
     """Write `wer_intervals`, a line for every LM weight and penalty, and `best_wer_interval`, those of the best as a sentence.
 
-    Without replications (0) both files go, so that none of an earlier scoring is left.
+    Without replications (0), or with a single utterance, both files go, so that none of an earlier scoring is left.
     """
     (scoring / TABLE).unlink(missing_ok=True)
     (scoring / BEST).unlink(missing_ok=True)
     systems = [utterance_errors(c, utt2spk) for c in counts.values()]
-    if not replications or not systems[0].words.any():
+    if not replications or not systems[0].can_be_drawn:
         return
     units = ["utterance"] + (["speaker"] if len(set(systems[0].speakers)) > 1 else [])
     drawn = {unit: replicate(systems, unit, replications) for unit in units}

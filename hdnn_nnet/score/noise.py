@@ -56,7 +56,7 @@ def estimates(results: Sequence[Result], part: str, options: BootstrapOptions) -
             continue
         values[name] = [file.wer for file in files]
         errors = [found for file in files if (found := _errors(file)) is not None] if options.replications else []
-        usable = len(errors) == len(files) and len({e.utterances for e in errors}) == 1 and errors[0].words.any()
+        usable = len(errors) == len(files) and len({e.utterances for e in errors}) == 1 and errors[0].can_be_drawn
         if usable and (options.by == "utterance" or len(set(errors[0].speakers)) > 1):
             drawn[name] = replicate(errors, options.by, options.replications, options.bootstrap_seed).mean(axis=1)
             keys[name] = errors[0].utterances
@@ -106,7 +106,7 @@ def toss(dev_dir: Path, eval_dir: Path, chosen: WerFile, options: BootstrapOptio
     evaluated = read_wer_file(eval_dir / chosen.path.name)
     at_choice = _errors(evaluated)
     known = [e for e in errors if e is not None]
-    if not options.replications or at_choice is None or len(known) < len(files) or not known[0].words.any():
+    if not options.replications or at_choice is None or len(known) < len(files) or not known[0].can_be_drawn:
         return None
     times, seed = options.replications, options.bootstrap_seed
     by = options.by if known[0].speakers and at_choice.speakers else "utterance"
