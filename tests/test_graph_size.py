@@ -99,6 +99,14 @@ def test_options_that_do_not_go_together(lang: Path) -> None:
     (lang / "own.txt").write_text("RED\n")
     with pytest.raises(HdnnError, match=r"own.txt, line 1: RED has no phones"):
         call("lang dict", words)
+    for odd in ("0.5", "#1", "<eps>", "#colour"):  # lexiconp.txt, lexicon_disambig.txt, a comment
+        (lang / "own.txt").write_text(f"GREEN g r e n\nRED {odd} r e d\n")
+        with pytest.raises(HdnnError, match=rf"own.txt, line 2: {odd} is no phone; write lines such as"):
+            call("lang dict", words)
+    (lang / "own.txt").write_text(";;; # CMUdict\n# more\nRED r e d\nRED(2) r i d\nGREEN g r e n\n")
+    assert call("lang dict", words) == 0
+    assert "RED r i d" in (lang / "dict2/lexicon.txt").read_text().splitlines()
+    assert (lang / "dict2/nonsilence_phones.txt").read_text().split() == ["d", "e", "g", "i", "n", "r"]
     (lang / "own.txt").write_text("ROUGE r u ge\n")
     with pytest.raises(HdnnError, match=r"has no word of .*t.txt; are both in capitals"):
         call("lang dict", words)

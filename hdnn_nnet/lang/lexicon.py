@@ -23,6 +23,8 @@ from hdnn_nnet.text import one_line, words
 log = logging.getLogger(__name__)
 
 _MOST_PIECES = 500
+_NO_PHONE = re.compile(r"\d*\.\d+(e-?\d+)?|#.*|<eps>|;.*")  # a probability, what keeps homophones apart, a comment
+_VARIANT = re.compile(r"(?<=.)\(\d+\)$")
 SILENCE_PHONES = ("sil", "laughter", "noise", "oov")
 # What CMUdict lacks and AMI is full of; British spellings and the project's own talk (remote controls).
 EXTRA = {
@@ -66,17 +68,24 @@ def cmudict_prons() -> dict[str, list[Pron]]:
 def read_own_lexicon(path: Path) -> dict[str, list[Pron]]:
     """Lines `WORD phone phone ...` of a user's lexicon; the words of non-speech are written anyway and are left out.
 
+    `WORD(2)` is another pronunciation of WORD, as in CMUdict's files.
+
     Raises:
-        HdnnError: missing or empty file, or a word without phones.
+        HdnnError: missing or empty file, a word without phones, or with what can be none.
     """
     table: dict[str, list[Pron]] = {}
     for number, line in enumerate(read_lines(path), 1):
         word, *phones = words(line) or [""]
-        if not word or word.startswith(("<", "[")) or set(phones) & set(SILENCE_PHONES):
+        if not word or word == "#" or word.startswith(("<", "[", ";;;", "##")) or set(phones) & set(SILENCE_PHONES):
             continue
         if not phones:
             raise HdnnError(f"{path}, line {number}: {word} has no phones")
-        prons = table.setdefault(word.upper(), [])
+        if odd := next(filter(_NO_PHONE.fullmatch, phones), ""):
+            raise HdnnError(
+                f"{path}, line {number}: {odd} is no phone; write lines such as HELLO HH AH L OW, without "
+                "probabilities or comments"
+            )
+        prons = table.setdefault(_VARIANT.sub("", word).upper(), [])
         if tuple(phones) not in prons:
             prons.append(tuple(phones))
     if not table:

@@ -68,4 +68,4 @@ class Transcription(Options):
         "txt", "of the transcripts; json (an object a line and file) and ctm have times and confidences of words, srt subtitles",
         choices=("txt", "json", "srt", "ctm"),
     )  # fmt: skip
-    chunk: float = option(0.2, "seconds of audio that are taken at a time", above=0)
+    chunk: float = option(0.2, "seconds of audio that are taken at a time", at_least=0.01)
