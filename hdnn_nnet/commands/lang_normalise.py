@@ -28,10 +28,12 @@ def main(options: Options) -> None:
     from hdnn_nnet.atomic import write_text
     from hdnn_nnet.corpus.normalise import Normaliser, NotPlain
     from hdnn_nnet.errors import HdnnError
-    from hdnn_nnet.lang.train_lm import read_sentences
+    from hdnn_nnet.lang.sentences import WITH_IDS, read_sentences
 
     log = logging.getLogger(__name__)
     rule = Normaliser(options.digits, options.language)
+    if options.text.name in WITH_IDS:
+        log.warning("%s: lines of a file of this name begin with an utterance id, which is left out", options.text)
     lines, refused = [], 0
     for words in read_sentences(options.text):
         try:

@@ -7,13 +7,17 @@ from hdnn_nnet.kaldi.text_file import read_lines
 from hdnn_nnet.text import words
 
 
+#: files whose lines begin with an utterance id
+WITH_IDS = ("text", "text.gz")
+
+
 def read_sentences(path: Path) -> Iterator[list[str]]:
     """Words of each line that has any.
 
     Raises:
         HdnnError: a file that cannot be read.
     """
-    first = 1 if path.name in ("text", "text.gz") else 0
+    first = 1 if path.name in WITH_IDS else 0
     for line in read_lines(path):
         if sentence := words(line)[first:]:
             yield sentence
