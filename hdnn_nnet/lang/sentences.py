@@ -6,7 +6,6 @@ from pathlib import Path
 from hdnn_nnet.kaldi.text_file import read_lines
 from hdnn_nnet.text import words
 
-
 #: files whose lines begin with an utterance id
 WITH_IDS = ("text", "text.gz")
 
