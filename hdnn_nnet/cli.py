@@ -14,7 +14,7 @@ from hdnn_nnet import __version__
 from hdnn_nnet.atomic import FULL
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.lock import locked
-from hdnn_nnet.options import OptionParser, flatten, from_args, parse
+from hdnn_nnet.options import OptionParser, flatten, from_args, is_argument, parse, walk
 
 #: name -> (module in hdnn_nnet.commands, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -144,13 +144,37 @@ def call(name: str, argv: Sequence[str]) -> int:
     if args.verbose:
         logging.getLogger().setLevel(logging.DEBUG)
     options = from_args(module.Options, args)
+    _check_places(module, options, name)
     fields = getattr(module, "WRITES", "").split()
-    if len(fields) > 1 and len({os.path.realpath(flatten(options)[field]) for field in fields}) < len(fields):
-        raise HdnnError(f"{' and '.join(fields)} are one directory, {flatten(options)[fields[0]]}; give each its own")
     with ExitStack() as locks:
         for field in fields:
             locks.enter_context(_held(field, options, name))
         return module.main(options) or 0
+
+
+#: commands that write a directory of their own, not into one that they read
+_APART = ("train ", "align ", "adapt", "data from-", "data split-tr-cv", "import ", "export ", "mkgraph")
+
+
+def _check_places(module: Any, options: Any, name: str) -> None:
+    """What a command writes must not be what it reads, nor two parts one.
+
+    Raises:
+        HdnnError: they are one directory.
+    """
+    fields = getattr(module, "WRITES", "").split()
+    if not name.startswith(_APART):
+        return
+    names = [field.name for field in walk(module.Options) if is_argument(field)]
+    values = {name: value for name, value in flatten(options).items() if name in names and value}
+    places = {n: os.path.realpath(v) for n, v in values.items() if isinstance(v, str | os.PathLike)}
+    for field in fields:
+        for other in places.keys() - {field}:
+            if places[other] == places[field]:
+                raise HdnnError(
+                    f"{other.replace('_', '-')} and {field.replace('_', '-')} are one directory, {places[field]}, which would be "
+                    "written over; give another one to write"
+                )
 
 
 def _held(field: str, options: Any, name: str) -> AbstractContextManager[None]:
@@ -173,7 +197,7 @@ def check(argv: Sequence[str]) -> int:
     name, words = find(argv)
     made = parser(name)
     made.print_usage = lambda file=None: None  # type: ignore[method-assign]  # the caller has a usage of its own
-    from_args(made.made_for, made.parse_args(words))
+    _check_places(load(name), from_args(made.made_for, made.parse_args(words)), name)
     return 0
 
 

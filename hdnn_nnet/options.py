@@ -94,6 +94,11 @@ def _about(field: dataclasses.Field) -> _About:
         raise TypeError(f"{field.name} is no option; make it by option(), argument() or group()") from None
 
 
+def is_argument(field: dataclasses.Field) -> bool:
+    """Whether a field is a positional word."""
+    return _about(field).kind == "argument"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Base of all option dataclasses: checks every value against the choices and limits of its field.

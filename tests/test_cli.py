@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdnn_nnet.atomic import atomic_path, write_text
-from hdnn_nnet.cli import COMMANDS, call, find, leave, load
+from hdnn_nnet.cli import COMMANDS, call, check, find, leave, load
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.options import (
     OptionParser,
@@ -447,3 +447,24 @@ def test_commands_that_texts_name_exist() -> None:
                 wrong.append(f"{path}: hdnn {first} {second}")
     assert {"README.md", "docs/data.md", "hdnn_nnet/corpus/prepare.py", "steps_py/decode.sh"} <= looked_at
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("train deltas", ["20", "100", "data", "lang", "exp/ali", "exp/../exp/ali/"]),
+        ("train ce", ["tr", "cv", "ali", "ali", "ali"]),
+        ("align gmm", ["data", "lang", "mono", "mono"]),
+        ("adapt", ["data", "model", "labels", "model"]),
+        ("export onnx", ["model", "data", "model"]),
+        ("data from-folder", ["data", "data"]),
+    ],
+)
+def test_nothing_is_written_over_what_is_read(
+    name: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for run in (call, lambda name, words: check([*name.split(), *words])):
+        with pytest.raises(HdnnError, match=r"are one directory, .*, which would be written over"):
+            run(name, words)
+    assert not list(tmp_path.iterdir())

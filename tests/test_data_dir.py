@@ -95,6 +95,6 @@ def test_given_list_and_bad_input(tmp_path: Path) -> None:
     (tmp_path / "list").write_text("s0-u2\n")
     call("data split-tr-cv", ["--one-speaker", f"--cv-list={tmp_path}/list", *one])
     assert list(read_scp(tmp_path / "b/utt2spk")) == ["s0-u2"]
-    for target, said in ((one[0], "would be written over"), (one[1], "train and cv are one directory")):
-        with pytest.raises(HdnnError, match=said):
+    for target, other in ((one[0], "data and cv"), (one[1], "(train|cv) and (train|cv)")):
+        with pytest.raises(HdnnError, match=f"{other} are one directory, .*, which would be written over"):
             call("data split-tr-cv", ["--one-speaker", one[0], one[1], target])

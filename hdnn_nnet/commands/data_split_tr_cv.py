@@ -29,7 +29,6 @@ WRITES = "train cv"
 
 def main(options: Options) -> None:
     import logging
-    from pathlib import Path
 
     from hdnn_nnet.errors import HdnnError
     from hdnn_nnet.kaldi.copies import apart_from, originals_by_speaker
@@ -39,8 +38,6 @@ def main(options: Options) -> None:
     from hdnn_nnet.text import words
 
     log = logging.getLogger(__name__)
-    if Path(options.data).resolve() in (Path(options.train).resolve(), Path(options.cv).resolve()):
-        raise HdnnError(f"a part would be written over {options.data}; give it another directory")
     data = DataDir(options.data)
     alone = len(originals_by_speaker(data.utt2spk, data.originals)) < 2
     if alone and not options.one_speaker:

@@ -7,7 +7,6 @@ distillation would end before the rate is lowered (docs/distillation.md).
 from dataclasses import dataclass
 
 from hdnn_nnet.device.options import TrainingDevice
-from hdnn_nnet.feats.transforms import Cmvn, Deltas
 from hdnn_nnet.nn.options import NetworkOptions
 from hdnn_nnet.options import Options, argument, group, option
 
@@ -57,8 +56,11 @@ class FeatureOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Cmvn.parse(self.cmvn_opts)
-        Deltas.parse(self.delta_opts)
+        if self.cmvn_opts or self.delta_opts:
+            from hdnn_nnet.feats.transforms import Cmvn, Deltas
+
+            Cmvn.parse(self.cmvn_opts)
+            Deltas.parse(self.delta_opts)
 
 
 @dataclass(frozen=True, kw_only=True)
