@@ -25,6 +25,7 @@ from hdnn_nnet.feats.extract import FeatureExtractor
 from hdnn_nnet.feats.frame_rate import FrameRate
 from hdnn_nnet.feats.options import EncoderOptions
 from hdnn_nnet.feats.reader import FeatureReader
+from hdnn_nnet.kaldi.script_table import read_scp
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RATE, DIM = 16000, 16
@@ -175,6 +176,12 @@ def test_a_job_of_the_command(folder: Path, tmp_path: Path, caplog: pytest.LogCa
     assert call("feats ssl", ["--num-jobs=2", "--job=1", *words, "--layer=2"]) == 0
     assert (tmp_path / "x.1.ark").stat().st_mtime_ns != before
     assert call("feats ssl", ["--num-jobs=2", "--job=1", *words]) == 0
+    # Another sound under the same name.
+    before = (tmp_path / "x.1.ark").stat().st_mtime_ns
+    path = read_scp(data / "wav.scp")["a"]
+    os.utime(path, ns=(0, 0))
+    assert call("feats ssl", ["--num-jobs=2", "--job=1", *words]) == 0
+    assert (tmp_path / "x.1.ark").stat().st_mtime_ns != before
     assert (
         call(
             "collect feats",

@@ -18,8 +18,8 @@ from hdnn_nnet.corpus.kaldi_dir import from_kaldi
 from hdnn_nnet.corpus.noise import noise_sounds
 from hdnn_nnet.corpus.options import AugmentOptions
 from hdnn_nnet.corpus.prepare import WAV_DIR
-from hdnn_nnet.corpus.sounds import state
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.sound_file import state
 from hdnn_nnet.kaldi.copies import UTT2UNIQ
 from hdnn_nnet.kaldi.data_dir import BY_RECORDING, BY_SPEAKER, BY_UTTERANCE, DataDir, byte_order
 from hdnn_nnet.options import flatten

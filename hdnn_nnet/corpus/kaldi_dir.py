@@ -4,9 +4,9 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from hdnn_nnet.corpus.items import Item, LeftOut
-from hdnn_nnet.corpus.sounds import files_of
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.audio import read_segments
+from hdnn_nnet.feats.sound_file import files_of
 from hdnn_nnet.kaldi.copies import read_originals
 from hdnn_nnet.kaldi.script_table import read_scp
 

@@ -1,6 +1,5 @@
 """Sound files of any format as what Kaldi reads: 16-bit mono WAV at one sample rate; others are decoded once."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +11,8 @@ from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.corpus.items import Item
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.pcm import read_int16, resample
-from hdnn_nnet.feats.sound_file import TruncatedError, open_sound
-from hdnn_nnet.kaldi.rxfile import split_offset
+from hdnn_nnet.feats.sound_file import TruncatedError, files_of, open_sound, state
 from hdnn_nnet.kaldi.script_table import read_scp
-from hdnn_nnet.text import words
 
 SHORTEST = 0.1  # seconds
 TOO_SHORT = f"shorter than {SHORTEST} s"
@@ -40,23 +37,9 @@ def _open(audio: str) -> Any:
     return open_sound(audio, audio)
 
 
-def files_of(audio: str) -> list[Path]:
-    """The files that an entry of wav.scp names: its own, or those among the words of a command, as far as they are there."""
-    if audio.endswith("|"):
-        return [Path(word) for word in words(audio) if os.path.isfile(word)]
-    path = audio if os.path.exists(audio) else split_offset(audio)[0]
-    return [Path(path)] if os.path.isfile(path) else []
-
-
 def readable_by_kaldi(audio: str) -> bool:
     """Whether wav.scp can hold the name of a file: no blanks, and UTF-8."""
     return not any(map(str.isspace, audio)) and not any("\ud800" <= sign <= "\udfff" for sign in audio)
-
-
-def state(audio: str) -> str:
-    """What tells whether the files of an entry of wav.scp have changed: their sizes and times."""
-    stats = [path.stat() for path in files_of(audio)]
-    return " ".join(f"{stat.st_size}@{stat.st_mtime_ns}" for stat in stats) or "-"
 
 
 def look(audio: str) -> Sound:

@@ -17,6 +17,7 @@ from hdnn_nnet.feats.description import FeatureDescription
 from hdnn_nnet.feats.encoder_files import EncoderFiles
 from hdnn_nnet.feats.frame_rate import SHIFT, require_fit
 from hdnn_nnet.feats.options import EncoderExtraction
+from hdnn_nnet.feats.sound_file import state
 from hdnn_nnet.kaldi.data_dir import ALIGNED_FRAMES
 from hdnn_nnet.kaldi.matrix_writer import write_matrices
 from hdnn_nnet.kaldi.script_table import read_scp
@@ -58,7 +59,8 @@ def make_encoder_feats(options: EncoderExtraction) -> None:
 
 def _signature(options: EncoderExtraction, description: FeatureDescription, segments: Sequence[Segment]) -> str:
     recordings = read_scp(Path(options.data_dir) / "wav.scp")
-    audio = zlib.crc32(repr([(segment, recordings[segment.recording]) for segment in segments]).encode())
+    states = {segment.recording: state(recordings[segment.recording].strip()) for segment in segments}
+    audio = zlib.crc32(repr([(s, recordings[s.recording], states[s.recording]) for s in segments]).encode())
     job = [options.job.job, options.job.num_jobs, options.compress, options.compute.device]
     return json.dumps([description.line(), audio, *job]) + "\n"
 

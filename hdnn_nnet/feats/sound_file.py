@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.rxfile import read_bytes, read_error, split_offset
+from hdnn_nnet.text import words
 
 #: data sizes that mean "to the end", as in Kaldi's feat/wave-reader.cc: nothing known, and what sox writes
 STREAMS = (0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF)
@@ -97,6 +98,20 @@ def wav_layout(file: BinaryIO) -> WavLayout | None:
         place += size + size % 2
         file.seek(size + size % 2 - len(body), os.SEEK_CUR)
     return None
+
+
+def files_of(audio: str) -> list[Path]:
+    """The files that an entry of wav.scp names: its own, or those among the words of a command, as far as they are there."""
+    if audio.endswith("|"):
+        return [Path(word) for word in words(audio) if os.path.isfile(word)]
+    path = audio if os.path.exists(audio) else split_offset(audio)[0]
+    return [Path(path)] if os.path.isfile(path) else []
+
+
+def state(audio: str) -> str:
+    """What tells whether the files of an entry of wav.scp have changed: their sizes and times."""
+    stats = [path.stat() for path in files_of(audio)]
+    return " ".join(f"{stat.st_size}@{stat.st_mtime_ns}" for stat in stats) or "-"
 
 
 def open_sound(rxfilename: str | os.PathLike[str], what: str) -> Any:
