@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib
+import io
 import logging
 import os
 import sys
@@ -275,6 +276,8 @@ def leave(work: Callable[[], int | None], prog: str) -> NoReturn:
     from hdnn_nnet.device.memory import keep_freed_memory
 
     keep_freed_memory()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8
     logging.basicConfig(level=logging.INFO, format=f"%(levelname)s ({prog}) %(message)s", stream=sys.stderr)
     status: Any
     try:

@@ -1,6 +1,8 @@
 """One's own recordings: folders, tables and manifests as data directories, the rule for texts, measures of audio, odd input."""
 
 import logging
+import os
+import shutil
 import subprocess
 import sys
 import types
@@ -544,6 +546,22 @@ def test_a_set_that_is_gone(tmp_path: Path) -> None:
     assert own(tmp_path / "made", tmp_path / "data").returncode == 0
     (tmp_path / "made/eval").rename(tmp_path / "elsewhere")
     assert "has no eval any more; give another --name, or remove it" in own(tmp_path / "made", tmp_path / "data").stderr
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    """Quotes, blanks, line feeds, dashes, other scripts, and bytes that are not UTF-8."""
+    source = folder(tmp_path / "audio", 1, 1)
+    for name in (b'it\'s "q"', b"new\nline", b"-dash", "日本 é".encode(), b"caf\xe9"):
+        for ending in (b".wav", b".txt"):
+            path = os.fsencode(source) + b"/" + name + b"/" + name + ending
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copy(source / f"spk0/rec 0{ending.decode()}", os.fsdecode(path))
+    for _ in range(2):
+        assert call("data from-folder", [str(source), str(tmp_path / "data")]) == 0
+    assert sorted(read_scp(tmp_path / "data/text")) == [
+        "-dash--dash", "caf-caf", "it_s_q-it_s_q", "new_line-new_line", "spk0-rec_0", "日本_é-日本_é",
+    ]  # fmt: skip
+    assert len(list(read_audio(tmp_path / "data", read_segments(tmp_path / "data")))) == 6
 
 
 def test_reasons_come_before_too_few(tmp_path: Path) -> None:

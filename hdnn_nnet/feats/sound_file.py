@@ -168,7 +168,8 @@ def _open(source: Any, layout: WavLayout | None, length: int, what: str) -> Any:
             "there; copy the file again"
         )
     try:
-        sound = soundfile.SoundFile(source)
+        # Bytes: the name of a file need not be UTF-8.
+        sound = soundfile.SoundFile(os.fsencode(source) if isinstance(source, str) else source)
     except (RuntimeError, OSError, TypeError) as error:
         raise HdnnError(f"{what}: cannot read the sound file ({error})") from error
     return sound
