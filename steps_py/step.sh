@@ -182,13 +182,13 @@ lock_output() {
 # follow_jobs <launcher> <word>...: follow the jobs of a launcher's command line; nothing where the first word is none, or where
 # the step follows them itself.
 follow_jobs() {
-  local jobs=() word
+  local array=() word
   if [ -n "$step_follower" ]; then return; fi
   case ${1##*/} in run.py | *.pl) ;; *) return ;; esac
   for word in "${@:2}"; do
-    if [[ $word =~ ^[A-Za-z_][A-Za-z_0-9]*=[0-9]+(:[0-9]+)?$ ]]; then jobs=("$word"); fi
+    if [[ $word =~ ^[A-Za-z_][A-Za-z_0-9]*=[0-9]+(:[0-9]+)?$ ]]; then array=("$word"); fi
     if [[ $word == *.log ]]; then
-      follow '' "$word" ${jobs[@]+"${jobs[@]}"}
+      follow '' "$word" ${array[@]+"${array[@]}"}
       return
     fi
   done
