@@ -357,6 +357,15 @@ def test_refusals(tmp_path: Path) -> None:
     refuse("path with spaces", "--speeds=0.9", source, f"{target} more")
     (tmp_path / "empty").mkdir()
     refuse("neither a wav.scp nor sound", "--noise-copies=1", f"--noise-dir={tmp_path}/empty", source, target)
+    soundfile.write(tmp_path / "empty/zero.wav", np.zeros(900), RATE)
+    refuse(
+        "zero.wav holds nothing but digital silence",
+        "--noise-copies=1",
+        f"--noise-dir={tmp_path}/empty",
+        source,
+        target,
+    )
+    shutil.rmtree(target)
     augment(Path(source), tmp_path / "sp", "--speeds=0.9")
     refuse("already", "--speeds=0.9", str(tmp_path / "sp"), target)
     other = write(tmp_path / "other", segmented=False)

@@ -70,7 +70,10 @@ def recorded(directory: Path) -> Noise:
 
     def make(rng: np.random.Generator, count: int, rate: int, speaker: str) -> np.ndarray:
         sound = sounds[rng.integers(len(sounds))]
-        return _repeated(rng, _read(Item(sound, "", "", sound, sound), rate), count)
+        noise = _read(Item(sound, "", "", sound, sound), rate)
+        if not noise.any():  # copies would be the originals again
+            raise HdnnError(f"--noise-dir: {sound} holds nothing but digital silence; remove it")
+        return _repeated(rng, noise, count)
 
     return make
 

@@ -11,7 +11,7 @@ from hdnn_nnet.atomic import atomic_path, write_text
 from hdnn_nnet.corpus.items import Item
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.pcm import read_int16, resample
-from hdnn_nnet.feats.sound_file import TruncatedError, files_of, open_sound, state
+from hdnn_nnet.feats.sound_file import TruncatedError, files_of, is_utf8, open_sound, state
 from hdnn_nnet.kaldi.script_table import read_scp
 
 SHORTEST = 0.1  # seconds
@@ -39,7 +39,7 @@ def _open(audio: str) -> Any:
 
 def readable_by_kaldi(audio: str) -> bool:
     """Whether wav.scp can hold the name of a file: no blanks, and UTF-8."""
-    return not any(map(str.isspace, audio)) and not any("\ud800" <= sign <= "\udfff" for sign in audio)
+    return not any(map(str.isspace, audio)) and is_utf8(audio)
 
 
 def look(audio: str) -> Sound:

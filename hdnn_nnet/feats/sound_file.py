@@ -108,6 +108,11 @@ def files_of(audio: str) -> list[Path]:
     return [Path(path)] if os.path.isfile(path) else []
 
 
+def is_utf8(name: str) -> bool:
+    """Whether the name of a file is; Python keeps other bytes as surrogates."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)
+
+
 def state(audio: str) -> str:
     """What tells whether the files of an entry of wav.scp have changed: their sizes and times."""
     stats = [path.stat() for path in files_of(audio)]
@@ -168,8 +173,9 @@ def _open(source: Any, layout: WavLayout | None, length: int, what: str) -> Any:
             "there; copy the file again"
         )
     try:
-        # Bytes: the name of a file need not be UTF-8.
-        sound = soundfile.SoundFile(os.fsencode(source) if isinstance(source, str) else source)
+        # soundfile encodes names itself, and would fail at one that is not UTF-8.
+        odd = isinstance(source, str) and not is_utf8(source)
+        sound = soundfile.SoundFile(os.fsencode(source) if odd else source)
     except (RuntimeError, OSError, TypeError) as error:
         raise HdnnError(f"{what}: cannot read the sound file ({error})") from error
     return sound
