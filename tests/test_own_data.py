@@ -344,8 +344,10 @@ def test_a_table_names_the_right_file(tmp_path: Path) -> None:
             table_of(tmp_path, f"file,text\n{other},x\n")
 
 
-def test_what_divides_the_cells_of_a_table(tmp_path: Path) -> None:
+def test_what_divides_the_cells_of_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     soundfile.write(tmp_path / "a.wav", speechlike(0.2, 16000), 16000)
+    table_of(tmp_path, "file,text,speaker\na.wav,hello,\n")
+    assert "t.csv: 1 rows name no speaker; they count as one speaker, unknown" in caplog.text
     for rows, options in (
         ("a.wav,Well; yes;\n", ["--columns=file,text"]),
         ('"file"\t"text"\n"a.wav"\t"Well, ""yes"""\n', []),
@@ -420,6 +422,7 @@ def test_odd_tables(tmp_path: Path) -> None:
         ('file,text\nx.wav,"Yes\ny.wav,No\n', "line 2: cannot be read as a table"),
         ("file,text\n\nx.wav\n", "line 3: 1 columns, expected at least 2"),
         ("file,text\n", "t.csv has no utterance"),
+        ("file,text,text\nx.wav,hello,hallo\n", "t.csv has two columns text; rename the one that is no text"),
         ("x.wav,ann,hello\n", "no header with the columns file and text; write one above"),
         ("file,text,speaker\nx.wav,Hello, world,ann\n", "line 2: 4 columns, the first line has 3; a text with ','"),
     ):

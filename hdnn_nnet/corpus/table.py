@@ -1,6 +1,7 @@
 """A table of sound files and texts as a corpus: metadata.csv of LJSpeech or Hugging Face's audiofolder, TSV, any other."""
 
 import csv
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from hdnn_nnet.corpus.folder import UNKNOWN_SPEAKER, sound_files, without_ending
 from hdnn_nnet.corpus.items import Item, LeftOut
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.text import read_plain
+
+log = logging.getLogger(__name__)
 
 #: what each column is called, most telling names first
 NAMES = {
@@ -116,6 +119,9 @@ def _columns(table: _Table, given: Sequence[str]) -> tuple[dict[str, int], dict[
         names = list(_LJSPEECH) if ljspeech else ["file", "text"]
     places = {name: place for place, name in reversed(list(enumerate(names))) if name}
     kinds = {kind: places[name] for kind, choices in NAMES.items() for name in reversed(choices) if name in places}
+    for kind, place in kinds.items():
+        if names.count(names[place]) > 1:
+            raise HdnnError(f"{path} has two columns {names[place]}; rename the one that is no {kind}")
     for kind in ("file", "text"):
         if kind not in kinds:
             raise HdnnError(f"{path}: no column of {kind}s among {', '.join(names)}; name the columns with --columns")
@@ -183,7 +189,7 @@ def from_table(
         if not sign or name not in places:
             raise HdnnError(f"--where {condition}: expected COLUMN=VALUE with one of {', '.join(places)}")
         wanted.append((places[name], value))
-    files = _Files(audio or path.parent)
+    files, without = _Files(audio or path.parent), 0
     least = 1 + max([*kinds.values(), *(column for column, _ in wanted)])
     most = max(len(table.first), len(columns))
     for line, cells in table.rows[header:]:
@@ -203,5 +209,8 @@ def from_table(
             left_out.add(f"sound file that is not in {files.root}; --audio says where they are", f"{cell!r} in {place}")
             continue
         speaker = cells[kinds["speaker"]].strip() if "speaker" in kinds else ""
+        without += "speaker" in kinds and not speaker
         name = without_ending(cell).replace("/", "-")
         yield Item(name, speaker or UNKNOWN_SPEAKER, cells[kinds["text"]].strip(), str(sound), place)
+    if without:
+        log.warning("%s: %d rows name no speaker; they count as one speaker, %s", path, without, UNKNOWN_SPEAKER)
