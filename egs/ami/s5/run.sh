@@ -281,7 +281,10 @@ else
 
   if run_stage 2 "dictionary, lang, language model"; then
     if [ "$corpus" = own ]; then
-      submit local/own_lang.sh --units "$units" --lexicon "$lexicon" --lm-text "$lm_text" --max-graph-mb "$max_graph_mb" \
+      spelling=() # numbers of the text as those of the transcripts
+      if [[ " $own_opts " =~ \ --digits[=\ ]spell\  ]]; then spelling=(--digits spell); fi
+      if [[ " $own_opts " =~ \ --language[=\ ]([^\ ]+)\  ]]; then spelling+=(--language "${BASH_REMATCH[1]}"); fi
+      submit local/own_lang.sh ${spelling[@]+"${spelling[@]}"} --units "$units" --lexicon "$lexicon" --lm-text "$lm_text" --max-graph-mb "$max_graph_mb" \
         "$data" "$lang" "$lang_test"
     else
       submit hdnn lang dict --units "$units" "$data/ihm/train/text" "$data/dict"
