@@ -171,7 +171,7 @@ def _check_places(module: Any, options: Any, name: str) -> None:
     places = {n: os.path.realpath(v) for n, v in values.items() if isinstance(v, str | os.PathLike)}
     for field in fields:
         for other in places.keys() - {field}:
-            if places[other] == places[field]:
+            if places[other] == places[field] and (name, other) != ("train smbr", "src_dir"):  # it says so itself
                 raise HdnnError(
                     f"{other.replace('_', '-')} and {field.replace('_', '-')} are one directory, {places[field]}, which would be "
                     "written over; give another one to write"
