@@ -25,6 +25,7 @@ from hdnn_nnet.corpus.table import from_table
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.copies import originals_by_speaker
 from hdnn_nnet.kaldi.split import hold_out
+from hdnn_nnet.lock import locked
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, group, option
 from hdnn_nnet.text import read_plain
@@ -212,6 +213,16 @@ def remember_source(options: Options, sets: Iterable[str]) -> None:
 
 
 def main(options: Options) -> None:
+    with locked(options.data_dir, PROGRAM):
+        prepare_sets(options)
+
+
+def prepare_sets(options: Options) -> None:
+    """All data directories and the settings.
+
+    Raises:
+        HdnnError: bad input.
+    """
     found = find_sets(options.source)
     left_out = {name: LeftOut() for name in found}
     check_source(options)

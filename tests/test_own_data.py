@@ -21,6 +21,7 @@ from hdnn_nnet.corpus.quality import Quality, advice, band_edge, common_edge, me
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.audio import read_audio, read_segments
 from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.lock import locked
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RANDOM = np.random.default_rng(3)
@@ -540,6 +541,16 @@ def test_what_is_written_is_not_read_again(tmp_path: Path) -> None:
     for _ in range(2):
         assert own(source, source / "data").returncode == 0
     assert own(source / "data", source / "data").stderr.count("which will be written; give another --name") == 1
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    """Two would remove each other's decoded recordings."""
+    source = folder(tmp_path / "audio", ending="flac")
+    with locked(tmp_path / "data", "another run"):
+        done = own(source, tmp_path / "data")
+    assert done.returncode == 1
+    assert f"{tmp_path}/data is being written by another run" in done.stderr
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_set_that_is_gone(tmp_path: Path) -> None:
