@@ -95,7 +95,9 @@ def test_soft_labels_stay_close() -> None:
     for spread in (1.0, 4.0, 8.0):
         p = np.exp(spread * generator.standard_normal((50, 4000)))
         p /= p.sum(1, keepdims=True)
-        whole = SparsePosteriors(np.arange(51) * 4000, np.tile(np.arange(4000, dtype=np.int32), 50), p.astype(np.float32).ravel())
+        whole = SparsePosteriors(
+            np.arange(51) * 4000, np.tile(np.arange(4000, dtype=np.int32), 50), p.astype(np.float32).ravel()
+        )
         q = unpacked(packed(whole)).dense(4000).astype(np.float64)
         for temperature in (1, 2, 3):
             ours, theirs = (x ** (1 / temperature) / (x ** (1 / temperature)).sum(1, keepdims=True) for x in (q, p))

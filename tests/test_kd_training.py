@@ -15,7 +15,8 @@ from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.alignments import read_pdf_alignments
-from hdnn_nnet.kaldi.posteriors import FORMS, PosteriorWriter, SparsePosteriors, read_posteriors
+from hdnn_nnet.kaldi.options import FORMS
+from hdnn_nnet.kaldi.posteriors import PosteriorWriter, SparsePosteriors, read_posteriors
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.model_dir import load_model, load_tensors
 from hdnn_nnet.train.checkpoint import load_checkpoint

@@ -5,7 +5,7 @@ The compact form takes two bytes an entry instead of ten and changes weights by 
 
 from dataclasses import dataclass
 
-from hdnn_nnet.kaldi.posteriors import FORMS
+from hdnn_nnet.kaldi.options import FORMS
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, option
 

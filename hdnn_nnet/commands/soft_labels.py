@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hdnn_nnet.device.options import ForwardDevice
-from hdnn_nnet.kaldi.posteriors import FORMS
+from hdnn_nnet.kaldi.options import FORMS
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, group, option
 

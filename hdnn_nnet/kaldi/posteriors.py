@@ -18,6 +18,7 @@ from hdnn_nnet.kaldi import compact_posteriors
 from hdnn_nnet.kaldi.basic_io import INT32_ITEM, format_float
 from hdnn_nnet.kaldi.byte_stream import ByteStream, Truncated
 from hdnn_nnet.kaldi.marks import COMPACT, INTEGERS, TEXT, kind_of, wrong_kind
+from hdnn_nnet.kaldi.options import FORMS
 from hdnn_nnet.kaldi.rxfile import Specifier
 from hdnn_nnet.kaldi.script_table import ScriptTable
 from hdnn_nnet.kaldi.table_writer import TableWriter
@@ -28,8 +29,6 @@ from hdnn_nnet.text import to_float, to_int, words
 _ITEM = INT32_ITEM.itemsize  # an integer or a weight with its size byte
 _COUNT = struct.Struct("<i")
 _AHEAD = 1 << 16  # bytes of most entries
-#: how binary entries are written
-FORMS = ("kaldi", "compact")
 
 
 @dataclass
@@ -220,11 +219,13 @@ class PosteriorWriter(TableWriter):
     """A table of posteriors to any wspecifier; `ark,t:` writes Kaldi's text form.
 
     Args:
-        form: of FORMS.
+        form: of options.FORMS.
     """
 
     def __init__(self, wspecifier: str | Specifier, form: str = "kaldi") -> None:
         super().__init__(wspecifier)
+        if form not in FORMS:
+            raise HdnnError(f"{form} is no form of posteriors; there are {', '.join(FORMS)}")
         self.compact = form == "compact"
         if self.compact and self.text:
             raise HdnnError(f"{wspecifier}: the compact form has no text form; write --form kaldi")

@@ -145,7 +145,7 @@ def store_soft_labels(
     """Forward teachers over their data and write the pdfs that hold `mass` at `temperature`; gives sizes and masses.
 
     Args:
-        form: of posteriors.FORMS.
+        form: of kaldi.options.FORMS.
 
     Raises:
         HdnnError: no utterances, or NaN or infinity in a teacher's outputs.
