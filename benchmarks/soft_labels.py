@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -115,8 +116,8 @@ def main(options: Options) -> None:
         speeds: dict[tuple[str, str], list[float]] = {}
         for _ in range(options.rounds):
             for form, file in scripts.items():
-                speeds.setdefault((form, "read"), []).append(speed(lambda file=file: read(file)))
-                speeds.setdefault((form, "load"), []).append(speed(lambda file=file: load(file, num_pdfs)))
+                speeds.setdefault((form, "read"), []).append(speed(partial(read, file)))
+                speeds.setdefault((form, "load"), []).append(speed(partial(load, file, num_pdfs)))
         print(f"{frames} frames, {entries / frames:.1f} pdfs a frame")
         print("| form | bytes a frame | read, frames/s | loader, frames/s |")
         print("|---|---|---|---|")

@@ -60,7 +60,7 @@ def decoded(data: bytes) -> list[list[tuple[int, float]]]:
         pdf, frame = 0, []
         for step in numbers[frames + place : frames + place + count]:
             pdf += step
-            frame.append((pdf, np.float32(scale) * np.float32((codes[place] / 255) ** 6)))
+            frame.append((pdf, float(np.float32(scale) * np.float32((codes[place] / 255) ** 6))))
             place += 1
         result.append(frame)
     return result
@@ -75,8 +75,9 @@ def test_pdfs_are_kept_and_weights_have_the_nearest_code(content) -> None:
     scale = float(posteriors.weights.max(initial=0)) or 1.0
     for kept, given_ in zip(found, content, strict=True):
         before = [w for _, w in sorted(given_, key=lambda pair: pair[0])]
-        roots = [np.power(np.array(w, np.float64) / scale, 1 / 6) for w in (before, [w for _, w in kept])]
-        np.testing.assert_allclose(*roots, rtol=0, atol=0.5 / 255 + 1e-6)
+        after = [w for _, w in kept]
+        one, other = (np.power(np.array(w, np.float64) / scale, 1 / 6) for w in (before, after))
+        np.testing.assert_allclose(one, other, rtol=0, atol=0.5 / 255 + 1e-6)
 
 
 @settings(max_examples=300, deadline=None)

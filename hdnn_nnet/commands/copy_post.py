@@ -1,6 +1,6 @@
 """Copy a table of posteriors: to Kaldi's form, binary or text, or to the compact one (the counterpart of copy-post).
 
-The compact form takes two bytes an entry instead of ten and changes weights by some per cent of their size.
+The compact form takes two to three bytes an entry instead of ten, and changes weights by some per cent of their size.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,12 @@
-r"""A compact form of Posterior tables, of our own: some two bytes an entry where Kaldi's binary form takes ten.
+r"""A compact form of Posterior tables, of our own: two to three bytes an entry where Kaldi's binary form takes ten.
 
 The value of an entry, all little-endian:
 
     mark      `\0BSP `
     head      frames, bytes of the numbers, entries (int32), scale (float32), CRC-32 of all other bytes (uint32)
-    numbers   how many entries each frame has; then their pdfs, ascending in each frame: the first one as it is, the others as the
-              difference to the one before. A number is a LEB128: 7 bits a byte, lowest first, the high bit set in all but the last
+    numbers   how many entries each frame has; then their pdfs, ascending in each frame: the first one as it is, the others as
+              the difference to the one before. A number is a LEB128: 7 bits a byte, lowest first, the high bit set in all but
+              the last
     codes     a byte for each entry
 
 Code c is the weight scale * (c / 255)^6; the scale is the largest weight. The nearest code changes a weight w by at most

@@ -1,7 +1,7 @@
 """What an entry of a table is, by its first bytes: the one door through which values are read.
 
-Only Kaldi's marks and that of compact_posteriors pass. kaldiio by itself also takes entries that begin with `PKL`, which it unpickles, so that an archive
-could run code; with `NPY` and others, which no program of Kaldi's reads.
+Only Kaldi's marks and that of compact_posteriors pass. kaldiio by itself also takes entries that begin with `PKL`, which it
+unpickles, so that an archive could run code; with `NPY` and others, which no program of Kaldi's reads.
 """
 
 from hdnn_nnet.errors import HdnnError
