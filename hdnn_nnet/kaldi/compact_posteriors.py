@@ -36,7 +36,9 @@ _WEIGHTS = _LEVELS.astype(np.float32)
 
 def _to_leb128(numbers: np.ndarray) -> np.ndarray:
     """Numbers from 0 to 2^31 - 1 to bytes, uint8."""
-    lengths = 1 + sum((numbers >> 7 * place) > 0 for place in range(1, _LONGEST))
+    lengths = np.ones(len(numbers), np.int64)
+    for place in range(1, _LONGEST):
+        lengths += numbers >> 7 * place > 0
     ends = np.cumsum(lengths)
     coded = np.empty(ends[-1] if len(ends) else 0, np.uint8)
     for place in range(_LONGEST):
