@@ -72,7 +72,7 @@ def random_data(folder: Path, frames: int, pdfs: int, entries: int, teacher: str
     (folder / "utt2spk").write_text("".join(f"{u} {u}\n" for u in names), encoding="utf-8")
     arch, width, depth = parse_name(teacher)
     save_model(build_network(NetworkConfig(arch, FEAT_DIM, pdfs, width, depth, SPLICE, SPLICE)), folder / "teacher")
-    with PosteriorWriter(f"ark,scp:{folder}/post.ark,{folder}/post.scp") as writer:
+    with PosteriorWriter(f"ark,scp:{folder}/post.ark,{folder}/post.scp", "compact") as writer:
         for u in names:
             chosen = generator.integers(pdfs, size=LENGTH * entries).astype(np.int32)
             weights = np.full(LENGTH * entries, 1 / entries, np.float32)
@@ -84,7 +84,7 @@ def random_data(folder: Path, frames: int, pdfs: int, entries: int, teacher: str
 def store_real(folder: Path, teachers: Teachers, mass: float) -> tuple[float, float]:
     """Store a real teacher's soft labels; pdfs and bytes per frame."""
     entries = frames = 0
-    with PosteriorWriter(f"ark,scp:{folder}/post.ark,{folder}/post.scp") as writer:
+    with PosteriorWriter(f"ark,scp:{folder}/post.ark,{folder}/post.scp", "compact") as writer:
         for utt, _ in teachers.sources[0].num_frames().items():
             values = [teachers.networks[0].splice(torch.from_numpy(w.features)) for w in teachers.windows(utt)]
             posteriors, _ = sparsify(teachers.log_posteriors(values), mass)

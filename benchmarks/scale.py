@@ -57,7 +57,7 @@ def make(folder: Path, options: Options) -> None:
     with MatrixWriter(f"ark,scp:{folder}/feats.ark,{folder}/feats.scp") as features:
         for name in names:
             features.write_matrix(name, generator.standard_normal((options.frames, FEAT_DIM)).astype(np.float32))
-    with PosteriorWriter(f"ark,scp:{folder}/post.ark,{folder}/small.scp") as soft:
+    with PosteriorWriter(f"ark,scp:{folder}/post.ark,{folder}/small.scp", "compact") as soft:
         for name in names:
             soft.write_posteriors(name, random_posteriors(generator, options.pdfs, options.entries, options.frames))
     ids = generator.integers(1, model.num_transition_ids + 1, size=(ON_DISK, -(-options.frames // 10)))

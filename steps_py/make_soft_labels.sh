@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Store a teacher's soft labels: forward it once over data, and keep in each frame the fewest pdfs that hold a given mass.
-# Writes post.scp and post.N.ark (Kaldi's Posterior type, at temperature 1) and info.json; students then train as fast as by CE.
+# Writes post.scp and post.N.ark (posteriors at temperature 1) and info.json; students then train as fast as by CE.
+# Kaldi's programs read what --form kaldi writes; for others, hdnn copy-post (docs/distillation.md).
 # usage: make_soft_labels.sh [options] <data-dir> <teacher-dir> <soft-dir>
 # e.g.:  make_soft_labels.sh --nj 8 --cmd queue.pl data/train exp/dnn_h2048l6 exp/dnn_h2048l6/soft_train
 # Several teachers in quotes are averaged. Data of training and cross-validation belong into one <soft-dir>: give the directory

@@ -447,6 +447,29 @@ def test_soft_labels_stored_or_on_the_fly(task: tuple[Path, Path, Path], tmp_pat
         torch.testing.assert_close(one["gates"], other["gates"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_labels_in_compact_form(task: tuple[Path, Path, Path], tmp_path: Path, kind: str) -> None:
+    """They adapt as the same labels in Kaldi's form do."""
+    small = f"{tmp_path}/small.scp"
+    if kind == "soft":
+        table = f"ark,scp:{tmp_path}/small.ark,{small}"
+        assert call("soft-labels", ["--form=compact", str(task[2]), str(task[0]), table]) == 0
+    else:
+        labels = str(write_labels(task, tmp_path / "labels"))
+        assert call("copy-post", ["--form=compact", labels, f"ark,scp:{tmp_path}/small.ark,{small}"]) == 0
+    assert call("copy-post", [small, f"ark,scp:{tmp_path}/back.ark,{tmp_path}/back.scp"]) == 0
+    options = [f"--labels={kind}", "--rate=0.01", *(["--weight-frames"] if kind == "hard" else [])]
+    stores = []
+    for name in ("small", "back"):
+        where = f"scp:{tmp_path}/{name}.scp" if kind == "soft" else f"{tmp_path}/{name}.scp"
+        stores.append(run_adapt(task, where, tmp_path / name, *options))
+    for speaker in stores[0].speakers:
+        one, other = (store.load(speaker) for store in stores)
+        assert (one is None) == (other is None)
+        assert one is None or other is None or torch.equal(one["gates"], other["gates"])
+    assert any(stores[0].load(speaker) for speaker in stores[0].speakers)
+
+
 def test_collecting_without_a_job(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
     with pytest.raises(HdnnError, match=r"part.1.json does not exist; its job failed"):
         call("collect adapt", ["1", str(task[0]), str(tmp_path)])

@@ -47,6 +47,7 @@ def test_help(name: str) -> None:
             8,
         ),
         ("scale", ["--utterances=400", "--frames=100"], 4),
+        ("soft_labels", ["--utterances=2", "--rounds=1", "--pdfs=30"], 3),
     ],
 )
 def test_with_data_of_its_own(name: str, words: list[str], rows: int) -> None:

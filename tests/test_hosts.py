@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdnn_nnet.errors import HdnnError
-from hdnn_nnet.train.hosts import Allocation, expand_hosts, rank_of_host
+from hdnn_nnet.train.hosts import Allocation, expand_hosts, interface_towards, rank_of_host
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,45 @@ def torchrun(folder: Path, environment: dict[str, str], *arguments: str) -> subp
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+@pytest.fixture
+def two_namespaces(tmp_path: Path, two_hosts: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The same, on two network namespaces that see each other only through a cable; the name of the first."""
+    names = [f"hdnn{os.getpid()}{side}" for side in "ab"]
+    if os.geteuid() or not shutil.which("ip"):
+        pytest.skip("needs root and iproute2")
+    commands = [f"ip netns add {name}" for name in names]
+    commands.append(f"ip link add cable netns {names[0]} type veth peer name cable netns {names[1]}")
+    for number, name in enumerate(names, 1):
+        commands.append(f"ip -n {name} addr add 10.77.0.{number}/24 dev cable")
+        commands += [f"ip -n {name} link set {device} up" for device in ("lo", "cable")]
+    try:
+        for command in commands:
+            if subprocess.run(command.split(), capture_output=True, check=False).returncode:
+                pytest.skip(f"{command}: not allowed here")
+        (tmp_path / "hosts").write_text("10.77.0.1 1 q UNDEFINED\n10.77.0.2 1 q UNDEFINED\n")
+        (tmp_path / "bin/qrsh").write_text(f'#!/bin/bash\nshift 3\nexec ip netns exec {names[1]} "$@"\n')
+        yield names[0], two_hosts
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+def test_workers_meet_over_a_network(tmp_path: Path, two_namespaces: tuple[str, dict[str, str]]) -> None:
+    """Whatever address the name of the machine has: 127.0.1.1 on a Debian."""
+    name, environment = two_namespaces
+    words = ["hdnn_nnet", "torchrun", "--nproc_per_node=1", "-m", "worker", str(tmp_path / "out")]
+    command = ["ip", "netns", "exec", name, sys.executable, "-m", *words]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [(tmp_path / f"out.{rank}").read_text() for rank in range(2)] == ["2 3"] * 2
+
+
+def test_an_interface_leads_to_other_machines_only() -> None:
+    assert interface_towards(["127.0.0.1", "localhost", "no-such-host.invalid"]) is None
 
 
 def test_workers_on_two_hosts_meet(tmp_path: Path, two_hosts: dict[str, str]) -> None:

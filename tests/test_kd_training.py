@@ -15,13 +15,17 @@ from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.feats.reader import FeatureReader
 from hdnn_nnet.kaldi.alignments import read_pdf_alignments
+from hdnn_nnet.kaldi.options import FORMS
 from hdnn_nnet.kaldi.posteriors import PosteriorWriter, SparsePosteriors, read_posteriors
 from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.nn.model_dir import load_model, load_tensors
+from hdnn_nnet.train.checkpoint import load_checkpoint
+from hdnn_nnet.train.sgd import Sgd
 from hdnn_nnet.train.soft_sources import open_soft_labels
 from tests.support.small_task import PDFS, make
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+EXACT = ["--mass=1", "--form=kaldi"]
 SETTINGS = ["--network=hdnn-h8l3", "--splice=1", "--minibatch-size=64", "--learn-rate=0.01", "--max-iters=3"]
 SETTINGS += ["--precision=fp32", "--device=cpu"]
 
@@ -79,7 +83,7 @@ def differ(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_all_sources_give_the_same_student(task, whole, teacher, tmp_path: Path, options: list[str]) -> None:
     running = distil(task, teacher, tmp_path / "running", *options)
     highest = [o for o in options if "temperature" in o]
-    stored = store(teacher, whole, tmp_path / "soft", "--mass=1", *highest)
+    stored = store(teacher, whole, tmp_path / "soft", *EXACT, *highest)
     alike(distil(task, stored, tmp_path / "stored", *options), running, 1e-4)
     for kind in ("posteriors", "logposteriors"):
         ark = tmp_path / f"{kind}.ark"
@@ -130,6 +134,29 @@ def test_cut_labels_stay_near_the_whole_ones(task, whole, teacher, tmp_path: Pat
     alike(cut, exact, 0.05)
 
 
+def test_both_forms_teach_the_same(task, whole, teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal labels teach equally whatever their form, also when stopped and resumed; rounding them changes next to nothing."""
+    small, large = (store(teacher, whole, tmp_path / form, f"--form={form}") for form in ("compact", "kaldi"))
+    infos = [json.loads((folder / "info.json").read_text()) for folder in (small, large)]
+    assert [info.pop("form") for info in infos] == ["compact", "kaldi"]
+    sizes = [info.pop("bytes") for info in infos]
+    assert sizes[0] < 0.4 * sizes[1]
+    assert [info.pop("bytes_per_frame") for info in infos] == [size / infos[0]["frames"] for size in sizes]
+    assert infos[0] == infos[1]
+    student = distil(task, small, tmp_path / "student")
+    back = f"{tmp_path}/back.scp"
+    assert call("copy-post", [str(small / "post.scp"), f"ark,scp:{tmp_path}/back.ark,{back}"]) == 0
+    copied = distil(task, f"scp:{back}", tmp_path / "copied")
+    assert all(torch.equal(student[k], copied[k]) for k in student)
+    alike(distil(task, large, tmp_path / "exact"), student, 0.01)
+    stop_at_step(30, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        distil(task, small, tmp_path / "resumed")
+    monkeypatch.undo()
+    resumed = distil(task, small, tmp_path / "resumed")
+    assert all(torch.equal(student[k], resumed[k]) for k in student)
+
+
 def test_unlabelled_data_counts(task, teacher, tmp_path: Path) -> None:
     more = make(tmp_path / "more", speakers=2)[0]
     for name in ("feats.scp", "utt2spk"):
@@ -153,7 +180,8 @@ def test_a_teacher_on_other_features(task, whole, teacher, tmp_path: Path) -> No
         halves.append(data)
     small = (halves[0], halves[1], task[2])
     running = distil(small, teacher, tmp_path / "running", f"--teacher-data={task[0]} {task[1]}")
-    alike(distil(small, store(teacher, whole, tmp_path / "soft", "--mass=1"), tmp_path / "stored"), running, 1e-4)
+    stored = store(teacher, whole, tmp_path / "soft", *EXACT)
+    alike(distil(small, stored, tmp_path / "stored"), running, 1e-4)
     with pytest.raises(HdnnError, match=r"3 features a frame, the teacher .* takes 6"):
         distil(small, teacher, tmp_path / "wrong")
 
@@ -162,7 +190,7 @@ def test_averaged_teachers(task, whole, teacher, tmp_path: Path) -> None:
     other = teacher_of(task, tmp_path / "other", "--seed=5", "--max-iters=1")
     both = f"{teacher} {other}"
     running = distil(task, both, tmp_path / "running")
-    alike(distil(task, store(both, whole, tmp_path / "soft", "--mass=1"), tmp_path / "stored"), running, 1e-4)
+    alike(distil(task, store(both, whole, tmp_path / "soft", *EXACT), tmp_path / "stored"), running, 1e-4)
     assert differ(running, distil(task, teacher, tmp_path / "one"))
 
 
@@ -173,23 +201,25 @@ def test_student_starts_from_a_model(task, teacher, tmp_path: Path) -> None:
     alike(distil(task, teacher, went_on, *options), start, 1e-3)
 
 
-def test_stopped_and_resumed(task, teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    straight = distil(task, teacher, tmp_path / "straight")
-    from hdnn_nnet.train.checkpoint import load_checkpoint
-    from hdnn_nnet.train.sgd import Sgd
-
+def stop_at_step(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt the trainings of this process at a step, until `monkeypatch` is undone."""
     step, calls = Sgd.step, []
 
     def interrupted(*arguments: object) -> None:
         calls.append(1)
-        if len(calls) == 30:
+        if len(calls) == number:
             raise KeyboardInterrupt
         step(*arguments)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(Sgd, "step", interrupted)
+
+
+def test_stopped_and_resumed(task, teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = distil(task, teacher, tmp_path / "straight")
+    stop_at_step(30, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         distil(task, teacher, tmp_path / "resumed")
-    monkeypatch.setattr(Sgd, "step", step)
+    monkeypatch.undo()
     assert load_checkpoint(tmp_path / "resumed" / "checkpoint.safetensors") is not None
     resumed = distil(task, teacher, tmp_path / "resumed")
     assert all(torch.equal(straight[k], resumed[k]) for k in straight)
@@ -262,17 +292,18 @@ def test_odd_soft_labels(task, tmp_path: Path) -> None:
             torch.testing.assert_close(value, expected[key], rtol=1e-4, atol=1e-5)
 
 
-def test_a_flipped_bit_of_stored_labels_is_an_error(task, whole, teacher, tmp_path: Path) -> None:
-    soft = store(teacher, whole, tmp_path / "soft")
+@pytest.mark.parametrize("form", FORMS)
+def test_a_flipped_bit_of_stored_labels_is_an_error(task, whole, teacher, tmp_path: Path, form: str) -> None:
+    soft = store(teacher, whole, tmp_path / "soft", f"--form={form}")
     archive = soft / "post.1.ark"
     data = archive.read_bytes()
     source = open_soft_labels(soft, PDFS)
     utt = next(iter(source.num_frames))
     place = int((soft / "post.scp").read_text().split()[1].rpartition(":")[2])
     source.read(utt)
-    for offset in (20, 23):  # bytes of a weight: its lowest bits and its exponent
+    for offset in (20, 23):  # Kaldi's form: bytes of a weight, its lowest bits and its exponent
         archive.write_bytes(data[: place + offset] + bytes([data[place + offset] ^ 1]) + data[place + offset + 1 :])
-        with pytest.raises(HdnnError, match=rf"post\.1\.ark:{place}, key {utt}: damaged"):
+        with pytest.raises(HdnnError, match=rf"post\.1\.ark.*, key {utt}: .*damaged"):
             open_soft_labels(soft, PDFS).read(utt)
     archive.write_bytes(data)
     (soft / "post.crc32").unlink()

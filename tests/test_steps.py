@@ -231,7 +231,8 @@ OLD: dict[str, dict[str, str]] = {
     },
     "make_priors": {"--nj": "2", "--cmd": "run.pl", "--num-utts": "5", "--seed": "1", "--forward-opts": "--device cuda"},
     "make_soft_labels": {
-        "--nj": "2", "--cmd": "run.pl", "--mass": "0.9", "--temperature": "2", "--forward-opts": "--device cuda",
+        "--nj": "2", "--cmd": "run.pl", "--mass": "0.9", "--temperature": "2", "--form": "kaldi",
+        "--forward-opts": "--device cuda",
     },
     "export_nnet3": EXPORT | {
         "--binary": "false", "--lm-weight": "12", "--beam": "11.0", "--lattice-beam": "4.0", "--min-active": "200",

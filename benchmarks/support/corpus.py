@@ -38,7 +38,7 @@ class Corpus:
         with MatrixWriter(f"ark,scp:{folder}/feats.ark,{folder}/feats.scp") as features:
             for u in names:
                 features.write_matrix(u, generator.standard_normal((LENGTH, FEAT_DIM)).astype(np.float32))
-        with PosteriorWriter(f"ark,scp:{folder}/post.ark,{folder}/post.scp") as soft:
+        with PosteriorWriter(f"ark,scp:{folder}/post.ark,{folder}/post.scp", "compact") as soft:
             for u in names:
                 soft.write_posteriors(u, random_posteriors(generator, pdfs, entries))
         (folder / "utt2spk").write_text("".join(f"{u} {u}\n" for u in names), encoding="utf-8")

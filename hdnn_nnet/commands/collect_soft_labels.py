@@ -51,7 +51,8 @@ def main(options: Options) -> None:
         checksums |= content["checksums"]
         lowest = min(lowest, content["mass_min"])
         shared = {
-            key: content[key] for key in ("num_pdfs", "pdfs", "mass", "temperature", "frame_tolerance", "teachers")
+            key: content[key]
+            for key in ("num_pdfs", "pdfs", "mass", "temperature", "form", "frame_tolerance", "teachers")
         }
     missing = [utt for utt in wanted if utt not in lines]
     if missing:

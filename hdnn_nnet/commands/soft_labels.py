@@ -1,8 +1,9 @@
-"""Forward teachers over a data directory and write their most probable pdfs as a table of Kaldi's Posterior type."""
+"""Forward teachers over a data directory and write their most probable pdfs as a table of posteriors."""
 
 from dataclasses import dataclass
 
 from hdnn_nnet.device.options import ForwardDevice
+from hdnn_nnet.kaldi.options import FORMS
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, group, option
 
@@ -18,6 +19,7 @@ class Options(Base):
     temperature: float = option(
         1.0, "highest temperature that students will use; above 1 many more pdfs are kept", at_least=1
     )
+    form: str = option("compact", "2 to 3 bytes an entry, or 10 that Kaldi's programs read", choices=FORMS)
     stats: str = option("", "file for sizes and masses, as JSON")
     compute: ForwardDevice = group(ForwardDevice)
 
@@ -39,6 +41,6 @@ def main(options: Options) -> None:
         torch.set_num_threads(options.compute.num_threads)
     device = choose_device(options.compute.device)
     teachers = Teachers(words(options.teacher), [options.data], device, options.compute.precision)
-    stats = store_soft_labels(teachers, options.wspecifier, options.mass, options.temperature)
+    stats = store_soft_labels(teachers, options.wspecifier, options.mass, options.temperature, options.form)
     if options.stats:
         write_text(options.stats, json.dumps(stats, indent=1) + "\n")

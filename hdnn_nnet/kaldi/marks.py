@@ -1,24 +1,33 @@
 """What an entry of a table is, by its first bytes: the one door through which values are read.
 
-Only Kaldi's marks pass. kaldiio by itself also takes entries that begin with `PKL`, which it unpickles, so that an archive
-could run code; with `NPY` and others, which no program of Kaldi's reads.
+Only Kaldi's marks and that of compact_posteriors pass. kaldiio by itself also takes entries that begin with `PKL`, which it
+unpickles, so that an archive could run code; with `NPY` and others, which no program of Kaldi's reads.
 """
 
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.byte_stream import ByteStream
 
 INTEGERS, TEXT, FST = "integers", "text", "fst"
+COMPACT = "SP"
 MATRICES = ("FM", "DM", "CM", "CM2", "CM3")
 FST_MAGIC = b"\xd6\xfd\xb2\x7e"
 _BLANKS = b" \t\r"
 _TEXT = b"[+-0123456789\n"
-_BINARY = {f"\0B{kind} ".encode()[:5]: kind for kind in (*MATRICES, "FV", "DV")}
-_NAMES = {"FV": "a vector", "DV": "a vector", INTEGERS: "integers", TEXT: "text", FST: "an FST", "RIFF": "sound"}
+_BINARY = {f"\0B{kind} ".encode()[:5]: kind for kind in (*MATRICES, "FV", "DV", COMPACT)}
+_NAMES = {
+    "FV": "a vector",
+    "DV": "a vector",
+    INTEGERS: "integers",
+    TEXT: "text",
+    FST: "an FST",
+    "RIFF": "sound",
+    COMPACT: "posteriors in compact form",
+}
 
 
 def kind_of(stream: ByteStream) -> str:
     """The kind of the value that comes next: `FM`, `DM`, `CM`, `CM2`, `CM3`, `FV`, `DV`, INTEGERS (a binary vector of
-    integers or Posterior), TEXT, FST (a binary lattice) or `RIFF`.
+    integers or Posterior), COMPACT, TEXT, FST (a binary lattice) or `RIFF`.
 
     Raises:
         HdnnError: any other mark; file, key and mark are named.

@@ -1,7 +1,8 @@
-"""Kaldi's Posterior tables: for every frame a list of (pdf-id, weight), as nnet1 takes for targets.
+"""Posterior tables: for every frame a list of (pdf-id, weight), as nnet1 takes for targets.
 
 The layout is that of Kaldi's hmm/posterior: binary entries are 5-byte items (a size byte and four bytes), text entries are one
-line of `[ id weight id weight ]` groups.
+line of `[ id weight id weight ]` groups. Entries of a third form (compact_posteriors), which Kaldi does not know, are read
+everywhere too.
 """
 
 import os
@@ -13,9 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.kaldi import compact_posteriors
 from hdnn_nnet.kaldi.basic_io import INT32_ITEM, format_float
 from hdnn_nnet.kaldi.byte_stream import ByteStream, Truncated
-from hdnn_nnet.kaldi.marks import INTEGERS, TEXT, kind_of, wrong_kind
+from hdnn_nnet.kaldi.marks import COMPACT, INTEGERS, TEXT, kind_of, wrong_kind
+from hdnn_nnet.kaldi.options import FORMS
+from hdnn_nnet.kaldi.rxfile import Specifier
 from hdnn_nnet.kaldi.script_table import ScriptTable
 from hdnn_nnet.kaldi.table_writer import TableWriter
 from hdnn_nnet.kaldi.tables import read_table
@@ -147,6 +151,8 @@ def read_entry(stream: ByteStream) -> SparsePosteriors:
     kind = kind_of(stream)
     if kind == INTEGERS:
         return stream.parse(lambda data, position: _parse_binary(data, position, stream.fail))
+    if kind == COMPACT:
+        return SparsePosteriors(*compact_posteriors.unpack(stream))
     if kind != TEXT:
         raise wrong_kind(stream, kind, "posteriors")
     end = stream.find(b"\n")
@@ -196,9 +202,12 @@ class PosteriorTable(ScriptTable[SparsePosteriors]):
 
     def num_frames(self, key: str) -> int:
         """Frames of an entry, from its header alone if it is binary."""
-        stream = self._stream(key, 2 + _ITEM)
-        head = stream.look(2 + _ITEM)
-        if kind_of(stream) == INTEGERS and len(head) == 2 + _ITEM:
+        stream = self._stream(key, compact_posteriors.FRAMES_HEAD)
+        head = stream.look(compact_posteriors.FRAMES_HEAD)
+        kind = kind_of(stream)
+        if kind == COMPACT and len(head) == compact_posteriors.FRAMES_HEAD:
+            return compact_posteriors.frames_of(head)
+        if kind == INTEGERS and len(head) >= 2 + _ITEM:
             return _COUNT.unpack_from(head, 3)[0]
         return len(read_entry(stream))
 
@@ -207,8 +216,35 @@ class PosteriorTable(ScriptTable[SparsePosteriors]):
 
 
 class PosteriorWriter(TableWriter):
-    """A table of posteriors to any wspecifier; `ark,t:` writes the text form."""
+    """A table of posteriors to any wspecifier; `ark,t:` writes Kaldi's text form.
 
-    def write_posteriors(self, key: str, posteriors: SparsePosteriors) -> None:
-        """Write one entry."""
-        self.write(key, to_bytes(posteriors, self.text))
+    Args:
+        form: of options.FORMS.
+    """
+
+    def __init__(self, wspecifier: str | Specifier, form: str = "kaldi") -> None:
+        super().__init__(wspecifier)
+        if form not in FORMS:
+            raise HdnnError(f"{form} is no form of posteriors; there are {', '.join(FORMS)}")
+        self.compact = form == "compact"
+        if self.compact and self.text:
+            raise HdnnError(f"{wspecifier}: the compact form has no text form; write --form kaldi")
+
+    def write_posteriors(self, key: str, posteriors: SparsePosteriors) -> SparsePosteriors:
+        """Write one entry.
+
+        Returns:
+            The posteriors as they are read again, but for the rounding of the text form.
+
+        Raises:
+            HdnnError: weights that the compact form cannot hold.
+        """
+        if not self.compact:
+            self.write(key, to_bytes(posteriors, self.text))
+            return posteriors
+        try:
+            value = compact_posteriors.pack(posteriors.offsets, posteriors.pdfs, posteriors.weights)
+        except ValueError as error:
+            raise HdnnError(f"{self.specifier}, key {key}: {error}") from error
+        self.write(key, value)
+        return read_entry(ByteStream.of(value, str(self.specifier), key))

@@ -1,9 +1,11 @@
 """The machines that a scheduler gave to this job, and how to start a program on each of them."""
 
+import fcntl
 import os
 import re
 import socket
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hdnn_nnet.errors import HdnnError
@@ -12,6 +14,7 @@ from hdnn_nnet.text import first_word
 
 #: What a program needs on another machine; queues and remote shells pass little on.
 _PASSED = ("PATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "KALDI_ROOT", "LC_ALL", "OMP_NUM_THREADS")
+_SIOCGIFADDR = 0x8915  # of linux/sockios.h
 
 
 def _split(text: str) -> list[str]:
@@ -108,6 +111,26 @@ def address_of(host: str) -> str:
     except OSError:
         return socket.gethostname()
     return host
+
+
+def interface_towards(hosts: Iterable[str]) -> str | None:
+    """The network interface by which this machine reaches the first of `hosts` that is another machine; None if none is."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        addresses = {}
+        for _, name in socket.if_nameindex():
+            try:
+                found = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", name.encode()))
+            except OSError:  # without an address
+                continue
+            addresses[socket.inet_ntoa(found[20:24])] = name
+        for host in hosts:
+            try:
+                probe.connect((host, 9))  # chooses the route; nothing is sent
+            except OSError:
+                continue
+            if (name := addresses.get(probe.getsockname()[0], "lo")) != "lo":
+                return name
+    return None
 
 
 def free_port() -> int:

@@ -23,7 +23,7 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.processes import cause_of_death
 from hdnn_nnet.train.agent_end import LAUNCHER, end_when_told, end_with_launcher
 from hdnn_nnet.train.distributed import AGENT, RENDEZVOUS
-from hdnn_nnet.train.hosts import Allocation, address_of, free_port, rank_of_host
+from hdnn_nnet.train.hosts import Allocation, address_of, free_port, interface_towards, rank_of_host
 
 log = logging.getLogger(__name__)
 _OWN_RENDEZVOUS = ("--standalone", "--nnodes", "--node_rank", "--master_addr", "--master_port", "--rdzv")
@@ -43,6 +43,9 @@ def _agent(arguments: Sequence[str]) -> int:
     for word in arguments:
         name, _, value = word.partition("=")
         words.append(f"--node_rank={rank_of_host(value, os.environ)}" if name == "--node_rank" else word)
+        if name == "--master_addr" and (interface := interface_towards([*Allocation.read(os.environ).hosts, value])):
+            # By itself Gloo takes the address of this machine's own name, which is a loopback one on many systems.
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     end_with_launcher()
     end_when_told()
     try:

@@ -139,8 +139,13 @@ class Teachers:
         return ensemble([torch.log_softmax(z, 1) for z in logits])
 
 
-def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperature: float) -> dict[str, Any]:
+def store_soft_labels(
+    teachers: Teachers, wspecifier: str, mass: float, temperature: float, form: str
+) -> dict[str, Any]:
     """Forward teachers over their data and write the pdfs that hold `mass` at `temperature`; gives sizes and masses.
+
+    Args:
+        form: of kaldi.options.FORMS.
 
     Raises:
         HdnnError: no utterances, or NaN or infinity in a teacher's outputs.
@@ -149,14 +154,14 @@ def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperat
     masses: list[np.ndarray] = []
     checksums: dict[str, str] = {}
     started = time.monotonic()
-    with PosteriorWriter(wspecifier) as writer:
+    with PosteriorWriter(wspecifier, form) as writer:
         utterances = teachers.num_frames()
         for utt in counted(utterances, "utterances", len(utterances)):
             posteriors, kept = sparsify(teachers.of_utterance(utt), mass, temperature)
-            writer.write_posteriors(utt, posteriors)
+            stored = writer.write_posteriors(utt, posteriors)
             entries += len(posteriors.pdfs)
             if not writer.text:  # which rounds
-                checksums[utt] = posteriors.checksum()
+                checksums[utt] = stored.checksum()
             masses.append(kept.numpy())
     if not masses:
         raise HdnnError(
@@ -178,6 +183,7 @@ def store_soft_labels(teachers: Teachers, wspecifier: str, mass: float, temperat
         "pdfs": TransitionModel.read(model).pdf_signature() if model.is_file() else None,
         "mass": mass,
         "temperature": temperature,
+        "form": form,
         "frame_tolerance": teachers.frame_tolerance,
         "checksums": checksums,
         "teachers": {str(d): c for d, c in zip(teachers.directories, teachers.signature(), strict=True)},

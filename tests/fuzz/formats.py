@@ -111,10 +111,10 @@ def _script_file(folder: Path, fixtures: Path) -> Path:
     return _matrices_by_script(folder, fixtures).with_suffix(".scp")
 
 
-def _posteriors(wspecifier: str) -> Callable[[Path, Path], Path]:
+def _posteriors(wspecifier: str, form: str = "kaldi") -> Callable[[Path, Path], Path]:
     def make(folder: Path, _: Path) -> Path:
         random = np.random.default_rng(3)
-        with PosteriorWriter(wspecifier.format(folder=folder)) as writer:
+        with PosteriorWriter(wspecifier.format(folder=folder), form) as writer:
             for number in range(4):
                 counts = random.integers(1, 5, 12)
                 offsets = np.append(0, np.cumsum(counts))
@@ -126,9 +126,9 @@ def _posteriors(wspecifier: str) -> Callable[[Path, Path], Path]:
     return make
 
 
-def _soft_labels(damaged: str) -> Callable[[Path, Path], Path]:
+def _soft_labels(damaged: str, form: str = "kaldi") -> Callable[[Path, Path], Path]:
     def make(folder: Path, fixtures: Path) -> Path:
-        _posteriors("ark,scp:{folder}/post.ark,{folder}/post.scp")(folder, fixtures)
+        _posteriors("ark,scp:{folder}/post.ark,{folder}/post.scp", form)(folder, fixtures)
         entries = read_posteriors(f"ark:{folder}/post.ark")
         (folder / "post.crc32").write_text("".join(f"{key} {value.checksum()}\n" for key, value in entries))
         info = {"num_pdfs": 5, "temperature": 1.0, "checksums": "post.crc32"}
@@ -328,7 +328,11 @@ FORMATS: dict[str, Format] = {
     "posteriors, text": Format(
         _posteriors("ark,t:{folder}/post.ark"), lambda p: _keys(read_posteriors(p)), whole=False
     ),
+    "posteriors, compact": Format(
+        _posteriors("ark:{folder}/post.ark", "compact"), lambda path: _keys(read_posteriors(f"ark:{path}"))
+    ),
     "soft labels": Format(_soft_labels("post.ark"), _read_soft_labels),
+    "soft labels, compact": Format(_soft_labels("post.ark", "compact"), _read_soft_labels),
     "soft labels, script file": Format(_soft_labels("post.scp"), _read_soft_labels, False, ("post.",)),
     "soft labels, checksums": Format(_soft_labels("post.crc32"), _read_soft_labels, whole=False),
     "soft labels, information": Format(
