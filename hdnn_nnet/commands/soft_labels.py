@@ -19,7 +19,7 @@ class Options(Base):
     temperature: float = option(
         1.0, "highest temperature that students will use; above 1 many more pdfs are kept", at_least=1
     )
-    form: str = option("compact", "2 to 3 bytes an entry, or 10 that Kaldi's programs read", choices=FORMS)
+    form: str = option("kaldi", "10 bytes an entry, which Kaldi's programs read, or 2 to 3", choices=FORMS)
     stats: str = option("", "file for sizes and masses, as JSON")
     compute: ForwardDevice = group(ForwardDevice)
 
