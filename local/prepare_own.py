@@ -255,7 +255,9 @@ def prepare_sets(options: Options) -> None:
     edge = common_edge(train.qualities, train.rate)
     if edge < train.rate / 2 and not options.high_freq:
         log.warning(
-            "nothing above %.0f Hz in train; the filters stay as they are unless you say --high-freq %.0f", edge, edge
+            "nothing above %.0f Hz in train; the filters stay as they are (docs/your-data.md; --high-freq %.0f)",
+            edge,
+            edge,
         )
     write_settings(options, train)
 

@@ -95,7 +95,9 @@ def advice(found: Sequence[Quality], rate: int) -> list[str]:
         if rate >= 16000 and edge <= 4500:
             lines.append(f"{what}: 8 kHz (telephone) speech in {rate / 1000:g} kHz files: --rate 8000")
         else:
-            lines.append(f"{what} (a codec's low-pass): --high-freq {edge:.0f} keeps filters out of the empty band")
+            lines.append(
+                f"{what} (a codec's low-pass): nothing to do; --high-freq {edge:.0f} did harm where it was tried"
+            )
     elif limited:
         lines.append(
             f"{len(limited)} of {len(found)} recordings have nothing above {np.median([q.edge for q in limited]) / 1000:.1f} "
