@@ -255,8 +255,8 @@ def prepare_sets(options: Options) -> None:
     edge = common_edge(train.qualities, train.rate)
     if edge < train.rate / 2 and not options.high_freq:
         log.warning(
-            "nothing above %.0f Hz in train; the filters stay as they are (docs/your-data.md; --high-freq %.0f)",
-            edge,
+            "nothing above %.0f Hz in train; the filters stay as they are: limiting them (--high-freq) cost words where it was "
+            "tried (docs/your-data.md)",
             edge,
         )
     write_settings(options, train)

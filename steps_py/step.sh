@@ -197,6 +197,7 @@ follow_jobs() {
 # sweep_locks <dir>...: remove the lock files of commands that were killed; one that is held stays.
 sweep_locks() {
   local lock
+  if [ $# -eq 0 ]; then return 0; fi # find would take the current directory; the 0 counts in a trap
   while IFS= read -r -d '' lock; do
     flock -n "$lock" rm -f "$lock" || true
   done < <(find "$@" -maxdepth 3 -type f \( -name '.lock*' -o -name '.*.lock' -o -name '.*.lock.[0-9]*' \) -print0 2> /dev/null)
