@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hdnn_nnet.processes import at_work, beginning
+
 _UMASK = os.umask(0)  # it can only be read by being set
 os.umask(_UMASK)
 
@@ -26,7 +28,7 @@ def _place() -> str:
 _HOST = _place()
 #: errors of a disk (or quota, or limit) that is full
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_LEFTOVER = re.compile(rf"\..*\.{re.escape(_HOST)}-(\d+)\.tmp(\..*)?")
+_LEFTOVER = re.compile(rf"\..*\.{re.escape(_HOST)}-(\d+)-(\d+)\.tmp(\..*)?")
 #: of any host; nobody writes a file for so long
 _FOREIGN = re.compile(r"\..*\.[\w-]+-\d+-\d+\.tmp(\..*)?")
 _MOST_DAYS = 7.0
@@ -50,7 +52,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(path)
     direct = final.exists() and not final.is_file()
     # The suffix is kept: writers such as numpy and gzip look at it.
-    temporary = final if direct else final.with_name(f".{final.stem}.{_HOST}-{os.getpid()}.tmp{final.suffix}")
+    writer = f"{_HOST}-{os.getpid()}-{beginning(os.getpid())}"
+    temporary = final if direct else final.with_name(f".{final.stem}.{writer}.tmp{final.suffix}")
     try:
         if direct:
             yield final
@@ -83,20 +86,14 @@ def _sweep(directory: Path) -> None:
         match = _LEFTOVER.fullmatch(name)
         foreign = None if match else _FOREIGN.fullmatch(name)
         with suppress(OSError):
-            if (match and not _alive(int(match[1]))) or (foreign and _age_days(directory / name) > _MOST_DAYS):
+            if (match and not at_work(int(match[1]), match[2])) or (
+                foreign and _age_days(directory / name) > _MOST_DAYS
+            ):
                 (directory / name).unlink()
 
 
 def _age_days(path: Path) -> float:
     return (time.time() - path.stat().st_mtime) / 86400
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return error.errno != errno.ESRCH
-    return True
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

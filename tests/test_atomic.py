@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -59,6 +60,31 @@ def test_what_a_killed_job_left_is_removed_by_the_next_run(tmp_path: Path) -> No
         os.utime(old / name, (0, 0))
     write_text(old / "y.txt", "whole")
     assert sorted(os.listdir(old)) == [".mine.tmp.txt", "y.txt"]
+
+
+def test_what_a_killed_job_left_is_removed_while_nobody_asks_for_its_status(tmp_path: Path) -> None:
+    """Its number is still taken: by itself (a zombie) or by a later process."""
+    die = "from hdnn_nnet.atomic import atomic_path\nimport os, signal, sys\n"
+    die += "with atomic_path(sys.argv[1]) as t:\n    t.write_text('half'); print(flush=True); sys.stdin.read()\n"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", die, str(tmp_path / "x.txt")], **pipes) as job:  # type: ignore[call-overload]
+        job.stdout.readline()
+        (left,) = os.listdir(tmp_path)
+        for name in ("at work", "killed"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / left).write_text("half")
+        write_text(tmp_path / "at work/y.txt", "whole")
+        assert left in os.listdir(tmp_path / "at work")
+        job.kill()
+        os.waitid(os.P_PID, job.pid, os.WEXITED | os.WNOWAIT)
+        write_text(tmp_path / "killed/y.txt", "whole")
+        assert os.listdir(tmp_path / "killed") == ["y.txt"]
+    later = tmp_path / "later"
+    later.mkdir()
+    mine = re.sub(r"\d+-(\d+)\.tmp", rf"{os.getpid()}-\1.tmp", left)
+    (later / mine).write_text("of the process that had this one's number")
+    write_text(later / "y.txt", "whole")
+    assert os.listdir(later) == ["y.txt"]
 
 
 def test_files_have_the_mode_of_the_umask(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ ALLOWED = {
     "hdnn_nnet/device/kaldi_programs.py": "names of programs",
     "hdnn_nnet/device/packages.py": "a file of a package",
     "hdnn_nnet/train/agent_end.py": "/proc",
+    "hdnn_nnet/processes.py": "/proc",
     "hdnn_nnet/device/precision.py": "/proc/cpuinfo",
     "hdnn_nnet/device/gpus.py": "output of nvidia-smi",
     "hdnn_nnet/nn/config.py": "JSON",
