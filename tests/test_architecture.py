@@ -19,9 +19,9 @@ ROOMS = (
     *(
         "errors",
         "text",
+        "processes",
         "atomic",
         "lock",
-        "processes",
         "ragged",
         "progress",
         "options",

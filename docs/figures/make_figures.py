@@ -252,13 +252,12 @@ FLOORS: list[tuple[list[tuple[str, str, Colour]], bool]] = [
         [
             ("text", "lines and words", GREY),
             ("atomic, lock", "whole files, one run", GREY),
-            ("processes", "how they end", GREY),
             ("ragged", "uneven arrays", GREY),
             ("progress", "bars and lines", GREY),
         ],
         False,
     ),
-    ([("errors", "one line each, and the remedy", GREY)], False),
+    ([("errors", "one line each, and the remedy", GREY), ("processes", "at work or ended", GREY)], False),
 ]
 
 
