@@ -41,8 +41,8 @@ hours_train=0.75       # mini: training speech to synthesise
 corpus_seed=1          # {Z} mini: another seed is another corpus, with directories of its own
 units=phones           # {phones,bpe} phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
 networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
-teacher=               # network of the teacher, or several in quotes, which are averaged; default: "hdnn-h256l10 hdnn-h128l10" (mini
-                       # and own: the second is trained anyway), dnn-h2048l6 (ami)
+teacher=               # network of the teacher, or several in quotes, which are averaged; default: dnn-h512l4 (own),
+                       # "hdnn-h256l10 hdnn-h128l10" (mini: the second is trained anyway), dnn-h2048l6 (ami)
 teacher_smbr=false     # true: the teacher goes through sMBR before it gives soft labels
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
@@ -60,8 +60,9 @@ train_jobs=            # {N} networks trained at a time; default: 2 (mini, own),
 feat_type=             # {fmllr,fbank,mfcc} features of the networks: of tri4a, or 40 log-mel energies, or cepstra; default: fmllr
                        # (tri4a), fbank (mono)
 cmvn_opts=auto         # normalisation of these; auto: means and variances of a speaker, none for fmllr
-augment=none           # {none,speed,noise,reverb} networks also learn from copies of train: speed (0.9 and 1.1 times, aligned anew), noise,
-                       # reverb (simulated rooms; both with the alignments of their originals); docs/augmentation.md
+augment=               # {none,speed,noise,reverb} networks also learn from copies of train: speed (0.9 and 1.1 times, aligned anew), noise,
+                       # reverb (simulated rooms; both with the alignments of their originals); docs/augmentation.md;
+                       # default: speed (own), none (mini, ami)
 train_opts=            # further options of trainings by cross-entropy and distillation, such as "--freq-masks 2 --time-masks 2"
 seed=                  # {Z} of trainings and adaptations; default: theirs
 device=                # of trainings; default: a GPU if there is one
@@ -91,6 +92,7 @@ if [ "$corpus" = own ]; then
   if [ "$stage" -le 2 ]; then need_files ${lm_text:+"$lm_text"} ${lexicon:+"$lexicon"}; fi
 fi
 
+default_augment=none
 case $corpus in
   mini)
     nj=${nj:-$(env -u OMP_NUM_THREADS nproc)}; lm_prune=0; lm=lm
@@ -108,12 +110,14 @@ case $corpus in
   own)
     if [ -z "$data" ] && [ "$stage" -le 1 ]; then fail "--corpus own needs --data, the directory of your recordings; see docs/your-data.md"; fi
     note="Trained on $data."
+    default_augment=speed # hours of speech are what there is least of; RESULTS, libri5
     nj=${nj:-$(env -u OMP_NUM_THREADS nproc)}; lm_prune=0; lm=lm
-    teacher=${teacher:-hdnn-h256l10 hdnn-h128l10}; train_jobs=${train_jobs:-2}
+    teacher=${teacher:-dnn-h512l4}; train_jobs=${train_jobs:-2}
     beam=${beam:-13.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-3000}; den_max_active=1500
     ;;
 esac
 if [ "$smbr" = none ]; then smbr=; fi
+augment=${augment:-$default_augment}
 
 if [ "$toolkit" = auto ]; then toolkit=python; if [ -n "${KALDI_ROOT:-}" ]; then toolkit=kaldi; fi; fi
 case $gmm in
@@ -165,10 +169,11 @@ data=data/$tag            # data/mini/ihm/train ...
 exp=exp/$tag
 netdata=$data/$feat_type   # the data directories with the networks' features
 onlinedata=$data/fbank    # of the students for devices
-nets=$exp                 # the networks; those on other features than the default have a directory of their own
+nets=$exp                 # the networks; those on other features or copies than the default have a directory of their own
 if [ "$feat_type" != "$default_type" ]; then nets=${exp}_$feat_type; fi
 train=train               # what networks are trained on; with --augment, its copies too
-if [ "$augment" != none ]; then train=train_$augment nets=${nets}_$augment; fi
+if [ "$augment" != none ]; then train=train_$augment; fi
+if [ "$augment" != "$default_augment" ]; then nets=${nets}_$augment; fi
 lang=$data/lang
 lang_test=$data/lang_tg
 graph=$exp/$gmm/graph
