@@ -158,6 +158,25 @@ def test_adapted_features_without_kaldi(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_own_recordings(folder: Path) -> None:
+    """The defaults of --corpus own: copies of other speeds, and sMBR and adaptation of the distilled student."""
+    pytest.importorskip("kaldi_hmm_gmm")
+    corpus = recipe(folder, "--stop-stage", "1")
+    assert corpus.returncode == 0, corpus.stderr[-3000:]
+    options = ["--corpus", "own", "--data", str(folder / "data/mini/ihm"), "--name", "mine", "--smbr", ""]
+    done = recipe(folder, *options, "--gmm", "mono", "--max-active", "500")
+    assert done.returncode == 0, done.stderr[-3000:]
+    exp = folder / "exp/mine_mono"
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in (exp / "wer.md").read_text().splitlines()]
+    chain = ["hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt", "hdnn-h32l4_online"]
+    assert [row[0] for row in rows[2:7]] == ["dnn-h64l2", *chain]
+    originals = read_scp(folder / "data/mine_mono/fbank/train/utt2spk")
+    taught = json.loads((exp / "soft_dnn-h64l2/info.json").read_text())["utterances"]
+    assert taught == 3 * len(originals)
+    assert (exp / "hdnn-h32l4_online/export/README.md").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["speed", "noise"])
 def test_networks_on_copies(augment: str, folder: Path) -> None:
     """Teacher and student learn from copies too, and from none of what is held out."""

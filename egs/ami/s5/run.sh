@@ -47,7 +47,8 @@ teacher_smbr=false     # true: the teacher goes through sMBR before it gives sof
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
-smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; none; default: none (mini, own), all (ami)
+smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; all; chain (the distilled students, or
+                       # those by CE where none are distilled); none; default: none (mini), chain (own), all (ami)
 online_networks=       # students on log-mel features of no known speaker, distilled, decoded and exported for devices; none;
                        # default: "hdnn-h128l10" (mini and own by python), none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
@@ -112,6 +113,7 @@ case $corpus in
     note="Trained on $data."
     default_augment=speed # hours of speech are what there is least of; RESULTS, libri5
     nj=${nj:-$(env -u OMP_NUM_THREADS nproc)}; lm_prune=0; lm=lm
+    smbr=${smbr:-chain}
     teacher=${teacher:-dnn-h512l4}; train_jobs=${train_jobs:-2}
     beam=${beam:-13.0}; lattice_beam=${lattice_beam:-6.0}; max_active=${max_active:-3000}; den_max_active=1500
     ;;
@@ -206,16 +208,18 @@ for network in $teacher $networks $kd_networks $online_networks; do
   # shellcheck disable=SC2086 # several words
   check_options train ce "--network=$network" ${device:+"--device=$device"} "--cmvn-opts=$cmvn_opts" $train_opts data cv ali ali dir
 done
-known=" $networks "
+known=" $networks " students=
 if [ -n "$kd_networks" ]; then known="$known$teacher "; fi
 for network in $kd_networks; do
   for q in $hard_weights; do
     for t in $temperatures; do
       check_options train kd "--hard-weight=$q" "--temperature=$t" data cv ali ali soft dir
-      known="$known$(kd_name "$network" "$q" "$t") "
+      students="$students $(kd_name "$network" "$q" "$t")"
     done
   done
 done
+known="$known${students# } "
+if [ "$smbr" = chain ]; then smbr=${students:-$networks}; fi
 if [ "$teacher_smbr" = true ]; then for network in $teacher; do known="$known${network}_smbr "; done; fi
 # need_known <option> <models>: end unless all will be there.
 need_known() {
