@@ -173,6 +173,10 @@ def test_own_recordings(folder: Path) -> None:
     originals = read_scp(folder / "data/mine_mono/fbank/train/utt2spk")
     taught = json.loads((exp / "soft_dnn-h64l2/info.json").read_text())["utterances"]
     assert taught == 3 * len(originals)
+    log = (exp / "hdnn-h32l4_online/log/train.log").read_text()  # what devices hear has one speed
+    taught_online = len(read_scp(folder / "data/mine_mono/fbank/train_tr90/utt2spk"))
+    assert taught_online < len(originals)
+    assert f"{taught_online} of {taught_online}" in log
     assert (exp / "hdnn-h32l4_online/export/README.md").exists()
 
 

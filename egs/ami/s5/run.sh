@@ -175,6 +175,8 @@ nets=$exp                 # the networks; those on other features or copies than
 if [ "$feat_type" != "$default_type" ]; then nets=${exp}_$feat_type; fi
 train=train               # what networks are trained on; with --augment, its copies too
 if [ "$augment" != none ]; then train=train_$augment; fi
+online_train=$train       # of the students for devices: other speeds did them harm (docs/experiments/own-recordings.md)
+if [ "$augment" = speed ]; then online_train=train; fi
 if [ "$augment" != "$default_augment" ]; then nets=${nets}_$augment; fi
 lang=$data/lang
 lang_test=$data/lang_tg
@@ -321,6 +323,7 @@ else
       fi
       for type in $(printf '%s\n' mfcc "$feat_type" ${online_networks:+fbank} | sort -u); do
         if [ "$type" = fmllr ] || { [ $toolkit = kaldi ] && [ "$type" = mfcc ]; }; then continue; fi
+        if [ "$part" = "$train" ] && [ "$train" != "$online_train" ] && [[ $type != mfcc && $type != "$feat_type" ]]; then continue; fi
         mkdir -p "$data/$type/$part"
         for f in wav.scp segments text utt2spk spk2utt utt2uniq reco2file_and_channel stm glm; do
           if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$data/$type/$part/"; fi
@@ -367,8 +370,8 @@ if run_stage 5 "decoding graph, features of the networks"; then
     submit local/gmm_wer.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$decode_cmd" --config conf/decode_gmm.conf \
       --graph-name "${graph##*/}" "$lang_test" "$data/mfcc" "$exp" $gmm_wer
   fi
-  for dir in $(printf '%s\n' "$netdata" ${online_networks:+"$onlinedata"} | sort -u); do
-    hdnn data split-tr-cv ${cv_opts[@]+"${cv_opts[@]}"} "$dir/$train" "$dir/${train}_tr90" "$dir/${train}_cv10"
+  for dir in $(printf '%s\n' "$netdata/$train" ${online_networks:+"$onlinedata/$online_train"} | sort -u); do
+    hdnn data split-tr-cv ${cv_opts[@]+"${cv_opts[@]}"} "$dir" "${dir}_tr90" "${dir}_cv10"
   done
   figure "graph of $(du -Lk "$graph/HCLG.fst" | cut -f 1) kB"
 fi
@@ -387,7 +390,7 @@ train_online() {
   local network
   for network in $online_networks; do
     in_background "steps_py/$1" "${train_options[@]}" --cmvn-opts "" --network "$network" \
-      "$onlinedata/${train}_tr90" "$onlinedata/${train}_cv10" "${train_dirs[@]:2}" "${@:2}" "$nets/${network}_online"
+      "$onlinedata/${online_train}_tr90" "$onlinedata/${online_train}_cv10" "${train_dirs[@]:2}" "${@:2}" "$nets/${network}_online"
   done
 }
 
