@@ -66,8 +66,9 @@ def test_what_a_killed_job_left_is_removed_while_nobody_asks_for_its_status(tmp_
     """Its number is still taken: by itself (a zombie) or by a later process."""
     die = "from hdnn_nnet.atomic import atomic_path\nimport os, signal, sys\n"
     die += "with atomic_path(sys.argv[1]) as t:\n    t.write_text('half'); print(flush=True); sys.stdin.read()\n"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", die, str(tmp_path / "x.txt")], **pipes) as job:  # type: ignore[call-overload]
+    words = [sys.executable, "-c", die, str(tmp_path / "x.txt")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as job:
+        assert job.stdout is not None
         job.stdout.readline()
         (left,) = os.listdir(tmp_path)
         for name in ("at work", "killed"):
