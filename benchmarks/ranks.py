@@ -98,7 +98,6 @@ def main(options: Options) -> None:
             if ranks.is_main:
                 print(row(name, frames, 1, alone, alone))
                 print(row(name, frames, ranks.world, shared, alone), flush=True)
-    ranks.close()
 
 
 if __name__ == "__main__":

@@ -306,6 +306,10 @@ def leave(work: Callable[[], int | None], prog: str) -> NoReturn:
             sys.stdout.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # Dead before other ranks miss this one, so that torchrun blames the right one.
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            sys.stderr.flush()
+            os._exit(status if isinstance(status, int) else 1)
     sys.exit(status)
 
 

@@ -73,15 +73,13 @@ def test_slurm_s_ranks() -> None:
 
 
 WORKER = """
-import os, sys
-from torch import distributed
+import sys
 import torch
-distributed.init_process_group("gloo")
-total = torch.tensor([1.0 + distributed.get_rank()])
-distributed.all_reduce(total)
-sys.exit(7) if sys.argv[1:] == ["fail"] and distributed.get_rank() == 3 else None
-open(sys.argv[1] + "." + os.environ["RANK"], "w").write(f"{os.environ['WORLD_SIZE']} {total.item():g}")
-distributed.destroy_process_group()
+from hdnn_nnet.train.distributed import join
+ranks = join("cpu")
+(total,) = ranks.sum(1.0 + ranks.rank, device=torch.device("cpu"))
+sys.exit(7) if sys.argv[1:] == ["fail"] and ranks.rank == 3 else None
+open(f"{sys.argv[1]}.{ranks.rank}", "w").write(f"{ranks.world} {total:g}")
 """
 
 

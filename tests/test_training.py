@@ -205,6 +205,24 @@ def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
     assert "was killed by SIGKILL" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("bad", [0, 1])
+def test_the_rank_that_fails_is_named_not_one_that_misses_it(tmp_path: Path, bad: int) -> None:
+    script = tmp_path / "ranks.py"
+    script.write_text(
+        "import torch\nfrom hdnn_nnet.cli import leave\nfrom hdnn_nnet.errors import HdnnError\n"
+        "from hdnn_nnet.train.distributed import join\n\ndef work():\n    job = join('cpu')\n"
+        f"    if job.rank == {bad}:\n        raise HdnnError('no such thing')\n"
+        "    job.sum(1.0, device=torch.device('cpu'))\n\nleave(work, 'ranks')\n"
+    )
+    command = [sys.executable, "-m", "hdnn_nnet", "torchrun", "--nproc_per_node=2", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "ranks: error: no such thing\n" in done.stderr
+    assert f"hdnn torchrun: error: rank {bad} (process " in done.stderr.splitlines()[-1]
+    assert "ended with status 1" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 def test_gradients_are_summed_over_processes(tmp_path: Path) -> None:
     """Two ranks with half a minibatch each make the step of one process with the whole minibatch."""
     script = tmp_path / "ranks.py"
@@ -216,7 +234,6 @@ def test_gradients_are_summed_over_processes(tmp_path: Path) -> None:
         "job.sum_gradients([x, y])\n"
         "total = job.sum(job.rank + 1, device=torch.device('cpu'))\n"
         "Path(sys.argv[1], str(job.rank)).write_text(str((x.grad.tolist(), y.grad.tolist(), total)))\n"
-        "job.close()\n"
     )
     command = [
         sys.executable,

@@ -101,7 +101,6 @@ def train_sequence(options: SequenceTraining) -> None:
     log.info(
         "done: %s %.4f, model in %s", _VALUES[criterion.criterion], run.progress.history[-1]["objective"], directory
     )
-    ranks.close()
 
 
 def read_corpus(

@@ -1,6 +1,10 @@
 """One process or many: the environment that torchrun sets decides."""
 
+import atexit
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +17,24 @@ from hdnn_nnet.processes import end_with_parent
 RENDEZVOUS = "HDNN_RENDEZVOUS"
 #: environment variable with the process that started the ranks
 AGENT = "HDNN_AGENT"
+#: seconds: torchrun names the process that it finds dead first, which shall not be one that only missed it
+_AFTER_THE_FIRST = 3.0
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Around what needs all processes.
+
+    Raises:
+        HdnnError: another one is gone, or none can be reached.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        time.sleep(_AFTER_THE_FIRST)
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        text = f"no touch with the other processes of this training ({reason}); if one of them failed, it says why"
+        raise HdnnError(text) from error
 
 
 @dataclass(frozen=True)
@@ -32,7 +54,8 @@ class Ranks:
         if self.world == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64, device=device)
-        distributed.all_reduce(total)
+        with _together():
+            distributed.all_reduce(total)
         return total.tolist()
 
     def sum_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
@@ -43,7 +66,8 @@ class Ranks:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         flat = torch.cat([p.grad.view(-1) for p in parameters if p.grad is not None])
-        distributed.all_reduce(flat)
+        with _together():
+            distributed.all_reduce(flat)
         offset = 0
         for parameter in parameters:
             assert parameter.grad is not None
@@ -53,20 +77,17 @@ class Ranks:
     def broadcast(self, tensors: list[torch.Tensor]) -> None:
         """Make rank 0's values everybody's."""
         if self.world > 1:
-            for tensor in tensors:
-                distributed.broadcast(tensor, 0)
+            with _together():
+                for tensor in tensors:
+                    distributed.broadcast(tensor, 0)
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """True if `flag` holds on any process."""
         return self.sum(float(flag), device=device)[0] > 0
 
-    def close(self) -> None:
-        if self.world > 1:
-            distributed.destroy_process_group()
-
 
 def join(device: str) -> Ranks:
-    """Join the job that torchrun started (nccl on GPUs, gloo on CPUs); alone if there is none."""
+    """Join the job that torchrun started (nccl on GPUs, gloo on CPUs) until this process ends; alone if there is none."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Ranks()
@@ -78,9 +99,12 @@ def join(device: str) -> Ranks:
         torch.cuda.set_device(ranks.local_rank)
     end_with_parent(int(os.environ.get(AGENT, os.getppid())))  # no rank waits for the others for ever
     backend = "nccl" if gpu else "gloo"
-    if path := os.environ.get(RENDEZVOUS):
-        store = f"file://{path}.{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
-        distributed.init_process_group(backend, init_method=store, rank=ranks.rank, world_size=world)
-    else:
-        distributed.init_process_group(backend)
+    with _together():
+        if path := os.environ.get(RENDEZVOUS):
+            store = f"file://{path}.{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+            distributed.init_process_group(backend, init_method=store, rank=ranks.rank, world_size=world)
+        else:
+            distributed.init_process_group(backend)
+    # However the program ends: threads of a group that is still there abort the process, in place of its own status (torch 2).
+    atexit.register(distributed.destroy_process_group)
     return ranks

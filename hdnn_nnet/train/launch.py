@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Sequence
 
-from torch.distributed.elastic.multiprocessing.api import Std
+from torch.distributed.elastic.multiprocessing.api import SignalException, Std
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as run_agent
 
@@ -39,7 +39,7 @@ def _agent(arguments: Sequence[str]) -> int:
     """torchrun in this process."""
     Std.from_str = staticmethod(_with_zero)  # type: ignore[method-assign, assignment]  # see above: torch 1.13
     os.environ[AGENT] = str(os.getpid())
-    words = []
+    words = ["--monitor_interval=0.5"]  # torch 1.13 looks every 5 seconds, too rarely to tell which rank died first
     for word in arguments:
         name, _, value = word.partition("=")
         words.append(f"--node_rank={rank_of_host(value, os.environ)}" if name == "--node_rank" else word)
@@ -52,6 +52,8 @@ def _agent(arguments: Sequence[str]) -> int:
         run_agent(words)
     except ChildFailedError as error:
         raise HdnnError(_died(error)) from None
+    except SignalException as told:  # by its launcher or its user, who know why
+        return 128 + told.sigval
     return 0
 
 

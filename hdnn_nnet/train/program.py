@@ -189,4 +189,3 @@ class Training:
         log.info(text, schedule.best_loss, accuracy, self.directory)
         if not schedule.state.finished:
             log.warning("ended by --max-iters before the loss stood still; a larger number goes on from here")
-        self.ranks.close()
