@@ -62,7 +62,7 @@ def ours(name: str, pdfs: int, frames: int, minibatch: int, precision: str) -> t
     features = {u: generator.standard_normal((500, FEAT_DIM)).astype(np.float32) for u in utts}
     labels = {u: (generator.integers(pdfs, size=500),) for u in utts}
     batches = FrameShuffler(utts, features.__getitem__, labels.__getitem__, SPLICE, SPLICE, minibatch)
-    criterion, sgd = CrossEntropy(), Sgd(list(network.parameters()))
+    criterion, sgd = CrossEntropy(), Sgd(list(network.parameters()), dtype=network.compute_dtype)
 
     def step(batch: Minibatch) -> None:
         loss, _ = criterion(network.logits(batch.windows), batch.targets)

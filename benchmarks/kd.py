@@ -128,7 +128,7 @@ def main(options: Options) -> None:
         arch, width, depth = parse_name(options.student)
         network = build_network(NetworkConfig(arch, reader.dim, pdfs, width, depth, SPLICE, SPLICE))
         network.compute_dtype = choose_dtype(options.precision, torch.device("cpu"))
-        sgd = Sgd(list(network.parameters()))
+        sgd = Sgd(list(network.parameters()), dtype=network.compute_dtype)
         seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
         for number in range(options.rounds + 1):  # the first round warms up
             for kind, (criterion, targets) in kinds.items():

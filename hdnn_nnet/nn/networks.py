@@ -11,6 +11,7 @@ from torch.nn import functional
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig, chosen_groups
 from hdnn_nnet.nn.highway import HighwayLayers
+from hdnn_nnet.nn.product_copy import in_type
 
 #: gates of the configuration -> (transform, carry) of HighwayLayers
 _GATE_FLAGS = {
@@ -231,7 +232,8 @@ class HighwayDNN(AcousticModel):
             return h
         transform, carry = _GATE_FLAGS[self.config.gates]
         relu = self.config.activation == "relu"
-        return HighwayLayers.apply(h, self.weights, self.biases, self.gates, transform, carry, relu)
+        weights, biases, gates = (in_type(p, h.dtype) for p in (self.weights, self.biases, self.gates))
+        return HighwayLayers.apply(h, weights, biases, gates, transform, carry, relu)
 
 
 def _linear(x: Tensor, layer: nn.Linear, rows: Tensor | None = None) -> Tensor:
@@ -239,9 +241,7 @@ def _linear(x: Tensor, layer: nn.Linear, rows: Tensor | None = None) -> Tensor:
     bias: Tensor = layer.bias
     if rows is not None:
         weight, bias = weight.index_select(0, rows), bias.index_select(0, rows)
-    if x.dtype == weight.dtype:
-        return functional.linear(x, weight, bias)
-    return functional.linear(x, weight.to(x.dtype), bias.to(x.dtype))
+    return functional.linear(x, in_type(weight, x.dtype), in_type(bias, x.dtype))
 
 
 def build_network(config: NetworkConfig, seed: int = 0) -> AcousticModel:

@@ -11,6 +11,7 @@ import torch
 from torch import distributed
 
 from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.nn.product_copy import gather_gradient
 from hdnn_nnet.processes import end_with_parent
 
 #: environment variable with the file through which ranks of one machine meet
@@ -63,7 +64,7 @@ class Ranks:
         if self.world == 1:
             return
         for parameter in parameters:  # a rank without frames has none
-            if parameter.grad is None:
+            if gather_gradient(parameter) is None:
                 parameter.grad = torch.zeros_like(parameter)
         flat = torch.cat([p.grad.view(-1) for p in parameters if p.grad is not None])
         with _together():

@@ -41,7 +41,7 @@ def train(
         Stopped: after a signal.
         HdnnError: a checkpoint of another set-up, or a loss that never becomes finite.
     """
-    sgd = Sgd(choose_parameters(model, ["all"]), options.scale_rate)
+    sgd = Sgd(choose_parameters(model, ["all"]), options.scale_rate, dtype=model.compute_dtype)
     best = _start(model, criterion, validation, schedule, sgd, run)
     if run.finished(schedule.finished):
         return
