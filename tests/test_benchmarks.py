@@ -46,7 +46,7 @@ def test_help(name: str) -> None:
             ["--networks=hdnn-h16l2", "--seconds=0.001", "--rounds=1", "--pdfs=30", "--frames=1000", "--utterances=2"],
             8,
         ),
-        ("scale", ["--utterances=400", "--frames=100"], 4),
+        ("scale", ["--utterances=400", "--frames=500", "--kinds=ce kd smbr"], 6),
         ("soft_labels", ["--utterances=2", "--rounds=1", "--pdfs=30"], 3),
     ],
 )
