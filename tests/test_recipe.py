@@ -159,7 +159,7 @@ def test_adapted_features_without_kaldi(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_own_recordings(folder: Path) -> None:
-    """The defaults of --corpus own: copies of other speeds, and sMBR and adaptation of the distilled student."""
+    """The defaults of --corpus own: copies of other speeds, sMBR of the distilled students, adaptation of one."""
     pytest.importorskip("kaldi_hmm_gmm")
     corpus = recipe(folder, "--stop-stage", "1")
     assert corpus.returncode == 0, corpus.stderr[-3000:]
@@ -168,8 +168,8 @@ def test_own_recordings(folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     exp = folder / "exp/mine_mono"
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in (exp / "wer.md").read_text().splitlines()]
-    chain = ["hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt", "hdnn-h32l4_online"]
-    assert [row[0] for row in rows[2:7]] == ["dnn-h64l2", *chain]
+    chain = ["hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt", "hdnn-h32l4_online", "hdnn-h32l4_online_smbr"]
+    assert [row[0] for row in rows[2:8]] == ["dnn-h64l2", *chain]
     originals = read_scp(folder / "data/mine_mono/fbank/train/utt2spk")
     taught = json.loads((exp / "soft_dnn-h64l2/info.json").read_text())["utterances"]
     assert taught == 3 * len(originals)
@@ -177,7 +177,13 @@ def test_own_recordings(folder: Path) -> None:
     taught_online = len(read_scp(folder / "data/mine_mono/fbank/train_tr90/utt2spk"))
     assert taught_online < len(originals)
     assert f"{taught_online} of {taught_online}" in log
-    assert (exp / "hdnn-h32l4_online/export/README.md").exists()
+    device = exp / "hdnn-h32l4_online_smbr"
+    assert (device / "export/README.md").exists()
+    assert (device / "criterion").read_text() == "KD q=0 T=1 + sMBR p=0.2 (KD)\n"
+    assert (device / "feat_opts").read_text().startswith("--type=fbank")
+    refused = recipe(folder, *options, "--gmm", "mono", "--adapt", "hdnn-h32l4_online_smbr", "--stage", "11")
+    assert refused.returncode == 1
+    assert "knows no speaker to adapt to" in refused.stderr
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
 smbr=                  # models to go on with by sMBR, for example "hdnn-h128l10 hdnn-h128l10_kd"; all; chain (the distilled students, or
-                       # those by CE where none are distilled); none; default: none (mini), chain (own), all (ami)
+                       # those by CE where none are distilled, and those for devices); none; default: none (mini), chain (own), all (ami)
 online_networks=       # students on log-mel features of no known speaker, distilled, decoded and exported for devices; none;
                        # default: "hdnn-h128l10" (mini and own by python), none
 smooth=0.2             # p of sMBR: weight of the teacher's divergence for distilled students, of cross-entropy for the others
@@ -220,8 +220,10 @@ for network in $kd_networks; do
     done
   done
 done
-known="$known${students# } "
-if [ "$smbr" = chain ]; then smbr=${students:-$networks}; fi
+online_students=
+for network in $online_networks; do online_students="$online_students ${network}_online"; done
+known="$known${students# }$online_students "
+if [ "$smbr" = chain ]; then smbr="${students:-$networks}$online_students"; fi
 if [ "$teacher_smbr" = true ]; then for network in $teacher; do known="$known${network}_smbr "; done; fi
 # need_known <option> <models>: end unless all will be there.
 need_known() {
@@ -234,7 +236,11 @@ need_known() {
 continued=$smbr
 if [ "$smbr" = all ]; then continued=$known; else need_known --smbr "$smbr"; fi
 for model in $continued; do known="$known${model}_smbr "; done
-case $adapt in chain | none) ;; *) need_known --adapt "$adapt" ;; esac
+case $adapt in
+  chain | none) ;;
+  *_online*) fail "--adapt $adapt: a student for devices (_online) knows no speaker to adapt to" ;;
+  *) need_known --adapt "$adapt" ;;
+esac
 for system in $gmm_wer; do
   case $system in mono | tri1 | tri2a | tri3a) ;; *) fail "--gmm-wer $system: expected mono, tri1, tri2a, tri3a or all" ;; esac
 done
@@ -410,21 +416,28 @@ if run_stage 6 "teacher and students by cross-entropy"; then
   for network in $ce_networks; do trained "$nets/$network"; done
 fi
 
-# Alignment and denominator lattices of a network, for its sequence training.
-prepare_smbr() {
-  submit steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_ali"
-  submit steps_py/make_denlats.sh --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --max-active "$den_max_active" \
-    "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_denlats"
+# Data directories of a network's features.
+data_of() {
+  case $1 in *_online*) echo "$onlinedata" ;; *) echo "$netdata" ;; esac
 }
 
-# Sequence training of a network, smoothed by the teacher where it was distilled.
+# Alignment and denominator lattices of a network, for its sequence training.
+prepare_smbr() {
+  local originals
+  originals=$(data_of "$1")/train
+  submit steps_py/align.sh --nj "$nj" --cmd "$train_cmd" "$originals" "$lang" "$nets/$1" "$nets/${1}_ali"
+  submit steps_py/make_denlats.sh --nj "$nj" --cmd "$decode_cmd" --decoder "$decoder" --max-active "$den_max_active" \
+    "$originals" "$lang" "$nets/$1" "$nets/${1}_denlats"
+}
+
+# Sequence training of a network, smoothed by the teacher where it was distilled (students for devices: if any were).
 train_smbr() {
   local smoothing=(--smooth-ce "$smooth")
-  case $1 in *_kd*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;; esac
+  case $1$kd_networks in *_kd* | *_online?*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;; esac
   if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
   steps_py/train_smbr.sh "${common_options[@]}" --train-opts "--num-threads $threads" ${smbr_learn_rate:+--learn-rate "$smbr_learn_rate"} \
     ${smoothing[@]+"${smoothing[@]}"} \
-    "$netdata/train" "$lang" "$nets/$1" "$nets/${1}_ali" "$nets/${1}_denlats" "$nets/${1}_smbr"
+    "$(data_of "$1")/train" "$lang" "$nets/$1" "$nets/${1}_ali" "$nets/${1}_denlats" "$nets/${1}_smbr"
 }
 
 teacher_dirs=
@@ -472,6 +485,7 @@ model_dirs+=("${kd_dirs[@]}")
 if [ "$smbr" = all ]; then
   smbr=
   for dir in "${model_dirs[@]}"; do smbr="$smbr $(basename "$dir")"; done
+  smbr=$smbr$online_students
 fi
 
 smbr_dirs=()
@@ -488,7 +502,20 @@ if run_stage 9 "alignments and denominator lattices" "$smbr" "no --smbr"; then
   for name in $smbr; do prepare_smbr "$name"; done
 fi
 
-for name in $smbr; do smbr_dirs+=("$nets/${name}_smbr"); done
+online_dirs=() exported=()
+for name in $online_students; do
+  online_dirs+=("$nets/$name")
+  case " $smbr " in
+    *" $name "*)
+      name=${name}_smbr
+      online_dirs+=("$nets/$name")
+      ;;
+  esac
+  exported+=("$nets/$name")
+done
+for name in $smbr; do
+  case $name in *_online) ;; *) smbr_dirs+=("$nets/${name}_smbr") ;; esac
+done
 if run_stage 10 "sequence training (sMBR)" "$smbr" "no --smbr"; then
   for name in $smbr; do in_background train_smbr "$name"; done
   wait_jobs
@@ -554,8 +581,6 @@ if run_stage 11 "adaptation to the speakers of dev and eval" "$adapt" "no --adap
   done
 fi
 
-online_dirs=()
-for network in $online_networks; do online_dirs+=("$nets/${network}_online"); done
 if run_stage 12 "decoding"; then
   for dir in "${model_dirs[@]}"; do
     case $decoded in *" $(basename "$dir") "*) continue ;; esac
@@ -603,7 +628,7 @@ if run_stage 13 "table, figures and report"; then
 fi
 
 if run_stage 14 "students for on-line use, exported" "$online_networks" "no --online-networks"; then
-  for dir in "${online_dirs[@]}"; do
+  for dir in "${exported[@]}"; do
     card=(--trained-on "$data/ihm/train ($tag)" --check-data "$onlinedata/dev" --check-utterances 20)
     submit steps_py/export_nnet3.sh --cmd "$train_cmd" --beam "$beam" --max-active "$max_active" "${card[@]}" \
       "$dir" "$graph" "$dir/export"
