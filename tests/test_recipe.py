@@ -168,7 +168,13 @@ def test_own_recordings(folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     exp = folder / "exp/mine_mono"
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in (exp / "wer.md").read_text().splitlines()]
-    chain = ["hdnn-h32l4_kd", "hdnn-h32l4_kd_smbr", "hdnn-h32l4_kd_smbr_adapt", "hdnn-h32l4_online", "hdnn-h32l4_online_smbr"]
+    chain = [
+        "hdnn-h32l4_kd",
+        "hdnn-h32l4_kd_smbr",
+        "hdnn-h32l4_kd_smbr_adapt",
+        "hdnn-h32l4_online",
+        "hdnn-h32l4_online_smbr",
+    ]
     assert [row[0] for row in rows[2:8]] == ["dnn-h64l2", *chain]
     originals = read_scp(folder / "data/mine_mono/fbank/train/utt2spk")
     taught = json.loads((exp / "soft_dnn-h64l2/info.json").read_text())["utterances"]
