@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from hdnn_nnet.decode.decoder import Decoder
+from hdnn_nnet.decode.numpy_search import NumpySearch
 from hdnn_nnet.decode.options import LatgenOptions
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.kaldi.fst import Fst, read_fst
@@ -68,11 +69,11 @@ def latgen(options: LatgenOptions) -> int:
         alignments = stack.enter_context(IntVectorWriter(options.alignments)) if options.alignments else None
         for batch in _batches(options.loglikes, decoder.num_pdfs, options.batch_frames):
             for key, matrix in batch:
-                if len(matrix) > _LONG:
+                if len(matrix) > _LONG and not isinstance(decoder.search, NumpySearch):
                     size = memory_of_search(len(matrix), graph, search.max_active) / 1e9
                     log.warning(
                         "utterance %s has %d frames, which are searched in one piece: that may take %.1f GB; cut it by "
-                        "segments, or lower --max-active", key, len(matrix), size,
+                        "segments, lower --max-active, or take --search numpy", key, len(matrix), size,
                     )  # fmt: skip
             results = decoder.decode([matrix for _, matrix in batch])
             for (key, matrix), result in zip(batch, results, strict=True):
