@@ -11,7 +11,7 @@ from torch.nn import functional
 from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.config import NetworkConfig, chosen_groups
 from hdnn_nnet.nn.highway import HighwayLayers
-from hdnn_nnet.nn.product_copy import in_type
+from hdnn_nnet.nn.product_copy import in_type, stand_in
 
 #: gates of the configuration -> (transform, carry) of HighwayLayers
 _GATE_FLAGS = {
@@ -232,7 +232,7 @@ class HighwayDNN(AcousticModel):
             return h
         transform, carry = _GATE_FLAGS[self.config.gates]
         relu = self.config.activation == "relu"
-        weights, biases, gates = (in_type(p, h.dtype) for p in (self.weights, self.biases, self.gates))
+        weights, biases, gates = (stand_in(p, h.dtype) for p in (self.weights, self.biases, self.gates))
         return HighwayLayers.apply(h, weights, biases, gates, transform, carry, relu)
 
 

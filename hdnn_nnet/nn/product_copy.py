@@ -45,12 +45,15 @@ def copy_of(parameter: Tensor) -> ProductCopy | None:
     return getattr(parameter, _NAME, None)
 
 
+def stand_in(parameter: Tensor, dtype: torch.dtype) -> Tensor:
+    """The copy of a parameter in `dtype`, if it has one, else the parameter itself."""
+    copy = copy_of(parameter)
+    return parameter if copy is None or copy.leaf.dtype != dtype else copy.of(parameter)
+
+
 def in_type(parameter: Tensor, dtype: torch.dtype) -> Tensor:
     """A parameter for a product in `dtype`: itself, its copy, or a conversion that hands the gradient through."""
-    copy = copy_of(parameter)
-    if copy is not None and copy.leaf.dtype == dtype:
-        return copy.of(parameter)
-    return parameter.to(dtype)
+    return stand_in(parameter, dtype).to(dtype)
 
 
 def gradient_of(parameter: Tensor) -> Tensor | None:

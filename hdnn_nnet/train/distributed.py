@@ -33,7 +33,7 @@ def _together() -> Iterator[None]:
         yield
     except RuntimeError as error:
         time.sleep(_AFTER_THE_FIRST)
-        reason = (str(error).splitlines() or ["no reason given"])[0]
+        reason = str(error).partition("\n")[0] or "no reason given"
         text = f"no touch with the other processes of this training ({reason}); if one of them failed, it says why"
         raise HdnnError(text) from error
 
