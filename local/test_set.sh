@@ -4,7 +4,7 @@
 # and a table. LM weight and penalty are those that dev chose. <recordings> is what a set of one's own corpus may be
 # (docs/your-data.md), <data> and <exp> are run.sh's directories of the corpus, models are directories beneath <exp>.
 # usage: test_set.sh [options] <recordings> <data> <exp> <name> <model>...
-# e.g.:  test_set.sh --nj 2 my_test data/own exp/own test exp/own/hdnn-h128l10_kd exp/own/hdnn-h128l10_online
+# e.g.:  test_set.sh --nj 2 my_test data/own exp/own test exp/own/hdnn-h128l10_kd_smbr exp/own/hdnn-h128l10_online_smbr
 
 nj=4
 cmd=run.py

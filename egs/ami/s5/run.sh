@@ -430,10 +430,14 @@ prepare_smbr() {
     "$originals" "$lang" "$nets/$1" "$nets/${1}_denlats"
 }
 
-# Sequence training of a network, smoothed by the teacher where it was distilled (students for devices: if any were).
+# Sequence training of a network, smoothed by the teacher where it was distilled.
 train_smbr() {
-  local smoothing=(--smooth-ce "$smooth")
-  case $1$kd_networks in *_kd* | *_online?*) smoothing=(--smooth-kd "$smooth" --teacher "$soft") ;; esac
+  local smoothing=(--smooth-ce "$smooth") taught=false
+  case $1 in
+    *_kd*) taught=true ;;
+    *_online) if [ -n "$kd_networks" ]; then taught=true; fi ;;
+  esac
+  if [ $taught = true ]; then smoothing=(--smooth-kd "$smooth" --teacher "$soft"); fi
   if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
   steps_py/train_smbr.sh "${common_options[@]}" --train-opts "--num-threads $threads" ${smbr_learn_rate:+--learn-rate "$smbr_learn_rate"} \
     ${smoothing[@]+"${smoothing[@]}"} \
