@@ -49,7 +49,8 @@ def _agent(arguments: Sequence[str]) -> int:
     end_with_launcher()
     end_when_told()
     try:
-        run_agent(words)
+        with tempfile.TemporaryDirectory(prefix="hdnn-agent-") as logs:  # torchrun's own folder for logs stays after it
+            run_agent([f"--log_dir={logs}", *words])
     except ChildFailedError as error:
         raise HdnnError(_died(error)) from None
     except SignalException as told:  # by its launcher or its user, who know why
