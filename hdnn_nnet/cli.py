@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "transcribe": ("transcribe", "sound files to words"),
     "soft-labels": ("soft_labels", "store a teacher's posteriors"),
     "copy-post": ("copy_post", "posteriors to Kaldi's form, text, or the compact form"),
+    "cross-validate": ("cross_validate", "loss and frame accuracy on an alignment"),
     "prior-counts": ("prior_counts", "expected pdf counts of a network"),
     "align nnet": ("align_nnet", "forced alignment by a network"),
     "align gmm": ("align_gmm", "forced alignment by a GMM"),
