@@ -7,7 +7,7 @@
 units=phones         # phones, or bpe (no dictionary is needed)
 lexicon=             # own pronunciations, lines "WORD phones"; default: CMUdict (English), others guessed
 lm_text=             # sentences, one a line, .gz or not
-max_words=20000      # words of the text, besides those of train
+max_words=           # {N} of the text, besides train's, the most frequent; default: 1000 for each MB of the graph, a third of it
 max_graph_mb=100     # of HCLG.fst
 digits=leave-out     # lines of the text with digits: leave-out, or spell
 language=en          # of --digits spell
@@ -17,6 +17,7 @@ data=$1 lang=$2 lang_test=$3
 train=$data/ihm/train/text
 need_files "$train" "$data/ihm/dev/text"
 lock_output "$lang"
+max_words=${max_words:-$(awk -v mb="$max_graph_mb" 'BEGIN { printf "%d", 1000 * mb }')}
 texts=("$train") extra=() tests=()
 if [ -n "$lm_text" ]; then
   need_files "$lm_text"

@@ -36,6 +36,7 @@ lm_text=               # own: sentences for the language model besides those of 
 lexicon=               # own: pronunciations, lines "WORD phones"; default: CMUdict, which is English
 own_opts=              # own: further options of local/prepare_own.py, for example "--digits spell --rate 8000"
 max_graph_mb=100       # {X} own: the language model is pruned until the decoding graph is no larger
+max_words=             # {N} own: words of --lm-text that join the vocabulary, the most frequent; default: 1000 for each of these MB
 rescore=true           # own: where it was pruned, lattices are scored once more with the whole model (decode_*_whole)
 hours_train=0.75       # mini: training speech to synthesise
 corpus_seed=1          # {Z} mini: another seed is another corpus, with directories of its own
@@ -302,7 +303,7 @@ else
       if [[ " $own_opts " =~ \ --digits[=\ ]spell\  ]]; then spelling=(--digits spell); fi
       if [[ " $own_opts " =~ \ --language[=\ ]([^\ ]+)\  ]]; then spelling+=(--language "${BASH_REMATCH[1]}"); fi
       submit local/own_lang.sh ${spelling[@]+"${spelling[@]}"} --units "$units" --lexicon "$lexicon" --lm-text "$lm_text" --max-graph-mb "$max_graph_mb" \
-        "$data" "$lang" "$lang_test"
+        ${max_words:+--max-words "$max_words"} "$data" "$lang" "$lang_test"
     else
       submit hdnn lang dict --units "$units" "$data/ihm/train/text" "$data/dict"
       submit hdnn lang prepare "$data/dict" '<unk>' "$lang"
