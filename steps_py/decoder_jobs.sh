@@ -30,11 +30,16 @@ choose_decoder() {
   if [ "$decoder" != kaldi ]; then check_options "${latgen[@]:1}" model graph ark:- ark:-; fi
 }
 
-# decode_jobs <log> <model-dir> <split-dir> <transition model> <graph> <lattices>: lattices of all jobs. JOB in the log's name and
-# in the wspecifier of lattices is the job's number.
+# decode_jobs <log> <model-dir> <split-dir> <transition model> <graph> <lattices> [<mark>]: lattices of all jobs. JOB in the log's
+# name, in the wspecifier of lattices and in <mark> is the job's number. A job that ends well leaves the file <mark>, if one is
+# named, and does nothing where it is there. `at_a_time` is what the launcher is told of how many jobs may run.
 decode_jobs() {
-  # shellcheck disable=SC2086 # the launcher may be several words
   # The launchers set no pipefail. Without it a forward pass that ends early would pass for one with few utterances.
-  submit $cmd "${decoder_threads[@]}" "JOB=1:$nj" "$1" set -o pipefail \; "${forward[@]}" "$2" "$3/JOB" ark:- \| \
-    "${latgen[@]}" "$4" "$5" ark:- "$6" \|\| exit 1 # for queue.pl, which never ends where a command was killed (137)
+  local job=(set -o pipefail \; "${forward[@]}" "$2" "$3/JOB" ark:- \| "${latgen[@]}" "$4" "$5" ark:- "$6")
+  if [ -n "${7:-}" ]; then
+    job=(test -e "$7" \&\& echo "ended in an earlier run" \|\| \( "${job[@]}" \&\& touch "$7" \))
+  fi
+  # shellcheck disable=SC2086 # the launcher may be several words
+  submit $cmd "${decoder_threads[@]}" ${at_a_time[@]+"${at_a_time[@]}"} "JOB=1:$nj" "$1" "${job[@]}" \
+    \|\| exit 1 # for queue.pl, which never ends where a command was killed (137)
 }

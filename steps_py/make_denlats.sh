@@ -4,12 +4,14 @@
 # lat.N.ark, and the graph in dengraph/. Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own.
 # usage: make_denlats.sh [options] <data-dir> <lang-dir> <src-dir> <denlats-dir>
 # e.g.:  make_denlats.sh --nj 8 --cmd run.py data/ihm/train data/lang exp/ihm/hdnn_h128l10 exp/ihm/hdnn_h128l10_denlats
+# Started again after it was stopped, it goes on with the parts that had not ended, if nothing else has changed.
 
 lattice_beam=7.0
 max_active=5000
 max_mem=20000000    # of Kaldi's determinisation, in bytes
 dengraph=           # graph directory to take; default: made in <denlats-dir>/dengraph unless it is up to date
 mkgraph_opts=       # options for steps_py/mkgraph.sh, as one word
+sub_split=          # {N} parts of a job, each with an archive of its own; default: as many as give parts of at most 200 utterances
 max_missing=        # share of utterances that may have no lattice; default: that of hdnn collect lattices
 . "$(dirname "$0")/decoder.sh" || exit 1
 data=$1 lang=$2 src=$3 dir=$4
@@ -30,16 +32,37 @@ if [ -z "$dengraph" ]; then
   # shellcheck disable=SC2086 # several words
   submit "$(dirname "$0")/mkgraph.sh" --cmd "$cmd" $mkgraph_opts "$dir/lang" "$src" "$dengraph"
 fi
-nj=$(hdnn data split "$data" "$nj")
-# What an earlier run left must not pass for the result of this one.
-rm -f "$dir"/lat.scp "$dir"/lat.*.scp "$dir"/lat.*.ark
+jobs=$nj parts=$((nj * ${sub_split:-($(wc -l < "$data/feats.scp") + 200 * nj - 1) / (200 * nj)}))
+speakers=$(awk '!seen[$2]++' "$data/utt2spk" | wc -l) # of whom none is split
+if [ "$parts" -gt "$speakers" ]; then parts=$((speakers > jobs ? speakers : jobs)); fi
+nj=$(hdnn data split "$data" "$parts")
+if [ "$nj" -gt "$jobs" ]; then
+  cores=$(env -u OMP_NUM_THREADS nproc)
+  if [[ $cmd == run.py* ]] && [ "$cores" -lt "$jobs" ]; then jobs=$cores; fi
+  at_a_time=(--max-jobs-run "$jobs")
+fi
+# What the lattices depend on, but the features themselves, whose script is newer when they are made anew.
+settings="$nj parts: ${forward[*]} | ${latgen[*]}
+$(cksum "$src"/final.* "$src"/*_opts "$src"/*counts "$dengraph/HCLG.fst" "$data/feats.scp" 2> /dev/null || true)"
+if [ -f "$dir/.parts" ] && [ ! -f "$dir/lat.scp" ] && [ "$(cat "$dir/.parts")" = "$settings" ] &&
+  [ ! "$data/feats.scp" -nt "$dir/.parts" ]; then
+  echo "$0: $(find "$dir" -maxdepth 1 -name '.done.*' | wc -l) of $nj parts are there from an earlier run"
+else
+  # What an earlier run left must not pass for the result of this one.
+  rm -f "$dir"/lat.scp "$dir"/lat.*.scp "$dir"/lat.*.ark "$dir"/.done.*
+  put "$dir/.parts" "$settings"
+fi
 put "$dir/num_jobs" "$nj"
 # As in Kaldi's step, an utterance whose search ends in no final state gets no lattice. Those of a job that died are named, and
 # none of them may be missing.
 died=false
 decode_jobs "$dir/log/decode_den.JOB.log" "$src" "$data/split$nj" "$src/final.mdl" "$dengraph/HCLG.fst" \
-  "ark,scp:$dir/lat.JOB.ark,$dir/lat.JOB.scp" || died=true
+  "ark,scp:$dir/lat.JOB.ark,$dir/lat.JOB.scp" "$dir/.done.JOB" || died=true
 if $died; then collect+=(--max-missing=0); fi
-counts=$(hdnn "${collect[@]}" "$nj" "$data" "$src" "$dir")
+if ! counts=$(hdnn "${collect[@]}" "$nj" "$data" "$src" "$dir"); then
+  if ! $died; then rm -f "$dir/.parts"; fi # what ended well is not whole: nothing of it is taken
+  exit 1
+fi
 if $died; then rm -f "$dir/lat.scp" && fail "a job died (see above), $counts; regenerate the lattices"; fi
-echo "$0: $counts in $dir/lat.scp ($decoder decoder, $nj jobs)"
+rm -f "$dir"/.done.* "$dir/.parts"
+echo "$0: $counts in $dir/lat.scp ($decoder decoder, $jobs jobs)"

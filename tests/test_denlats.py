@@ -235,6 +235,78 @@ def test_step_with_kaldis_decoder(recipe: Path, stand_in: Path, kaldi_fixture: P
     assert (done.returncode, "must be one of auto, kaldi, k2" in done.stderr) == (1, True)
 
 
+def test_a_stopped_step_goes_on(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> None:
+    """Parts that had ended are kept, unless options, network or features are others; a whole directory is made anew."""
+    program, calls = tmp_path / "bin/latgen-faster-mapped", tmp_path / "calls"
+    program.parent.mkdir()
+    text = f"""\
+        #!/usr/bin/env bash
+        part=$(sed 's/.*lat\\.\\([0-9]*\\)\\.scp$/\\1/' <<< "${{@: -1}}")
+        echo "$part" >> {calls}
+        if [ -e {tmp_path}/fail.$part ]; then exit 1; fi
+        cd {kaldi_fixture}
+        {sys.executable} -c '
+        import sys
+        from hdnn_nnet.kaldi.tables import read_matrices
+        from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
+        wanted = [key for key, _ in read_matrices("ark:-")]
+        with LatticeWriter(sys.argv[1]) as writer:
+            for key, lattice in read_lattices("scp:exp/denlats/lat.scp"):
+                if key in wanted:
+                    writer.write_lattice(key, lattice)
+        ' "${{@: -1}}"
+        """
+    program.write_text(textwrap.dedent(text))
+    program.chmod(0o755)
+    folder, data = recipe / "exp/resumed", recipe / "data/train"
+
+    def run(*options: str) -> tuple[int, list[int], str]:
+        """Status, the parts that were decoded, and what was said."""
+        calls.write_text("")
+        words = ["--sub-split", "3", "--nj", "1", "--dengraph", str(kaldi_fixture / "exp/denlats/dengraph"), *options]
+        words += [str(data), "lang", "exp/nnet1", "exp/resumed"]
+        done = fixture_recipe.step(recipe, "make_denlats.sh", *words, programs=str(program.parent))
+        return done.returncode, sorted(map(int, calls.read_text().split())), done.stdout + done.stderr
+
+    (tmp_path / "fail.2").touch()
+    assert run()[:2] == (1, [1, 2, 3])
+    assert not (folder / "lat.scp").exists()
+    first = (folder / "lat.1.ark").stat().st_mtime_ns
+    status, parts, said = run()
+    assert (status, parts) == (1, [2])
+    assert "2 of 3 parts are there from an earlier run" in said
+    (tmp_path / "fail.2").unlink()
+    status, parts, said = run()
+    assert (status, parts) == (0, [2])
+    assert (folder / "lat.1.ark").stat().st_mtime_ns == first
+    assert "10 of 10 utterances have lattices" in said
+    resumed = dict(read_lattices(folder / "lat.scp"))
+    assert {path.name for path in folder.iterdir() if path.name.startswith(".")} <= {".lock"}
+    assert run()[:2] == (0, [1, 2, 3])  # it was whole
+    whole = dict(read_lattices(folder / "lat.scp"))
+    assert list(whole) == list(resumed)
+    for key, lattice in whole.items():
+        np.testing.assert_array_equal(lattice.arcs, resumed[key].arcs)
+
+    def stopped() -> None:
+        (tmp_path / "fail.3").touch()
+        assert run()[:2] == (1, [1, 2, 3])
+        (tmp_path / "fail.3").unlink()
+
+    stopped()
+    assert run("--beam", "12.0")[:2] == (0, [1, 2, 3])
+    stopped()
+    text = (data / "feats.scp").read_text()
+    (data / "feats.scp").write_text(text)  # newer: features may be others behind the same names
+    assert run()[:2] == (0, [1, 2, 3])
+    stopped()
+    (folder / "lat.1.ark").write_bytes(b"")
+    status, parts, said = run()
+    assert (status, parts) == (1, [3])
+    assert "lat.1" in said
+    assert run()[:2] == (0, [1, 2, 3])  # a damaged part is made again
+
+
 def test_collecting(recipe: Path, kaldi_fixture: Path, tmp_path: Path) -> None:
     """Jobs in any order give data order; a missing job and a truncated archive are errors."""
     wanted = list(read_scp(recipe / "data/train/feats.scp"))
