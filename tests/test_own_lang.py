@@ -28,7 +28,8 @@ def own_lang(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
     files = ["--lexicon", str(data.parent / "lexicon.txt"), "--lm-text", str(data.parent / "text.txt")]
     return subprocess.run(
         [*command, *options, *files, str(data), str(data / "lang"), str(data / "lang_tg")],
-        cwd=REPOSITORY / "egs/ami/s5", env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
+        cwd=REPOSITORY / "egs/ami/s5", env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
+        check=False,
     )  # fmt: skip
 
 
