@@ -4,18 +4,22 @@
 # `submit` or `in_background`: a shell that waits for a command in the foreground hears of a signal when that has ended.
 
 recipe_dirs=() # that it writes to
-stage_name='' stage_begin='' stage_figure='' stage_seconds=''
+stage_name='' stage_begin='' stage_figure='' stage_seconds='' stage_at_work=''
 recipe_begin=$SECONDS
 
-# plan <directory of the results> <line>...: say what is going to happen, and how long it took the last time.
+# plan <directory of the results> <line>...: say what is going to happen, how long it took the last time, and where that broke off.
 plan() {
-  stage_seconds=$1/stage_seconds
+  stage_seconds=$1/stage_seconds stage_at_work=$1/stage_at_work
   printf "$0: %s\n" "${@:2}" >&2
   awk -v first="$stage" -v last="$stop_stage" -v name="$0" '$1 >= first && $1 <= last { sum += $2; count++ }
     END {
       if (count) printf "%s: the last run took %s for %d of these stages\n", name, sum < 120 ? sum " s" : int(sum / 60 + 0.5) " min", count
       else printf "%s: no earlier run to estimate the time from\n", name
     }' "$(if [ -f "$stage_seconds" ]; then echo "$stage_seconds"; else echo /dev/null; fi)" >&2
+  local left
+  if left=$(cat "$stage_at_work" 2> /dev/null) && [ "$stage" -lt "${left%% *}" ]; then
+    echo "$0: an earlier run broke off in stage $left: --stage ${left%% *} goes on there, this one repeats what was before" >&2
+  fi
 }
 
 # run_stage <number> <what> [<work> [<reason>]]: true if the stage is to be run; says so. With empty <work> there is nothing to do.
@@ -28,6 +32,8 @@ run_stage() {
     return 1
   fi
   stage_begin=$SECONDS stage_figure=
+  mkdir -p "$(dirname "$stage_at_work")"
+  echo "$stage_name" > "$stage_at_work"
   echo "=== stage $1: $2 ($(date +%H:%M:%S))" >&2
 }
 
@@ -37,7 +43,7 @@ end_stage() {
   local number=${stage_name%% *} seconds=$((SECONDS - stage_begin))
   echo "=== stage $number took $seconds s${stage_figure:+: $stage_figure}" >&2
   stage_begin=
-  mkdir -p "$(dirname "$stage_seconds")"
+  rm -f "$stage_at_work"
   { grep -v "^$number " "$stage_seconds" 2> /dev/null || true; echo "$number $seconds"; } > "$stage_seconds.new"
   mv "$stage_seconds.new" "$stage_seconds"
 }

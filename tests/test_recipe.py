@@ -266,6 +266,19 @@ def test_options_that_do_not_go_together(folder: Path, options: list[str], line:
     assert not (folder / "corpus").exists()
 
 
+def test_where_an_earlier_run_broke_off(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    options = ["--corpus", "own", "--data", "empty", "--preflight", "false"]
+    hint = "an earlier run broke off in stage 1 (data directories): --stage 1 goes on there"
+    first, second = (recipe(folder, *options) for _ in range(2))
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert "empty holds no sound file" in first.stderr
+    assert hint not in first.stderr
+    assert hint in second.stderr
+    assert hint not in recipe(folder, *options, "--stage", "1").stderr
+    assert "broke off" not in recipe(folder, *options, "--stop-stage", "0", "--name", "other").stderr
+
+
 def test_kaldi_without_kaldi_root_is_refused(folder: Path) -> None:
     done = recipe(folder, "--toolkit", "kaldi")
     assert done.returncode == 1
