@@ -17,7 +17,8 @@ plan() {
       else printf "%s: no earlier run to estimate the time from\n", name
     }' "$(if [ -f "$stage_seconds" ]; then echo "$stage_seconds"; else echo /dev/null; fi)" >&2
   local left
-  if left=$(cat "$stage_at_work" 2> /dev/null) && [ "$stage" -lt "${left%% *}" ]; then
+  left=$(cat "$stage_at_work" 2> /dev/null || true)
+  if [ -n "$left" ] && [ "$stage" -lt "${left%% *}" ]; then
     echo "$0: an earlier run broke off in stage $left: --stage ${left%% *} goes on there, this one repeats what was before" >&2
   fi
 }

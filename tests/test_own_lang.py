@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-#: of the text's own words, how often: six, three, once
+#: ONE ten times, RED and TWO five times, RARE once
 TEXT = "RED ONE\n" * 3 + "ONE TWO ONE\n" * 3 + "ONE RARE\n" + "TWO RED\n" * 2
 
 
