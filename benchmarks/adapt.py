@@ -38,6 +38,7 @@ class Options(Base):
     work: Path = argument("directory to write")
     models: tuple[Path, ...] = argument("model directories", nargs="+")
     teacher: str = option("", "for soft labels; empty: none")
+    hypotheses: bool = option(True, "adapt to what each network recognised")
     lang: str = option("", "lang directory, to align the true transcripts; empty: no upper bound")
     updates: str = option("gates all", "groups that move, in quotes")
     iters: str = option("", "numbers of iterations for the figure, such as '1 2 3 5 7 10'")
@@ -148,7 +149,8 @@ def draw(path: str, curves: dict[str, dict[int, list[float]]], base: list[float]
 
 def main(options: Options) -> None:
     experiment = Experiment(options)
-    kinds = ["hard", *(["soft"] if options.teacher else []), *(["supervised"] if options.lang else [])]
+    asked = {"hard": options.hypotheses, "soft": options.teacher, "supervised": options.lang}
+    kinds = [labels for labels, wanted in asked.items() if wanted]
     parts = [f"{part} WER %" for part in experiment.parts]
     header = ["model", "labels", "update", "iters", "seeds", "LMWT, WIP", *parts, "speakers", "s a speaker"]
     rows = [header, ["---"] * len(header)]

@@ -8,6 +8,7 @@
 
 network=hdnn-h128l10
 seeds="777 1 2"
+ce=true               # cross-entropy too, or distillation alone
 hard_weights="0 0.2 0.5 1"
 temperatures="1 2 3"
 parts="dev eval"      # sets to decode; the first chooses weight and penalty
@@ -37,12 +38,14 @@ one() {
   decode_parts "$graph" "$data" "$dir"
 }
 
-systems=("ce")
+systems=()
+if [ "$ce" = true ]; then systems+=("ce"); fi
 for q in $hard_weights; do systems+=("kd_q${q}_t1 $q 1"); done
 for t in $temperatures; do
   if [ "$t" != 1 ]; then systems+=("kd_q0_t$t 0 $t"); fi
 done
-if [ ${#systems[@]} -gt 1 ]; then # seen here, not after hours of training by cross-entropy
+if [ "${#systems[@]}" -eq 0 ]; then fail "nothing to train: give --ce true, --hard-weights or --temperatures"; fi
+if [ "${systems[*]}" != ce ]; then # seen here, not after hours of training by cross-entropy
   for part in $teacher; do
     case $part in
       *:*) break ;; # an rspecifier

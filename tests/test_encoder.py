@@ -128,6 +128,42 @@ def test_layers_are_those_of_transformers(folder: Path) -> None:
     np.testing.assert_allclose(found, (0.5 * hidden[0] - 2 * hidden[2])[: len(found)], atol=1e-5)
 
 
+def test_whisper_with_little_silence(tmp_path: Path) -> None:
+    """The encoder of a Whisper that has no more positions than audio and silence have; all of them where it fills its window."""
+    folder, samples = tiny("whisper", tmp_path / "w"), sound(1.5)
+    import transformers
+
+    whole = transformers.AutoModel.from_pretrained(folder).encoder
+    inputs = transformers.AutoFeatureExtractor.from_pretrained(folder)(
+        samples / 32768, sampling_rate=RATE, return_tensors="pt"
+    ).input_features
+    config = transformers.WhisperConfig(**{**whole.config.to_dict(), "max_source_positions": 100})
+    short = transformers.WhisperModel(config).encoder
+    states = whole.state_dict()
+    states["embed_positions.weight"] = states["embed_positions.weight"][:100]
+    short.load_state_dict(states)
+    with torch.no_grad():
+        expected = short.eval()(inputs[..., :200], output_hidden_states=True).hidden_states
+    ours = encoder(folder, pad=0.5)
+    for _ in range(2):  # another length between
+        for layer, found in ((2, ours(samples, RATE)), (1, encoder(folder, pad=0.5, layer=1)(samples, RATE))):
+            np.testing.assert_allclose(found, expected[layer][0, : len(found)], atol=1e-5)
+        assert len(ours(sound(0.7), RATE)) == 35
+    full = encoder(folder)(samples, RATE)
+    assert np.abs(full - found).max() > 1e-3
+    np.testing.assert_array_equal(encoder(folder, pad=30)(samples, RATE), full)
+
+
+def test_silence_is_whispers_alone(tmp_path: Path) -> None:
+    folder = tiny("hubert", tmp_path / "h")
+    with pytest.raises(HdnnError, match=r"--pad is for Whisper, and .* is of type hubert: leave it out"):
+        EncoderFiles.open(folder).describe(EncoderOptions(model=str(folder), pad=1))
+    folder = tiny("whisper", tmp_path / "w")
+    files = EncoderFiles.open(folder)
+    assert "--pad=1 " in files.describe(EncoderOptions(model=str(folder), pad=1)).line()
+    assert "--pad" not in files.describe(EncoderOptions(model=str(folder))).line()
+
+
 @pytest.mark.parametrize("count", [400, 719, 720, 721, 880, 16000, 16079, 16080, 16081])
 def test_rows_fit_frames_of_10_ms(folder: Path, count: int) -> None:
     ours = encoder(folder)

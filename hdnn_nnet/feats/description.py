@@ -21,8 +21,9 @@ from hdnn_nnet.options import read_config
 
 #: features of an encoder, whatever program wrote them
 SSL = "ssl"
-#: what may be said of them: name and checksum of the encoder, layer or weights of layers, seconds of its windows and of overlap
-SSL_OPTIONS = ("model", "checksum", "layer", "layer-weights", "window", "overlap")
+#: what may be said of them: name and checksum of the encoder, layer or weights of layers, seconds of its windows,
+#: of overlap, and of silence behind a window (Whisper)
+SSL_OPTIONS = ("model", "checksum", "layer", "layer-weights", "window", "overlap", "pad")
 
 
 @dataclass(frozen=True)

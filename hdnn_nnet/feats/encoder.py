@@ -58,6 +58,10 @@ class SpeechEncoder:
         self.factors = options.weights()
         self.layer = files.layers if options.layer is None else options.layer
         self.network = _load(files)
+        self.positions: Tensor | None = None
+        if options.pad is not None and files.is_whisper:
+            self.silence = int(options.pad * files.rate) // files.hop
+            self.positions = self.network.embed_positions.weight.detach().to(device)
         if not self.factors and self.layer < files.layers:
             # What the next layer takes is the output; the last layer's has been normalised, which is no part of this one's.
             del (self.network if files.is_whisper else self.network.encoder).layers[self.layer + 1 :]
@@ -104,6 +108,8 @@ class SpeechEncoder:
         rows = self.num_rows(len(samples))
         if self.files.is_whisper:
             inputs = self.files.extractor(samples, sampling_rate=self.files.rate, return_tensors="pt").input_features
+            if self.positions is not None:
+                inputs = self._shorten(inputs, rows + self.silence)
         else:
             inputs = torch.from_numpy(samples)[None]
         hidden = self.network(inputs.to(self.device), output_hidden_states=True).hidden_states
@@ -112,6 +118,17 @@ class SpeechEncoder:
         else:
             outputs = hidden[self.layer]
         return outputs[0, :rows].float().cpu()
+
+    def _shorten(self, inputs: Tensor, rows: int) -> Tensor:
+        """(1, bands, frames) of Whisper's input cut to `rows` of its rows at most, and the network made ready for that many.
+
+        It was trained on 30 s, silence included, and takes nothing else by itself.
+        """
+        assert self.positions is not None
+        rows = min(rows, len(self.positions))
+        self.network.config.max_source_positions = rows
+        self.network.embed_positions = torch.nn.Embedding.from_pretrained(self.positions[:rows])
+        return inputs[..., : rows * inputs.shape[-1] // len(self.positions)]
 
 
 def _load(files: EncoderFiles) -> Any:

@@ -144,4 +144,10 @@ class EncoderFiles:
         else:
             own["layer"] = str(self.layers if options.layer is None else options.layer)
         own |= {"window": f"{options.window:g}", "overlap": f"{options.overlap:g}"}
+        if options.pad is not None:
+            if not self.is_whisper:
+                raise HdnnError(
+                    f"--pad is for Whisper, and {self.folder} is of type {self.config.model_type}: leave it out"
+                )
+            own["pad"] = f"{options.pad:g}"
         return FeatureDescription.make(SSL, own)

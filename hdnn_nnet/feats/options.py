@@ -76,6 +76,10 @@ class EncoderOptions(Options):
     layer_weights: str = option("", "instead: a factor for each layer from 0, with commas; their sum is taken")
     window: float = option(30.0, "seconds encoded at a time; what is longer is cut", at_least=2, at_most=30)
     overlap: float = option(2.0, "seconds that two windows share; each gives its half", at_least=0, at_most=10)
+    pad: float | None = option(
+        None, "Whisper: seconds of silence behind a window; few are faster; default: up to 30 s in all, as it was trained",
+        at_least=0, at_most=30,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
