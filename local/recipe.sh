@@ -26,8 +26,8 @@ plan() {
 # run_stage <number> <what> [<work> [<reason>]]: true if the stage is to be run; says so. With empty <work> there is nothing to do.
 run_stage() {
   end_stage
-  stage_name="$1 ($2)"
   if [ "$stage" -gt "$1" ] || [ "$stop_stage" -lt "$1" ]; then return 1; fi
+  stage_name="$1 ($2)"
   if [ $# -gt 2 ] && [ -z "$3" ]; then
     echo "=== stage $1: $2: nothing to do${4:+ ($4)}" >&2
     return 1

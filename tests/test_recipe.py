@@ -279,6 +279,16 @@ def test_where_an_earlier_run_broke_off(folder: Path) -> None:
     assert "broke off" not in recipe(folder, *options, "--stop-stage", "0", "--name", "other").stderr
 
 
+def test_a_run_that_ends_early_leaves_later_stages_alone(folder: Path) -> None:
+    """Of a corpus with a whole language model, too, whose lattices stage 12 rescores."""
+    (folder / "recordings").mkdir()
+    (folder / "data/own/lang_whole").mkdir(parents=True)
+    options = ["--corpus", "own", "--data", "recordings", "--preflight", "false", "--stop-stage", "0"]
+    done = recipe(folder, *options)
+    assert done.returncode == 0, done.stderr
+    assert "stages 0 to 0 are done" in done.stderr
+
+
 def test_kaldi_without_kaldi_root_is_refused(folder: Path) -> None:
     done = recipe(folder, "--toolkit", "kaldi")
     assert done.returncode == 1
