@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Look for what a run will lack before it starts: one line for each gap, with what mends it.
 
-Looked at are Python's packages, Kaldi's programs, free disk space, the GPU, the queue, the corpus and its annotations.
+Looked at are Python's packages, Kaldi's programs, free disk space, the GPU, the queue, the corpus and its annotations,
+and the speech encoder.
 A gap that would end the run makes the status 1; what only slows it down is a warning.
 """
 
@@ -21,6 +22,8 @@ from hdnn_nnet.device.gaps import Gap
 from hdnn_nnet.device.gpu_code import gpu_code_gaps, listed_gpus
 from hdnn_nnet.device.kaldi_programs import kaldi_gaps
 from hdnn_nnet.device.packages import package_gaps
+from hdnn_nnet.errors import HdnnError
+from hdnn_nnet.feats.encoder_files import EncoderFiles
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import option
 
@@ -119,6 +122,15 @@ def s5_gaps(folder: str) -> Iterator[Gap]:
             return
 
 
+def encoder_gaps(folder: str) -> Iterator[Gap]:
+    """A speech encoder, or the package that reads it, is missing or damaged."""
+    try:
+        EncoderFiles.open(folder).checksum()
+    except HdnnError as error:
+        what, _, remedy = str(error).replace("--model ", "--ssl-model ").partition("; ")  # as run.sh calls it
+        yield Gap(what, remedy or "give --ssl-model another folder")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(Base):
     """What will be run, as of run.sh."""
@@ -129,6 +141,7 @@ class Options(Base):
     annotations: str = option("", "as of run.sh")
     recordings: str = option("", "--data of run.sh")
     kaldi_s5_dir: str = option("", "as of run.sh")
+    ssl_model: str = option("", "as of run.sh")
     device: str = option("auto", "as of run.sh")
     cmd: tuple[str, ...] = option((), "a launcher; the last one is that of training", nargs="*")
 
@@ -142,6 +155,8 @@ def main(options: Options) -> int:
     gaps += disk_gaps(Path.cwd(), DISK[options.corpus])
     if options.toolkit == "kaldi":
         gaps += kaldi_gaps(os.environ.get("KALDI_ROOT", ""))
+    if options.ssl_model:
+        gaps += encoder_gaps(options.ssl_model)
     if options.kaldi_s5_dir:
         gaps += s5_gaps(options.kaldi_s5_dir)
     else:

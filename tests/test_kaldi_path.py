@@ -136,6 +136,8 @@ def test_preflight_names_each_gap_and_its_remedy(
     for gap in ("GB free", "is no Kaldi; export KALDI_ROOT", "'queue.pl --mem 2G' is not on PATH", "--amicorpus 'no'"):
         assert len([line for line in lines if gap in line]) == 1, gap
     assert all(line.startswith("preflight.py: ") and "; " in line for line in lines)
+    (line,) = [x for x in gaps_of(*words, "--ssl-model", "no/encoder", capsys=capsys)[1] if "no/encoder" in x]
+    assert "no/encoder/config.json does not exist; --ssl-model takes a folder" in line
     # A Kaldi without its programs: the line that builds them.
     (tmp_path / "kaldi/src").mkdir(parents=True)
     status, lines = gaps_of(*words, capsys=capsys)

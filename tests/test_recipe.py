@@ -11,6 +11,7 @@ import pytest
 
 from hdnn_nnet.kaldi.script_table import read_scp
 from hdnn_nnet.score.best import best, read_wer_files
+from tests.support.encoders import DIM, tiny
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 OPTIONS = ["--corpus", "mini", "--hours-train", "0.1", "--networks", "", "--max-iters", "4", "--nj", "2"]
@@ -193,6 +194,27 @@ def test_own_recordings(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_teacher_on_features_of_an_encoder(folder: Path) -> None:
+    """The teacher alone reads them: the student, on log-mel features, learns and adapts by stored labels."""
+    pytest.importorskip("kaldi_hmm_gmm")
+    model = tiny("whisper", folder / "encoder")
+    options = [*QUICK, "--smbr", "", "--online-networks", "none", "--adapt-labels", "soft", "--max-active", "300"]
+    done = recipe(folder, *options, "--ssl-model", str(model), "--ssl-opts", "--layer 1 --pad 1", "--stop-stage", "13")
+    assert done.returncode == 0, done.stderr[-3000:]
+    data, exp = folder / "data/mini_mono", folder / "exp/mini_mono_ssl"
+    teacher = json.loads((exp / "dnn-h64l2_ssl/model.json").read_text())
+    assert teacher["network"]["feat_dim"] == DIM
+    assert "--frame-factor=2" in (data / "ssl/train/feat_opts").read_text()
+    assert "--pad=1" in (exp / "dnn-h64l2_ssl/feat_opts").read_text()
+    assert (exp / "hdnn-h32l4_kd/feat_opts").read_text().startswith("--type=fbank")
+    for labels, part in (("soft_dnn-h64l2_ssl", "train"), ("soft_dnn-h64l2_ssl_dev", "dev")):
+        taught = json.loads((exp / labels / "info.json").read_text())["utterances"]
+        assert taught == len(read_scp(data / f"ssl/{part}/utt2spk"))
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in (exp / "wer.md").read_text().splitlines()]
+    assert [row[0] for row in rows[2:5]] == ["dnn-h64l2_ssl", "hdnn-h32l4_kd", "hdnn-h32l4_kd_adapt"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["speed", "noise"])
 def test_networks_on_copies(augment: str, folder: Path) -> None:
     """Teacher and student learn from copies too, and from none of what is held out."""
@@ -257,6 +279,11 @@ def test_on_kaldi_from_nothing_to_a_table(folder: Path, kaldi_root: Path) -> Non
         (["--augment", "pitch"], "--augment must be one of none, speed, noise, reverb, not pitch"),
         (["--augment", "speed", "--kaldi-s5-dir", "s5"], "--augment needs features of its own"),
         (["--train-opts", "--freq-masks many"], "--freq-masks"),
+        (
+            ["--ssl-model", "none", "--kd-networks", ""],
+            "--ssl-model is for the teacher, and --kd-networks names no student",
+        ),
+        (["--ssl-model", "none", "--ssl-opts", "--layer last"], "--layer"),
     ],
 )
 def test_options_that_do_not_go_together(folder: Path, options: list[str], line: str) -> None:

@@ -43,7 +43,10 @@ corpus_seed=1          # {Z} mini: another seed is another corpus, with director
 units=phones           # {phones,bpe} phones (CMUdict) or bpe (sentencepiece; no word is out of vocabulary)
 networks="hdnn-h128l10" # students, trained by cross-entropy for comparison
 teacher=               # network of the teacher, or several in quotes, which are averaged; default: dnn-h512l4 (own),
-                       # "hdnn-h256l10 hdnn-h128l10" (mini: the second is trained anyway), dnn-h2048l6 (ami)
+                       # "hdnn-h256l10 hdnn-h128l10" (mini: the second is trained anyway), dnn-h2048l6 (ami), dnn-h512l3 (--ssl-model)
+ssl_model=             # folder of a speech encoder (wav2vec 2.0, HuBERT, WavLM, Whisper): the teacher reads its features, the students
+                       # theirs; models go to a directory of their own; docs/distillation.md
+ssl_opts=              # options of these features, for example "--layer 9"; see hdnn feats ssl --help
 teacher_smbr=false     # true: the teacher goes through sMBR before it gives soft labels
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
@@ -86,12 +89,19 @@ if [ "$stage" -gt "$stop_stage" ]; then fail "--stage $stage is after --stop-sta
 
 # What an option names relative to where run.sh was called.
 absolute() { if [ -n "$1" ] && [[ $1 != /* ]] && [ -e "$called_from/$1" ]; then echo "$called_from/$1"; else echo "$1"; fi; }
+ssl_model=$(absolute "$ssl_model")
 data=$(absolute "$data") lm_text=$(absolute "$lm_text") lexicon=$(absolute "$lexicon")
 
 if [ "$corpus" = own ]; then
   if [[ ! $name =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$ ]]; then fail "--name '$name': a name of directories has letters, digits and . _ - only"; fi
   if [[ $name =~ ^(mini|ami)(_|$) ]]; then fail "--name $name: these directories are another corpus's; give another name"; fi
   if [ "$stage" -le 2 ]; then need_files ${lm_text:+"$lm_text"} ${lexicon:+"$lexicon"}; fi
+fi
+
+if [ -n "$ssl_model" ]; then
+  if [ -z "$kd_networks" ]; then fail "--ssl-model is for the teacher, and --kd-networks names no student"; fi
+  if [ -n "$kaldi_s5_dir" ]; then fail "--ssl-model needs the recordings, which --kaldi-s5-dir does not bring"; fi
+  teacher=${teacher:-dnn-h512l3}
 fi
 
 default_augment=none
@@ -172,6 +182,7 @@ data=data/$tag            # data/mini/ihm/train ...
 exp=exp/$tag
 netdata=$data/$feat_type   # the data directories with the networks' features
 onlinedata=$data/fbank    # of the students for devices
+ssldata=$data/ssl         # of the teacher, with --ssl-model
 nets=$exp                 # the networks; those on other features or copies than the default have a directory of their own
 if [ "$feat_type" != "$default_type" ]; then nets=${exp}_$feat_type; fi
 train=train               # what networks are trained on; with --augment, its copies too
@@ -179,6 +190,7 @@ if [ "$augment" != none ]; then train=train_$augment; fi
 online_train=$train       # of the students for devices: other speeds did them harm (docs/experiments/own-recordings.md)
 if [ "$augment" = speed ]; then online_train=train; fi
 if [ "$augment" != "$default_augment" ]; then nets=${nets}_$augment; fi
+if [ -n "$ssl_model" ]; then nets=${nets}_ssl; fi
 lang=$data/lang
 lang_test=$data/lang_tg
 graph=$exp/$gmm/graph
@@ -207,12 +219,20 @@ kd_name() {
   if [ "$3" != 1 ]; then name=${name}_t$3; fi
   echo "$name"
 }
+teachers=$teacher         # the models
+if [ -n "$ssl_model" ]; then
+  # shellcheck disable=SC2086 # several words
+  check_options feats ssl "--model=$ssl_model" $ssl_opts data prefix
+  teachers=
+  for network in $teacher; do teachers="$teachers ${network}_ssl"; done
+  teachers=${teachers# }
+fi
 for network in $teacher $networks $kd_networks $online_networks; do
   # shellcheck disable=SC2086 # several words
   check_options train ce "--network=$network" ${device:+"--device=$device"} "--cmvn-opts=$cmvn_opts" $train_opts data cv ali ali dir
 done
 known=" $networks " students=
-if [ -n "$kd_networks" ]; then known="$known$teacher "; fi
+if [ -n "$kd_networks" ]; then known="$known$teachers "; fi
 for network in $kd_networks; do
   for q in $hard_weights; do
     for t in $temperatures; do
@@ -225,7 +245,7 @@ online_students=
 for network in $online_networks; do online_students="$online_students ${network}_online"; done
 known="$known${students# }$online_students "
 if [ "$smbr" = chain ]; then smbr="${students:-$networks}$online_students"; fi
-if [ "$teacher_smbr" = true ]; then for network in $teacher; do known="$known${network}_smbr "; done; fi
+if [ "$teacher_smbr" = true ]; then for model in $teachers; do known="$known${model}_smbr "; done; fi
 # need_known <option> <models>: end unless all will be there.
 need_known() {
   local model
@@ -252,13 +272,13 @@ check_options latgen "--acoustic-scale=$acwt" "--beam=$beam" "--lattice-beam=$la
 recipe_dirs=("$data" "$exp" "$nets" "$mini")
 plan "$nets" \
   "stages $stage to $stop_stage of corpus $corpus by $toolkit: $gmm alignments, $feat_type features, $nj jobs, $train_jobs trainings at a time" \
-  "teacher $teacher; students by CE: ${networks:-none}, by KD: ${kd_networks:-none}; sMBR: ${smbr:-none}; adaptation: $adapt; copies: $augment" \
+  "teacher $teachers; students by CE: ${networks:-none}, by KD: ${kd_networks:-none}; sMBR: ${smbr:-none}; adaptation: $adapt; copies: $augment" \
   "results go to $PWD/$nets"
 
 if run_stage 0 "preflight, corpus"; then
   if [ "$preflight" = true ]; then
     submit python3 -m local.preflight --corpus "$corpus" --toolkit "$toolkit" --amicorpus "$amicorpus" \
-      --annotations "$annotations" --recordings "$recordings" --kaldi-s5-dir "$kaldi_s5_dir" ${device:+--device "$device"} \
+      --annotations "$annotations" --recordings "$recordings" --ssl-model "$ssl_model" --kaldi-s5-dir "$kaldi_s5_dir" ${device:+--device "$device"} \
       --cmd "$train_cmd" --cmd "$decode_cmd" --cmd "$cuda_cmd"
   fi
   if [ -n "$kaldi_s5_dir" ] || [ "$corpus" = own ]; then
@@ -338,6 +358,17 @@ else
         submit steps_py/make_feats.sh --type "$type" --feat-config "$feat_conf/$type.conf" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
       done
     done
+    if [ -n "$ssl_model" ]; then
+      for part in "$soft_data" $parts; do
+        mkdir -p "$ssldata/$part"
+        for f in wav.scp segments text utt2spk spk2utt utt2uniq; do
+          if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$ssldata/$part/"; fi
+        done
+        # shellcheck disable=SC2086 # several words
+        submit steps_py/make_ssl_feats.sh --nj "$nj" --cmd "$train_cmd" --model "$ssl_model" $ssl_opts \
+          --like "$data/mfcc/$part" "$ssldata/$part"
+      done
+    fi
     figure "$(awk '{n += $2} END {print n}' "$data/mfcc/train/utt2num_frames" 2> /dev/null) frames to train on"
   fi
 
@@ -377,7 +408,7 @@ if run_stage 5 "decoding graph, features of the networks"; then
     submit local/gmm_wer.sh --steps "$gmm_steps" --sets "$parts" --nj "$nj" --cmd "$decode_cmd" --config conf/decode_gmm.conf \
       --graph-name "${graph##*/}" "$lang_test" "$data/mfcc" "$exp" $gmm_wer
   fi
-  for dir in $(printf '%s\n' "$netdata/$train" ${online_networks:+"$onlinedata/$online_train"} | sort -u); do
+  for dir in $(printf '%s\n' "$netdata/$train" ${online_networks:+"$onlinedata/$online_train"} ${ssl_model:+"$ssldata/$soft_data"} | sort -u); do
     hdnn data split-tr-cv ${cv_opts[@]+"${cv_opts[@]}"} "$dir" "${dir}_tr90" "${dir}_cv10"
   done
   figure "graph of $(du -Lk "$graph/HCLG.fst" | cut -f 1) kB"
@@ -402,7 +433,7 @@ train_online() {
 }
 
 ce_networks=$networks
-if [ -n "$kd_networks" ]; then
+if [ -n "$kd_networks" ] && [ -z "$ssl_model" ]; then
   ce_networks=$teacher
   for network in $networks; do
     case " $teacher " in *" $network "*) ;; *) ce_networks="$ce_networks $network" ;; esac
@@ -412,14 +443,20 @@ if run_stage 6 "teacher and students by cross-entropy"; then
   for network in $ce_networks; do
     in_background steps_py/train_ce.sh "${train_options[@]}" --network "$network" "${train_dirs[@]}" "$nets/$network"
   done
+  if [ -n "$ssl_model" ]; then
+    for network in $teacher; do # two rows to each side are as many frames as the students see
+      in_background steps_py/train_ce.sh "${train_options[@]}" --cmvn-opts "" --splice 2 --network "$network" \
+        "$ssldata/${soft_data}_tr90" "$ssldata/${soft_data}_cv10" "${train_dirs[@]:2}" "$nets/${network}_ssl"
+    done
+  fi
   if [ -z "$kd_networks" ]; then train_online train_ce.sh; fi
   wait_jobs
-  for network in $ce_networks; do trained "$nets/$network"; done
+  for network in $ce_networks ${ssl_model:+$teachers}; do trained "$nets/$network"; done
 fi
 
 # Data directories of a network's features.
 data_of() {
-  case $1 in *_online*) echo "$onlinedata" ;; *) echo "$netdata" ;; esac
+  case $1 in *_online*) echo "$onlinedata" ;; *_ssl*) echo "$ssldata" ;; *) echo "$netdata" ;; esac
 }
 
 # Alignment and denominator lattices of a network, for its sequence training.
@@ -446,23 +483,25 @@ train_smbr() {
 }
 
 teacher_dirs=
-for network in $teacher; do
-  if [ "$teacher_smbr" = true ]; then network=${network}_smbr; fi
-  teacher_dirs="$teacher_dirs $nets/$network"
+for model in $teachers; do
+  if [ "$teacher_smbr" = true ]; then model=${model}_smbr; fi
+  teacher_dirs="$teacher_dirs $nets/$model"
 done
 teacher_dirs=${teacher_dirs# }
 soft=${teacher_dirs//"$nets/"/}
 soft=$nets/soft_${soft// /+}
+teacherdata=$netdata
+if [ -n "$ssl_model" ]; then teacherdata=$ssldata; fi
 if run_stage 7 "soft labels of the teacher" "$kd_networks" "no --kd-networks"; then
   if [ "$teacher_smbr" = true ]; then
-    for network in $teacher; do prepare_smbr "$network"; done
-    for network in $teacher; do in_background train_smbr "$network"; done
+    for model in $teachers; do prepare_smbr "$model"; done
+    for model in $teachers; do in_background train_smbr "$model"; done
     wait_jobs
-    for network in $teacher; do trained "$nets/${network}_smbr"; done
+    for model in $teachers; do trained "$nets/${model}_smbr"; done
   fi
   highest=$(printf '%s\n' $temperatures | sort -g | tail -n 1)
   submit steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" --temperature "$highest" \
-    "$netdata/$soft_data" "$teacher_dirs" "$soft"
+    "$teacherdata/$soft_data" "$teacher_dirs" "$soft"
   figure "$(du -sLk "$soft" | cut -f 1) kB of soft labels"
 fi
 
@@ -485,7 +524,7 @@ wait_jobs
 if [[ $stage_name == "8 "* ]]; then trained "${kd_dirs[@]}"; fi
 
 model_dirs=()
-for network in $ce_networks; do model_dirs+=("$nets/$network"); done
+for network in ${ssl_model:+$teachers} $ce_networks; do model_dirs+=("$nets/$network"); done
 model_dirs+=("${kd_dirs[@]}")
 if [ "$smbr" = all ]; then
   smbr=
@@ -496,9 +535,9 @@ fi
 smbr_dirs=()
 if [ "$teacher_smbr" = true ] && [ -n "$kd_networks" ]; then # stage 7 has trained these
   others=
-  for network in $teacher; do smbr_dirs+=("$nets/${network}_smbr"); done
+  for model in $teachers; do smbr_dirs+=("$nets/${model}_smbr"); done
   for name in $smbr; do
-    case " $teacher " in *" $name "*) ;; *) others="$others $name" ;; esac
+    case " $teachers " in *" $name "*) ;; *) others="$others $name" ;; esac
   done
   smbr=$others
 fi
@@ -569,6 +608,10 @@ if run_stage 11 "adaptation to the speakers of dev and eval" "$adapt" "no --adap
     for part in $parts; do
       labels=$teacher_dirs
       lmwt=10
+      if [ "$adapt_labels" = soft ] && [ -n "$ssl_model" ]; then # of features of its own
+        labels=${soft}_$part
+        submit steps_py/make_soft_labels.sh --nj "$nj" --cmd "$train_cmd" "$ssldata/$part" "$teacher_dirs" "$labels"
+      fi
       if [ "$adapt_labels" = hard ]; then
         decode "$part" "$nets/$name" "$nets/$name" "$netdata"
         decoded="$decoded$name "
@@ -589,7 +632,7 @@ fi
 if run_stage 12 "decoding"; then
   for dir in "${model_dirs[@]}"; do
     case $decoded in *" $(basename "$dir") "*) continue ;; esac
-    for part in $parts; do decode "$part" "$dir" "$dir" "$netdata"; done
+    for part in $parts; do decode "$part" "$dir" "$dir" "$(data_of "${dir##*/}")"; done
   done
   for dir in ${online_dirs[@]+"${online_dirs[@]}"}; do
     for part in $parts; do decode "$part" "$dir" "$dir" "$onlinedata"; done
