@@ -226,12 +226,7 @@ def test_stopped_and_resumed(seed, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     resumed = train(seed, tmp_path / "resumed", *options)
     assert equal(weights(straight), weights(resumed))
     for a, b in zip(history(straight), history(resumed), strict=True):
-        assert a.keys() == b.keys()
-        for key, value in a.items():
-            if isinstance(value, float) and "second" not in key:
-                assert value == pytest.approx(b[key], rel=1e-12)  # a sum of doubles
-            elif "second" not in key:
-                assert value == b[key]
+        assert {k: v for k, v in a.items() if "second" not in k} == {k: v for k, v in b.items() if "second" not in k}
     with pytest.raises(HdnnError, match=r"another set-up \(learn_rate changed\)"):
         train(seed, tmp_path / "resumed", *options, "--learn-rate=1")
     # Lattices regenerated under the same name are another task.

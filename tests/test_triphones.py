@@ -65,17 +65,13 @@ def test_directory(trained: Path, kaldi_fixture: Path) -> None:
 
 
 def test_one_process_or_more(lang: Path, kaldi_fixture: Path, trained: Path, tmp_path: Path) -> None:
-    """Another number of processes than the alignment directory has parts: the same model but for the order of sums.
-
-    One Gaussian to a leaf: which ones are split hangs on the last digit of sums, which differ from processor to processor.
-    """
+    """Another number of processes than the alignment directory has parts: the same model but for the order of sums."""
     data, ali = kaldi_fixture / "data/train", kaldi_fixture / "exp/ali"
-    for name, processes in (("one", "1"), ("two", "2")):
-        words = [*SHORT, f"--nj={processes}", f"--root={kaldi_fixture}", "60", "60", str(data), str(lang), str(ali)]
-        assert call("train deltas", [*words, str(tmp_path / name)]) == 0
-        assert (tmp_path / name / "num_jobs").read_text() == f"{processes}\n"
-        assert (tmp_path / name / "tree").read_bytes() == (trained / "tree").read_bytes()
-    (_, one), (_, two) = (read_gmm_model(tmp_path / name / "final.mdl") for name in ("one", "two"))
+    words = [*SHORT, f"--root={kaldi_fixture}", "60", "120", str(data), str(lang), str(ali), str(tmp_path / "one")]
+    assert call("train deltas", words) == 0
+    assert (tmp_path / "one/num_jobs").read_text() == "1\n"
+    assert (tmp_path / "one/tree").read_bytes() == (trained / "tree").read_bytes()
+    (_, one), (_, two) = (read_gmm_model(where / "final.mdl") for where in (tmp_path / "one", trained))
     np.testing.assert_allclose(one.means, two.means, rtol=1e-4, atol=1e-3)
 
 

@@ -60,16 +60,17 @@ class Statistics:
         order = np.argsort(pdfs, kind="stable")
         ends = np.searchsorted(pdfs[order], np.arange(gmms.num_pdfs + 1))
         for pdf in np.unique(pdfs):
-            frames = features[order[ends[pdf] : ends[pdf + 1]]]
+            # In double: in single precision the grouping of frames (jobs, processors) decides which Gaussians are split.
+            frames = features[order[ends[pdf] : ends[pdf + 1]]].astype(np.float64)
             own = slice(gmms.offsets[pdf], gmms.offsets[pdf + 1])
             both = np.concatenate([frames, frames * frames], axis=1)
             scores = both @ matrix[own].T + constants[own]
             highest = scores.max(axis=1, keepdims=True)
-            posteriors = np.exp(scores - highest).astype(np.float64)
+            posteriors = np.exp(scores - highest)
             totals = posteriors.sum(axis=1, keepdims=True)
             self.log_likelihood += float((np.log(totals) + highest).sum())
             posteriors /= totals
-            sums = posteriors.T @ both.astype(np.float64)
+            sums = posteriors.T @ both
             self.occupancy[own] += posteriors.sum(axis=0)
             self.first[own] += sums[:, : gmms.dim]
             self.second[own] += sums[:, gmms.dim :]

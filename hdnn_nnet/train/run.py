@@ -157,6 +157,8 @@ class Run:
         """
         self._steps = steps
         self._since = self._saved_at = time.monotonic()
+        for name, own in self._sums.items():  # in the order of an uninterrupted epoch, to the last digit
+            own.fill_(self.progress.sums.get(name, 0.0) if self.is_main else 0.0)
         yield from show_progress(batches, f"{self.unit} {self.progress.epoch}", steps, self.progress.step, self.is_main)
         self._collect()
 
@@ -203,11 +205,9 @@ class Run:
         self.checkpoint()
 
     def _collect(self) -> None:
-        """Move the sums and the time so far into `progress`."""
+        """Bring the sums and the time so far into `progress`."""
         totals = self.ranks.sum(*map(float, self._sums.values()), device=self.device)
-        for (name, own), total in zip(self._sums.items(), totals, strict=True):
-            self.progress.sums[name] = self.progress.sums.get(name, 0.0) + total
-            own.zero_()
+        self.progress.sums = dict(zip(self._sums, totals, strict=True))
         now = time.monotonic()
         self.progress.seconds += now - self._since
         self._since = now
