@@ -336,6 +336,15 @@ else
 
   if [ "$corpus" = own ] && [ "$rescore" = true ] && [ -d "${lang}_whole" ]; then whole=${lang}_whole; fi
 
+  # copy_tables <dir>: all but features of the set that the directory is named after.
+  copy_tables() {
+    local f
+    mkdir -p "$1"
+    for f in wav.scp segments text utt2spk spk2utt utt2uniq reco2file_and_channel stm glm; do
+      if [ -f "$data/ihm/${1##*/}/$f" ]; then cp "$data/ihm/${1##*/}/$f" "$1/"; fi
+    done
+  }
+
   if run_stage 3 "features"; then
     case $augment in
       none) copies= ;;
@@ -351,19 +360,13 @@ else
       for type in $(printf '%s\n' mfcc "$feat_type" ${online_networks:+fbank} | sort -u); do
         if [ "$type" = fmllr ] || { [ $toolkit = kaldi ] && [ "$type" = mfcc ]; }; then continue; fi
         if [ "$part" = "$train" ] && [ "$train" != "$online_train" ] && [[ $type != mfcc && $type != "$feat_type" ]]; then continue; fi
-        mkdir -p "$data/$type/$part"
-        for f in wav.scp segments text utt2spk spk2utt utt2uniq reco2file_and_channel stm glm; do
-          if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$data/$type/$part/"; fi
-        done
+        copy_tables "$data/$type/$part"
         submit steps_py/make_feats.sh --type "$type" --feat-config "$feat_conf/$type.conf" --nj "$nj" --cmd "$train_cmd" "$data/$type/$part"
       done
     done
     if [ -n "$ssl_model" ]; then
       for part in "$soft_data" $parts; do
-        mkdir -p "$ssldata/$part"
-        for f in wav.scp segments text utt2spk spk2utt utt2uniq; do
-          if [ -f "$data/ihm/$part/$f" ]; then cp "$data/ihm/$part/$f" "$ssldata/$part/"; fi
-        done
+        copy_tables "$ssldata/$part"
         # shellcheck disable=SC2086 # several words
         submit steps_py/make_ssl_feats.sh --nj "$nj" --cmd "$train_cmd" --model "$ssl_model" $ssl_opts \
           --like "$data/mfcc/$part" "$ssldata/$part"
