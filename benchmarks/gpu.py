@@ -43,6 +43,8 @@ from hdnn_nnet.sequence.sources import StoredLattices
 
 #: steps before the clock starts, steps that are profiled, steps over which waits are counted
 WARM, PROFILED, COUNTED = 3, 10, 100
+#: what is said of updates that are not recorded (hdnn_nnet/train/step.py)
+ONE_BY_ONE = "kernels one by one"
 HEADER = (
     *("what", "network", "size", "frames/s", "hours/hour", "ms/step", "kernels", "waits", "busy"),
     *("TFLOP/s", "of peak", "MB", "bytes/frame"),
@@ -235,10 +237,12 @@ def measure_frames(bench: Bench, work: Work) -> None:
         for kind, minibatch in itertools.product(KINDS, sizes):
             if kind == "KD, on the fly" and name == options.teacher:
                 continue
-            bench.row(
-                kind, name, minibatch, partial(work.frames, name, kind, minibatch, teacher=options.teacher),
-                flops=0.0 if kind == "KD, on the fly" else 3 * flops, bytes_per_frame=read.get(kind, read["CE"]),
-            )  # fmt: skip
+            for record in (True, False) if bench.device.type == "cuda" else (True,):
+                bench.row(
+                    kind if record else f"{kind}, {ONE_BY_ONE}", name, minibatch,
+                    partial(work.frames, name, kind, minibatch, teacher=options.teacher, record=record),
+                    flops=0.0 if kind == "KD, on the fly" else 3 * flops, bytes_per_frame=read.get(kind, read["CE"]),
+                )  # fmt: skip
         bench.row("forward", name, None, partial(work.forward, name), flops=flops, bytes_per_frame=read["CE"])
         if name.startswith("hdnn"):
             bench.row("adaptation", name, None, partial(work.adapt, name), bytes_per_frame=read["CE"])

@@ -31,10 +31,11 @@ from hdnn_nnet.sequence.sources import StoredLattices
 from hdnn_nnet.train.criteria import Criterion, CrossEntropy, KnowledgeDistillation
 from hdnn_nnet.train.distributed import Ranks
 from hdnn_nnet.train.frames import FrameShuffler
-from hdnn_nnet.train.loop import SUMS, update
+from hdnn_nnet.train.loop import SUMS
 from hdnn_nnet.train.run import Run
 from hdnn_nnet.train.sgd import Sgd
 from hdnn_nnet.train.soft_sources import TeacherSource, open_soft_labels
+from hdnn_nnet.train.step import Step
 from hdnn_nnet.train.teacher import Teachers
 
 SPLICE, RATE = 5, 1e-7
@@ -84,8 +85,9 @@ class Work:
         return str(directory)
 
     def frames(
-        self, network: str, kind: str, size: int, device: torch.device, teacher: str = "", train: bool = True
-    ) -> Iterator[int]:
+        self, network: str, kind: str, size: int, device: torch.device, teacher: str = "", train: bool = True,
+        record: bool = True,
+    ) -> Iterator[int]:  # fmt: skip
         """Cross-entropy or distillation with `size` frames a minibatch; not `train`: minibatches are only made."""
         model = self.network(network, device)
         pdf_of = self.corpus.model.tid_to_pdf
@@ -109,10 +111,10 @@ class Work:
             self.corpus.listed(TIMES), lambda name: normalise(self.features[on_disk(name)]), targets, SPLICE, SPLICE, size,
             block_frames=self.block_frames, device=device,
         )  # fmt: skip
-        sgd, run = Sgd(list(model.parameters())), self.run(device, SUMS)
+        step = Step(model, criterion, Sgd(list(model.parameters())), RATE, 0.9, self.run(device, SUMS), record)
         for batch in shuffler.epoch(1):
             if train:
-                update(model, criterion, [batch], sgd, RATE, 0.9, run)
+                step(batch)
             yield len(batch.windows)
 
     def sequences(

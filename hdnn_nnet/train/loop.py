@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,11 +11,12 @@ from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.nn.model_dir import save_model
 from hdnn_nnet.nn.networks import AcousticModel, choose_parameters
 from hdnn_nnet.train.criteria import Criterion
-from hdnn_nnet.train.frames import FrameShuffler, Minibatch
+from hdnn_nnet.train.frames import FrameShuffler
 from hdnn_nnet.train.newbob import Newbob
 from hdnn_nnet.train.options import UpdateOptions
 from hdnn_nnet.train.run import Run, Snapshot
 from hdnn_nnet.train.sgd import Sgd
+from hdnn_nnet.train.step import Step
 
 log = logging.getLogger(__name__)
 #: what `train` collects in a Run
@@ -55,7 +56,10 @@ def train(
             epoch, rate = run.progress.epoch, schedule.learn_rate
             momentum = options.momentum if epoch >= options.momentum_from_epoch else 0.0
             batches = training.epoch(epoch, run.progress.step)
-            update(model, criterion, run.epoch(batches, training.steps_per_epoch(epoch)), sgd, rate, momentum, run)
+            step = Step(model, criterion, sgd, rate, momentum, run)
+            for batch in run.epoch(batches, training.steps_per_epoch(epoch)):
+                step(batch)
+                run.tick()
             run.checkpoint()  # the cross-validation may outlast the patience of a scheduler that wants to stop us
             cv_loss, cv_accuracy = evaluate(model, criterion, validation, run)
             accepted = schedule.judge(cv_loss)
@@ -73,26 +77,6 @@ def train(
     if run.is_main:
         save_model(model, run.directory)
         (run.directory / "best.safetensors").unlink(missing_ok=True)
-
-
-def update(
-    model: AcousticModel,
-    criterion: Criterion,
-    batches: Iterable[Minibatch],
-    sgd: Sgd,
-    rate: float,
-    momentum: float,
-    run: Run,
-) -> None:
-    """An update for every minibatch. Nothing here looks at a value, so a GPU gets its work without waiting to be asked."""
-    for batch in batches:
-        if len(batch.windows):
-            loss, correct = criterion(model.logits(batch.windows), batch.targets)
-            loss.backward()
-            run.add(loss=loss.detach(), correct=correct)
-        run.ranks.sum_gradients(sgd.parameters)
-        sgd.step(rate, momentum)
-        run.tick()
 
 
 def _start(
