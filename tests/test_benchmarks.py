@@ -1,6 +1,5 @@
 """Every benchmark runs, with settings so small that its figures mean nothing; and what it prints has its form."""
 
-import os
 import re
 import subprocess
 import sys
@@ -11,19 +10,9 @@ import pytest
 
 from hdnn_nnet.cli import call
 from tests.support import tone_task
+from tests.support.benchmarks import REPOSITORY, run
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 BENCHMARKS = sorted(path.stem for path in (REPOSITORY / "benchmarks").glob("*.py"))
-
-
-def run(name: str, *words: str | Path, cwd: Path = REPOSITORY) -> list[str]:
-    """Lines that a benchmark prints, without Kaldi."""
-    environment = {name: value for name, value in os.environ.items() if name != "KALDI_ROOT"}
-    environment |= {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, f"{REPOSITORY}/benchmarks/{name}.py", *map(str, words)]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from benchmarks.support.counts import Counting, counted
 from benchmarks.support.work import Work
 from hdnn_nnet.device.transfer import upload, upload_all
 from hdnn_nnet.nn.losses import SoftmaxCrossEntropy
-from tests.test_benchmarks import run
+from tests.support.benchmarks import run
 
 META = torch.device("meta")
 PDFS = 12
