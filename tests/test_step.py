@@ -79,6 +79,16 @@ def test_recorded_updates_are_those_of_single_kernels(kind: str, tmp_path: Path)
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_the_gpu_that_works_need_not_be_the_current_one(tmp_path: Path) -> None:
+    device, sizes = torch.device("cuda", 1), [64] * 12
+    _, parameters, sums = trained("hard", tmp_path, device, True, sizes)
+    _, expected, expected_sums = trained("hard", tmp_path, device, False, sizes)
+    assert sums == pytest.approx(expected_sums, rel=1e-6)
+    for got, wanted in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
+
+
 @needs_gpu
 def test_gpu_and_cpu_learn_the_same(tmp_path: Path) -> None:
     sizes = [64] * 20
@@ -121,7 +131,8 @@ def test_only_a_torch_that_lets_other_threads_work_records(monkeypatch: pytest.M
 class Replayed:
     """Stands for a recording: does the work again, as a GPU would, on the memory that it was made with."""
 
-    def __init__(self, work: Any) -> None:
+    def __init__(self, work: Any, device: torch.device) -> None:
+        assert device.type == "cpu"
         self.run = work
 
 

@@ -15,7 +15,7 @@ def can_record(device: torch.device) -> bool:
 
 
 class Recording:
-    """The kernels that `work()` starts, recorded and not yet run; `run()` starts them on the same memory.
+    """The kernels that `work()` starts on a GPU, recorded and not yet run; `run()` starts them on the same memory.
 
     `work` must have been done before, so that what it makes once is there.
 
@@ -23,10 +23,14 @@ class Recording:
         RuntimeError: it waits for the GPU.
     """
 
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, **{_BESIDE_OTHERS: "thread_local"}):
-            work()
+    def __init__(self, work: Callable[[], None], device: torch.device) -> None:
+        self._device = device
+        # Streams are those of the current GPU, which need not be the one that works: nothing would be recorded.
+        with torch.cuda.device(device):
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph, **{_BESIDE_OTHERS: "thread_local"}):
+                work()
 
     def run(self) -> None:
-        self._graph.replay()
+        with torch.cuda.device(self._device):
+            self._graph.replay()

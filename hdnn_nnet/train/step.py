@@ -84,7 +84,7 @@ class _Recorded:
     def __init__(self, batch: Minibatch, update: Callable[[Minibatch], None]) -> None:
         self._batch = Minibatch(torch.empty_like(batch.windows), tuple(map(room_for, batch.targets)))
         assert self._take(batch)
-        self._recording = Recording(lambda: update(self._batch))
+        self._recording = Recording(lambda: update(self._batch), batch.windows.device)
 
     def run(self, batch: Minibatch) -> bool:
         """Do the update, unless the minibatch has another shape."""
