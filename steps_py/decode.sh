@@ -2,6 +2,7 @@
 # Decode a data directory with a network of ours, or a GMM on its speaker-independent features: lattices lat.N.gz, and their
 # word error rates. A model directory without model.json is a GMM system (decode_fmllr.sh: with speaker transforms).
 # Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own decoder; both write Kaldi lattices.
+# Started again after it was stopped, it goes on with the parts that had not ended, if nothing else has changed.
 # usage: decode.sh [options] <graph-dir> <data-dir> <decode-dir>
 # e.g.:  decode.sh --nj 8 --cmd run.py exp/ihm/tri4a/graph data/ihm/dev exp/ihm/hdnn_h128l10/decode_dev
 
@@ -36,17 +37,23 @@ if [ "$stage" -le 0 ]; then
   nj=$(hdnn data split "$data" "$nj")
   lock_output "$dir"
   mkdir -p "$dir/log"
-  # What an earlier run left would hide missing lattices, or pass for the result of this one.
-  rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi
-  put "$dir/num_jobs" "$nj"
+  begin_decoding "$dir" "$data" "$nj parts: ${forward[*]} | ${latgen[*]}
+$(cksum "$srcdir"/final.* "$model" "$srcdir"/*_opts "$srcdir"/*counts "$graphdir/HCLG.fst" ${adapt_dir:+"$adapt_dir"/*} 2> /dev/null || true)" \
+    "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi
   died=false
   decode_jobs "$dir/log/decode.JOB.log" "$srcdir" "$data/split$nj" "$model" "$graphdir/HCLG.fst" \
-    "ark:|gzip -c > $dir/lat.JOB.gz" || died=true
-  counts=$(hdnn "${check[@]}") # after a job that died too: it names the utterances that are missing
-  if $died; then fail "a decoding job died (see above), $counts; decode again"; fi
+    "ark:|gzip -c > $dir/lat.JOB.gz" "$dir/.done.JOB" || died=true
+  again="decode again: the parts that ended are kept"
+  if ! counts=$(hdnn "${check[@]}"); then # it names the utterances that are missing
+    if $died; then fail "a decoding job died; $again"; fi
+    end_decoding "$dir" # what ended well is not whole
+    exit 1
+  fi
+  if $died; then fail "a decoding job died (see above), $counts; $again"; fi
   partial=$(cat "$dir"/log/decode.*.log | grep -ciE 'partial (lattice|traceback)|no final state|no final-state' || true)
   adapted=$(cat "$dir"/log/decode.*.log | awk '/ speakers adapted, / {a += $(NF - 4); i += $(NF - 1)}
     END {if (a + i) printf ", %d speakers adapted, %d independent", a, i}')
+  end_decoding "$dir"
   echo "$0: $counts$adapted ($decoder decoder, $nj jobs, $partial partial)"
 fi
 if $skip_scoring; then exit 0; fi

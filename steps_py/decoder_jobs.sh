@@ -30,14 +30,33 @@ choose_decoder() {
   if [ "$decoder" != kaldi ]; then check_options "${latgen[@]:1}" model graph ark:- ark:-; fi
 }
 
+# begin_decoding <directory> <data-dir> <settings> <file>...: go on with the parts that an earlier run of the same ended, or remove
+# the files that it left, which would hide missing lattices or pass for the result of this one. <settings> is what the lattices
+# depend on, but the features themselves, whose script is newer when they are made anew. end_decoding when all is there.
+begin_decoding() {
+  local dir=$1 data=$2 settings
+  settings=$3$'\n'$(cksum "$data"/{feats.scp,utt2spk})
+  shift 3
+  if [ -f "$dir/.parts" ] && [ "$(cat "$dir/.parts")" = "$settings" ] && [ ! "$data/feats.scp" -nt "$dir/.parts" ]; then
+    echo "$0: $(find "$dir" -maxdepth 1 -name '.done.*' | wc -l) of $nj parts are there from an earlier run"
+  else
+    rm -rf "$@" "$dir"/.done.*
+    put "$dir/.parts" "$settings"
+  fi
+  put "$dir/num_jobs" "$nj"
+}
+
+# end_decoding <directory>: a next run begins anew.
+end_decoding() { rm -f "$1"/.done.* "$1/.parts"; }
+
 # decode_jobs <log> <model-dir> <split-dir> <transition model> <graph> <lattices> [<mark>]: lattices of all jobs. JOB in the log's
-# name, in the wspecifier of lattices and in <mark> is the job's number. A job that ends well leaves the file <mark>, if one is
-# named, and does nothing where it is there. `at_a_time` is what the launcher is told of how many jobs may run.
+# name, in the wspecifier of lattices and in <mark> is the job's number. A job that ends well leaves a copy of its log as <mark>, if
+# one is named; where it is there, that is all the job writes. `at_a_time` is what the launcher is told of how many jobs may run.
 decode_jobs() {
   # The launchers set no pipefail. Without it a forward pass that ends early would pass for one with few utterances.
   local job=(set -o pipefail \; "${forward[@]}" "$2" "$3/JOB" ark:- \| "${latgen[@]}" "$4" "$5" ark:- "$6")
   if [ -n "${7:-}" ]; then
-    job=(test -e "$7" \&\& echo "ended in an earlier run" \|\| \( "${job[@]}" \&\& touch "$7" \))
+    job=(test -e "$7" \&\& cat "$7" \|\| \( "${job[@]}" \&\& cp "$1" "$7" \))
   fi
   # shellcheck disable=SC2086 # the launcher may be several words
   submit $cmd "${decoder_threads[@]}" ${at_a_time[@]+"${at_a_time[@]}"} "JOB=1:$nj" "$1" "${job[@]}" \

@@ -41,18 +41,9 @@ if [ "$nj" -gt "$jobs" ]; then
   if [[ $cmd == run.py* ]] && [ "$cores" -lt "$jobs" ]; then jobs=$cores; fi
   at_a_time=(--max-jobs-run "$jobs")
 fi
-# What the lattices depend on, but the features themselves, whose script is newer when they are made anew.
-settings="$nj parts: ${forward[*]} | ${latgen[*]}
-$(cksum "$src"/final.* "$src"/*_opts "$src"/*counts "$dengraph/HCLG.fst" "$data/feats.scp" 2> /dev/null || true)"
-if [ -f "$dir/.parts" ] && [ ! -f "$dir/lat.scp" ] && [ "$(cat "$dir/.parts")" = "$settings" ] &&
-  [ ! "$data/feats.scp" -nt "$dir/.parts" ]; then
-  echo "$0: $(find "$dir" -maxdepth 1 -name '.done.*' | wc -l) of $nj parts are there from an earlier run"
-else
-  # What an earlier run left must not pass for the result of this one.
-  rm -f "$dir"/lat.scp "$dir"/lat.*.scp "$dir"/lat.*.ark "$dir"/.done.*
-  put "$dir/.parts" "$settings"
-fi
-put "$dir/num_jobs" "$nj"
+begin_decoding "$dir" "$data" "$nj parts: ${forward[*]} | ${latgen[*]}
+$(cksum "$src"/final.* "$src"/*_opts "$src"/*counts "$dengraph/HCLG.fst" 2> /dev/null || true)" \
+  "$dir"/lat.scp "$dir"/lat.*.scp "$dir"/lat.*.ark
 # As in Kaldi's step, an utterance whose search ends in no final state gets no lattice. Those of a job that died are named, and
 # none of them may be missing.
 died=false
@@ -60,9 +51,10 @@ decode_jobs "$dir/log/decode_den.JOB.log" "$src" "$data/split$nj" "$src/final.md
   "ark,scp:$dir/lat.JOB.ark,$dir/lat.JOB.scp" "$dir/.done.JOB" || died=true
 if $died; then collect+=(--max-missing=0); fi
 if ! counts=$(hdnn "${collect[@]}" "$nj" "$data" "$src" "$dir"); then
-  if ! $died; then rm -f "$dir/.parts"; fi # what ended well is not whole: nothing of it is taken
+  if $died; then fail "a job died; regenerate the lattices: the parts that ended are kept"; fi
+  end_decoding "$dir" # what ended well is not whole
   exit 1
 fi
 if $died; then rm -f "$dir/lat.scp" && fail "a job died (see above), $counts; regenerate the lattices"; fi
-rm -f "$dir"/.done.* "$dir/.parts"
+end_decoding "$dir"
 echo "$0: $counts in $dir/lat.scp ($decoder decoder, $jobs jobs)"

@@ -431,6 +431,57 @@ def test_a_forward_pass_killed_in_its_stream_fails_the_step(
     assert not list(recipe.glob("exp/net/*/wer_*")) + list(recipe.glob("exp/net/*/lat.scp"))
 
 
+def test_a_stopped_decoding_goes_on(recipe: Path, kaldi_fixture: Path) -> None:
+    """Jobs that had ended are kept with what they logged, unless something else has changed; what is whole is made anew."""
+    forward, calls = recipe / "bin/hdnn", recipe / "calls"
+    watched = f"""
+        if [ "$1" = forward ]; then
+          echo "${{3##*/}}" >> {calls}
+          echo "job ${{3##*/}} was here" >&2
+          if [ -e {recipe}/fail."${{3##*/}}" ]; then exit 1; fi
+          set -- forward "${{@:2:3}}"
+        fi
+        exec {recipe}/bin/hdnn.plain "$@"
+        """
+    forward.rename(recipe / "bin/hdnn.plain")
+    forward.write_text("#!/usr/bin/env bash\n" + textwrap.dedent(watched))
+    forward.chmod(0o755)
+    folder = recipe / "exp/net/decode_test"
+
+    def run(*options: str) -> tuple[int, list[str], str]:
+        """Status, the jobs that ran, and what was said."""
+        calls.write_text("")
+        words = ["--nj", "2", "--decoder", OWN_DECODER, "--skip-scoring", "true", *options]
+        done = run_step(
+            recipe, "steps_py/decode.sh", *words, f"{kaldi_fixture}/graph", "data/test", "exp/net/decode_test"
+        )
+        return done.returncode, sorted(calls.read_text().split()), done.stdout + done.stderr
+
+    (recipe / "fail.2").touch()
+    status, jobs, said = run()
+    assert (status, jobs) == (1, ["1", "2"])
+    assert "decode again: the parts that ended are kept" in said
+    first = (folder / "lat.1.gz").stat().st_mtime_ns
+    (recipe / "fail.2").unlink()
+    status, jobs, said = run()
+    assert (status, jobs) == (0, ["2"]), said
+    assert "1 of 2 parts are there from an earlier run" in said
+    assert "4 of 4 utterances have lattices" in said
+    assert (folder / "lat.1.gz").stat().st_mtime_ns == first
+    assert "job 1 was here" in (folder / "log/decode.1.log").read_text()
+    resumed = [gzip.decompress((folder / f"lat.{job}.gz").read_bytes()) for job in (1, 2)]
+    assert run()[:2] == (0, ["1", "2"])  # it was whole
+    assert [gzip.decompress((folder / f"lat.{job}.gz").read_bytes()) for job in (1, 2)] == resumed
+    assert not list(folder.glob(".done*")) + list(folder.glob(".parts"))
+    for options in (["--beam", "12.0"], ["--adapt-dir", "adapted"], ["--nj", "1"]):
+        (recipe / "fail.2").touch()
+        assert run()[:2] == (1, ["1", "2"])
+        (recipe / "fail.2").unlink()
+        (recipe / "adapted").mkdir(exist_ok=True)
+        (recipe / "adapted/index.json").write_text("{}")
+        assert "earlier run" not in run(*options)[2]
+
+
 def test_decoding_step_counts_lattices(recipe: Path, kaldi_fixture: Path) -> None:
     words = ["steps_py/decode.sh", "--nj", "1", f"{kaldi_fixture}/graph", "data/test", "exp/net/decode_test"]
     done = run_step(recipe, *words)
