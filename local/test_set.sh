@@ -11,6 +11,7 @@ cmd=run.py
 gmm=tri4a       # of the graph, and of the transforms
 adapt=false     # true: models on features of known speakers are adapted to them, too, by their own hypotheses
 rescore=true    # with the whole language model, where <data>/lang_whole is there
+decode_opts=    # options of steps_py/decode.sh, for example "--beam 11.0 --max-active 2000"; default: decode.conf beside the models
 prepare_opts=   # options of local/prepare_set.py, for example "--digits spell"
 . "$(dirname "$0")/../steps_py/step.sh" || exit 1
 . "$(dirname "$0")/took.sh"
@@ -24,9 +25,10 @@ graph=$exp/$gmm/graph
 need_files "$conf/mfcc.conf" "$graph/HCLG.fst" "$exp/$gmm/final.mdl"
 for model in "$@"; do
   need_model "$model"
-  for f in "$model/decode_dev/scoring_kaldi/wer_details/lmwt" "$(dirname "$model")/decode.conf"; do
-    if [ ! -f "$f" ]; then fail "$f does not exist; decode dev first (run.sh --stage 12 --stop-stage 12)"; fi
-  done
+  f=$model/decode_dev/scoring_kaldi/wer_details/lmwt
+  if [ ! -f "$f" ]; then fail "$f does not exist; decode dev first (run.sh --stage 12 --stop-stage 12)"; fi
+  f=$(dirname "$model")/decode.conf
+  if [ -z "$decode_opts" ] && [ ! -f "$f" ]; then fail "$f does not exist; give the options that dev was decoded with as --decode-opts"; fi
 done
 
 # kind <model>: the features that it reads, named as their directories in <data> are.
@@ -51,10 +53,12 @@ fi
 
 # decode <model> <directory of the results> [<option>...]
 decode() {
-  local features
+  local features options=$decode_opts
   features=$data/$(kind "$1")/$name
+  options=${options:---config $(dirname "$1")/decode.conf}
   begin_part
-  submit steps_py/decode.sh --config "$(dirname "$1")/decode.conf" --nj "$nj" --cmd "$cmd" --srcdir "$1" "${@:3}" \
+  # shellcheck disable=SC2086 # several words
+  submit steps_py/decode.sh $options --nj "$nj" --cmd "$cmd" --srcdir "$1" "${@:3}" \
     "$graph" "$features" "$2/decode_$name"
   took "$2/decode_$name" "WER $(cut -d ' ' -f 2 "$2/decode_$name/scoring_kaldi/best_wer") % at the best weight"
   if [ "$rescore" = true ] && [ -d "$data/lang_whole" ]; then
