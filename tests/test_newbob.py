@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,15 +10,19 @@ from hdnn_nnet.train.newbob import Newbob
 from hdnn_nnet.train.options import NewbobOptions
 
 
-def script(initial: float, losses: list[float], keep: int, least: int, most: int) -> list[tuple[bool, float]]:
-    """(accepted, rate after the epoch) for every epoch that the shell script would run."""
+def script(
+    initial: float, losses: list[float], keep: int, least: int, most: int, patience: int = 1
+) -> list[tuple[bool, float]]:
+    """(accepted, rate after the epoch) for every epoch that the shell script would run; with a patience, which it has not."""
     result: list[tuple[bool, float]] = []
     rate, halving, loss = 0.008, False, initial
+    kept = [initial]
     for epoch in range(1, most + 1):
         new, previous = losses[epoch - 1], loss
         accepted = new < loss or epoch <= keep or epoch <= least
         if accepted:
             loss = new
+        kept.append(loss)
         result.append((accepted, rate))
         if epoch <= keep:
             continue
@@ -26,7 +31,7 @@ def script(initial: float, losses: list[float], keep: int, least: int, most: int
             if epoch <= least:
                 continue
             break
-        if improvement < 0.01:
+        if epoch >= patience and (kept[epoch - patience] - loss) / kept[epoch - patience] < 0.01:
             halving = True
         if halving:
             rate *= 0.5
@@ -40,12 +45,16 @@ def script(initial: float, losses: list[float], keep: int, least: int, most: int
     st.booleans(),
     st.integers(0, 3),
     st.integers(0, 3),
+    st.integers(1, 4),
 )
-def test_decisions_are_those_of_the_script(losses: list[float], falling: bool, keep: int, least: int) -> None:
+def test_decisions_are_those_of_the_script(
+    losses: list[float], falling: bool, keep: int, least: int, patience: int
+) -> None:
     if falling:
         losses = sorted(losses, reverse=True)
-    expected = script(6.0, losses, keep, least, 15)
-    schedule = Newbob(0.008, NewbobOptions(max_iters=15, keep_lr_iters=keep, min_iters=least))
+    expected = script(6.0, losses, keep, least, 15, patience)
+    options = NewbobOptions(max_iters=15, keep_lr_iters=keep, min_iters=least, halving_patience=patience)
+    schedule = Newbob(0.008, options)
     schedule.start(6.0)
     decisions, rates = [], []
     while not schedule.finished:
@@ -55,8 +64,24 @@ def test_decisions_are_those_of_the_script(losses: list[float], falling: bool, k
     assert rates == [rate for _, rate in expected]
 
 
-def test_diverged_epoch_is_rejected_and_halves() -> None:
-    schedule = Newbob(0.008)
+def test_patience_outlasts_a_noisy_epoch() -> None:
+    """One epoch without gain halves nnet1's rate; with a patience of 3 only three that gain less than 1 % together do."""
+    losses = [0.66, 0.54, 0.5, 0.51, 0.46, 0.459, 0.458, 0.457, 0.456]
+    rates: dict[int, list[float]] = {}
+    for patience in (1, 3):
+        schedule = Newbob(0.004, NewbobOptions(halving_patience=patience))
+        schedule.start(6.0)
+        rates[patience] = []
+        for loss in losses:
+            schedule.judge(loss)
+            rates[patience].append(schedule.learn_rate)
+    assert rates[1][:5] == [0.004, 0.004, 0.004, 0.002, 0.001]
+    assert rates[3] == [0.004] * 7 + [0.002, 0.001]
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_diverged_epoch_is_rejected_and_halves(patience: int) -> None:
+    schedule = Newbob(0.008, NewbobOptions(halving_patience=patience))
     schedule.start(3.0)
     assert not schedule.judge(float("nan"))
     assert schedule.best_loss == 3.0
@@ -65,9 +90,16 @@ def test_diverged_epoch_is_rejected_and_halves() -> None:
 
 
 def test_state_goes_through_json() -> None:
-    schedule = Newbob(0.008)
+    schedule = Newbob(0.008, NewbobOptions(halving_patience=3))
     schedule.start(3.0)
     schedule.judge(2.99)
-    again = Newbob(0.008)
+    again = Newbob(0.008, schedule.options)
     again.restore(json.loads(json.dumps(schedule.saved())))
     assert again.state == schedule.state
+
+
+def test_state_of_earlier_versions_is_taken() -> None:
+    schedule = Newbob(0.008)
+    schedule.restore({"learn_rate": 0.004, "best_loss": 2.0, "epoch": 7, "halving": False, "finished": False})
+    assert schedule.judge(1.999)
+    assert schedule.learn_rate == 0.002

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from hdnn_nnet.train.options import NewbobOptions
 
@@ -13,6 +14,7 @@ class NewbobState:
 
     Attributes:
         epoch: epochs judged so far.
+        earlier: the lowest losses before each of the last `halving_patience` epochs.
         finished: the gain has become too small; an end by `max_iters` is not kept, so that more epochs may be asked for.
     """
 
@@ -20,6 +22,7 @@ class NewbobState:
     best_loss: float = math.inf
     epoch: int = 0
     halving: bool = False
+    earlier: list[float] = field(default_factory=list)
     finished: bool = False
 
 
@@ -27,8 +30,9 @@ class Newbob:
     """Decides after every epoch whether it is kept, what the next rate is, and when to stop.
 
     An epoch is accepted only if the cross-validation loss drops (or `epoch <= keep_lr_iters`); otherwise training goes on
-    from the best parameters. A relative gain under `start_halving_impr` starts halving, which then goes on every epoch;
-    while halving, a gain under `end_halving_impr` ends the training. All losses are averages per frame.
+    from the best parameters. A relative gain of the last `halving_patience` epochs together (nnet1: of the last one) under
+    `start_halving_impr` starts halving, which then goes on every epoch; while halving, a gain of one epoch under
+    `end_halving_impr` ends the training. All losses are averages per frame.
     """
 
     def __init__(self, learn_rate: float, options: NewbobOptions | None = None) -> None:
@@ -59,7 +63,8 @@ class Newbob:
         """
         state, options = self.state, self.options
         state.epoch += 1
-        previous = state.best_loss
+        previous, patience = state.best_loss, options.halving_patience
+        state.earlier = [*state.earlier, previous][-patience:]
         accepted = math.isfinite(loss) and (
             loss < previous or state.epoch <= max(options.keep_lr_iters, options.min_iters)
         )
@@ -67,20 +72,26 @@ class Newbob:
             state.best_loss = loss
         if state.epoch <= options.keep_lr_iters:
             return accepted
-        gain = (previous - state.best_loss) / previous if previous not in (0.0, math.inf) else 1.0
+        gain = _gain(previous, state.best_loss)
         if state.halving and gain < options.end_halving_impr:
             state.finished = state.finished or state.epoch > options.min_iters
             return accepted  # neither the last epoch nor one that min_iters asks for halves
-        if gain < options.start_halving_impr:
+        stalled = len(state.earlier) == patience and _gain(state.earlier[0], state.best_loss) < options.start_halving_impr
+        if stalled or not math.isfinite(loss):
             state.halving = True
         if state.halving:
             state.learn_rate *= options.halving_factor
         return accepted
 
-    def saved(self) -> dict[str, float | int | bool]:
+    def saved(self) -> dict[str, Any]:
         """Everything needed to go on later, as JSON types."""
         return dataclasses.asdict(self.state)
 
-    def restore(self, saved: dict[str, float | int | bool]) -> None:
+    def restore(self, saved: dict[str, Any]) -> None:
         """Go on from what `saved` gave."""
-        self.state = NewbobState(**saved)  # type: ignore[arg-type]  # of a checkpoint
+        self.state = NewbobState(**saved)
+
+
+def _gain(before: float, after: float) -> float:
+    """By what share the loss has dropped."""
+    return (before - after) / before if before not in (0.0, math.inf) else 1.0

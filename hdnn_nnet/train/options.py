@@ -1,7 +1,7 @@
 """Options of trainings. Rates are per frame; defaults are those of Kaldi's nnet1 recipe but for momentum, rate and epochs.
 
-nnet1 ends after 20 epochs. A student's divergence from its teacher still falls by more than a percent an epoch then, so that
-distillation would end before the rate is lowered (docs/distillation.md).
+nnet1 ends after 20 epochs. A student's divergence from its teacher still falls then, by less in an epoch than chance moves it
+up and down: distillation has a longer schedule (docs/experiments/libri5.md).
 """
 
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ class NewbobOptions(Options):
     max_iters: int = option(40, "most epochs; a larger number goes on with a finished training", at_least=1, free=True)
     min_iters: int = option(0, "least epochs", at_least=0)
     keep_lr_iters: int = option(0, "epochs before halving may start", at_least=0)
+    halving_patience: int = option(1, "epochs whose gain together decides whether halving starts", at_least=1)
     start_halving_impr: float = option(0.01, "relative gain that starts halving")
     end_halving_impr: float = option(0.001, "relative gain that ends training")
     halving_factor: float = option(0.5, "rate factor while halving", above=0, at_most=1)
@@ -98,6 +99,21 @@ class FrameTraining(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillationSchedule(NewbobOptions):
+    """Learning rate schedule (newbob)."""
+
+    max_iters: int = option(60, "most epochs; a larger number goes on with a finished training", at_least=1, free=True)
+    halving_patience: int = option(3, "epochs whose gain together decides whether halving starts", at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentTraining(FrameTraining):
+    """What distillation takes of what every frame-level training takes."""
+
+    schedule: DistillationSchedule = group(DistillationSchedule)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SoftLabelOptions(Options):
     """Soft labels."""
 
@@ -111,7 +127,7 @@ class DistillationOptions(Options):
     """Distillation."""
 
     teacher: str = argument("model directories, stored soft labels, or a table of posteriors")
-    training: FrameTraining = group(FrameTraining)
+    training: StudentTraining = group(StudentTraining)
     soft: SoftLabelOptions = group(SoftLabelOptions)
     hard_weight: float = option(0.0, "q: weight of the cross-entropy with the alignment", at_least=0)
     square_temperature: bool = option(False, "multiply the soft term by T^2 (the paper does not)")

@@ -178,6 +178,8 @@ class Training:
         full |= signature or {}
         if not options.masking.wanted:  # as checkpoints of versions without masking have it
             full = {name: value for name, value in full.items() if name not in flatten(options.masking)}
+        if options.schedule.halving_patience == 1:  # as earlier versions and nnet1
+            del full["halving_patience"]
         minutes = options.checkpoint.checkpoint_minutes
         training = self._shuffler(model, data.train, targets(data.train), options.update.minibatch_size, more_columns)
         training = replace(training, masking=self._masks())
