@@ -68,15 +68,18 @@ def test_patience_outlasts_a_noisy_epoch() -> None:
     """One epoch without gain halves nnet1's rate; with a patience of 3 only three that gain less than 1 % together do."""
     losses = [0.66, 0.54, 0.5, 0.51, 0.46, 0.459, 0.458, 0.457, 0.456]
     rates: dict[int, list[float]] = {}
+    gone_on: dict[int, list[bool]] = {}
     for patience in (1, 3):
         schedule = Newbob(0.004, NewbobOptions(halving_patience=patience))
         schedule.start(6.0)
-        rates[patience] = []
+        rates[patience], gone_on[patience] = [], []
         for loss in losses:
-            schedule.judge(loss)
+            gone_on[patience].append(schedule.judge(loss) or schedule.tolerant)
             rates[patience].append(schedule.learn_rate)
     assert rates[1][:5] == [0.004, 0.004, 0.004, 0.002, 0.001]
+    assert not gone_on[1][3]
     assert rates[3] == [0.004] * 7 + [0.002, 0.001]
+    assert all(gone_on[3])
 
 
 @pytest.mark.parametrize("patience", [1, 3])
@@ -84,6 +87,7 @@ def test_diverged_epoch_is_rejected_and_halves(patience: int) -> None:
     schedule = Newbob(0.008, NewbobOptions(halving_patience=patience))
     schedule.start(3.0)
     assert not schedule.judge(float("nan"))
+    assert not schedule.tolerant
     assert schedule.best_loss == 3.0
     assert schedule.learn_rate == 0.004
     assert schedule.judge(2.0)

@@ -286,6 +286,30 @@ def test_trained_in_two_goes_is_trained_in_one(
     assert (directory / "final.safetensors").read_bytes() == wanted
 
 
+def test_patience_goes_on_from_epochs_that_are_not_the_best(task: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """The epochs are those of a training that accepts all, the model is the best of them; also where it was stopped."""
+
+    def run(name: str, epochs: int, *more: str) -> list[dict]:
+        options = ["--learn-rate", "0.3", "--max-iters", str(epochs), *more]
+        assert call("train ce", arguments(task, tmp_path / name, *options)) == 0
+        return json.loads((tmp_path / name / "history.json").read_text())
+
+    losses = [epoch["cv_loss"] for epoch in run("every", 9, "--keep-lr-iters", "9")]
+    worse = [epoch for epoch in range(1, 9) if losses[epoch] > min(losses[:epoch])]
+    assert len(worse) > 1, losses
+    epochs = worse[-1] + 1
+    losses = losses[:epochs]
+    patient = run("patient", epochs, "--halving-patience", "9")
+    assert [epoch["cv_loss"] for epoch in patient] == losses
+    assert [epoch["accepted"] for epoch in patient] == [loss < min([9.0, *losses[:i]]) for i, loss in enumerate(losses)]
+    run("until", losses.index(min(losses)) + 1, "--keep-lr-iters", "9")
+    for until in (2, epochs - 1, epochs):
+        run("in three goes", until, "--halving-patience", "9")
+    for name in ("until", "in three goes"):
+        for key, value in weights(tmp_path / "patient").items():
+            assert torch.equal(value, weights(tmp_path / name)[key]), (name, key)
+
+
 def test_damaged_checkpoint(trained: Path, task: tuple[Path, Path, Path], tmp_path: Path) -> None:
     directory = tmp_path / "model"
     shutil.copytree(trained, directory)

@@ -67,10 +67,11 @@ def train(
                 best = copy_state(model)
                 if run.is_main:
                     save_model(model, run.directory, "best.safetensors")
-            else:
+            elif not schedule.tolerant:
                 model.load_state_dict(best)
+            verdict = "accepted" if accepted else "tolerated" if schedule.tolerant else "rejected"
             sgd.reset()
-            run.end_epoch(_report(run, training.total_frames(), rate, cv_loss, cv_accuracy, accepted))
+            run.end_epoch(_report(run, training.total_frames(), rate, cv_loss, cv_accuracy, verdict))
     if not any(line["accepted"] for line in run.progress.history):
         raise HdnnError("no epoch lowered the cross-validation loss; lower --learn-rate or check the alignments")
     model.load_state_dict(best)
@@ -98,7 +99,7 @@ def _start(
     return copy_state(model)
 
 
-def _report(run: Run, frames: int, rate: float, cv_loss: float, cv_accuracy: float, accepted: bool) -> dict:
+def _report(run: Run, frames: int, rate: float, cv_loss: float, cv_accuracy: float, verdict: str) -> dict:
     """The epoch's line of history; losses and accuracies are averages per frame. It is logged as Kaldi's train.sh does."""
     progress = run.progress
     line = {
@@ -108,14 +109,14 @@ def _report(run: Run, frames: int, rate: float, cv_loss: float, cv_accuracy: flo
         "train_accuracy": progress.sums["correct"] / frames,
         "cv_loss": cv_loss,
         "cv_accuracy": cv_accuracy,
-        "accepted": accepted,
+        "accepted": verdict == "accepted",
         "seconds": progress.seconds,
         "frames_per_second": frames / progress.seconds,
     }
     log.info(
         "ITERATION %02d: TRAIN AVG.LOSS %.4f, (lrate %.6g), CROSSVAL AVG.LOSS %.4f, frame accuracy %.4f, "
         "nnet %s, %.0f frames/s",
-        line["epoch"], line["train_loss"], rate, cv_loss, cv_accuracy, "accepted" if accepted else "rejected",
+        line["epoch"], line["train_loss"], rate, cv_loss, cv_accuracy, verdict,
         line["frames_per_second"],
     )  # fmt: skip
     return line

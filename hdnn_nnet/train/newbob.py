@@ -29,15 +29,17 @@ class NewbobState:
 class Newbob:
     """Decides after every epoch whether it is kept, what the next rate is, and when to stop.
 
-    An epoch is accepted only if the cross-validation loss drops (or `epoch <= keep_lr_iters`); otherwise training goes on
-    from the best parameters. A relative gain of the last `halving_patience` epochs together (nnet1: of the last one) under
-    `start_halving_impr` starts halving, which then goes on every epoch; while halving, a gain of one epoch under
-    `end_halving_impr` ends the training. All losses are averages per frame.
+    An epoch is accepted only if the cross-validation loss drops (or `epoch <= keep_lr_iters`). A relative gain under
+    `start_halving_impr` of the last `halving_patience` epochs together (nnet1: of the last one) starts halving, which then
+    goes on every epoch; while halving, a gain of one epoch under `end_halving_impr` ends the training. Before halving an
+    epoch that is not accepted is gone on from all the same (`tolerant`; never in nnet1), later training goes on from the
+    best parameters. All losses are averages per frame.
     """
 
     def __init__(self, learn_rate: float, options: NewbobOptions | None = None) -> None:
         self.options = options or NewbobOptions()
         self.state = NewbobState(learn_rate)
+        self._finite = True  # the loss judged last
 
     @property
     def learn_rate(self) -> float:
@@ -52,6 +54,11 @@ class Newbob:
     def finished(self) -> bool:
         return self.state.finished or self.state.epoch >= self.options.max_iters
 
+    @property
+    def tolerant(self) -> bool:
+        """Whether training goes on from the epoch just judged even if it was not accepted."""
+        return self._finite and not self.state.halving
+
     def start(self, initial_loss: float) -> None:
         """Set the loss of the untrained (or given) parameters that the first epoch is compared with."""
         self.state.best_loss = initial_loss
@@ -63,11 +70,10 @@ class Newbob:
         """
         state, options = self.state, self.options
         state.epoch += 1
+        self._finite = math.isfinite(loss)
         previous, patience = state.best_loss, options.halving_patience
         state.earlier = [*state.earlier, previous][-patience:]
-        accepted = math.isfinite(loss) and (
-            loss < previous or state.epoch <= max(options.keep_lr_iters, options.min_iters)
-        )
+        accepted = self._finite and (loss < previous or state.epoch <= max(options.keep_lr_iters, options.min_iters))
         if accepted:
             state.best_loss = loss
         if state.epoch <= options.keep_lr_iters:
@@ -76,8 +82,10 @@ class Newbob:
         if state.halving and gain < options.end_halving_impr:
             state.finished = state.finished or state.epoch > options.min_iters
             return accepted  # neither the last epoch nor one that min_iters asks for halves
-        stalled = len(state.earlier) == patience and _gain(state.earlier[0], state.best_loss) < options.start_halving_impr
-        if stalled or not math.isfinite(loss):
+        stalled = (
+            len(state.earlier) == patience and _gain(state.earlier[0], state.best_loss) < options.start_halving_impr
+        )
+        if stalled or not self._finite:
             state.halving = True
         if state.halving:
             state.learn_rate *= options.halving_factor

@@ -29,7 +29,7 @@ class NewbobOptions(Options):
     max_iters: int = option(40, "most epochs; a larger number goes on with a finished training", at_least=1, free=True)
     min_iters: int = option(0, "least epochs", at_least=0)
     keep_lr_iters: int = option(0, "epochs before halving may start", at_least=0)
-    halving_patience: int = option(1, "epochs whose gain together decides whether halving starts", at_least=1)
+    halving_patience: int = option(1, "epochs that must gain too little together before halving starts", at_least=1)
     start_halving_impr: float = option(0.01, "relative gain that starts halving")
     end_halving_impr: float = option(0.001, "relative gain that ends training")
     halving_factor: float = option(0.5, "rate factor while halving", above=0, at_most=1)
@@ -103,7 +103,7 @@ class DistillationSchedule(NewbobOptions):
     """Learning rate schedule (newbob)."""
 
     max_iters: int = option(60, "most epochs; a larger number goes on with a finished training", at_least=1, free=True)
-    halving_patience: int = option(3, "epochs whose gain together decides whether halving starts", at_least=1)
+    halving_patience: int = option(3, "epochs that must gain too little together before halving starts", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
