@@ -15,10 +15,10 @@ def script(
 ) -> list[tuple[bool, float]]:
     """(accepted, rate after the epoch) for every epoch that the shell script would run; with a patience, which it has not."""
     result: list[tuple[bool, float]] = []
-    rate, halving, loss = 0.008, False, initial
+    rate, halving, began, loss = 0.008, False, 0, initial
     kept = [initial]
     for epoch in range(1, most + 1):
-        new, previous = losses[epoch - 1], loss
+        new = losses[epoch - 1]
         accepted = new < loss or epoch <= keep or epoch <= least
         if accepted:
             loss = new
@@ -26,13 +26,14 @@ def script(
         result.append((accepted, rate))
         if epoch <= keep:
             continue
-        improvement = (previous - loss) / previous
+        enough = epoch - began >= patience
+        improvement = (kept[epoch - patience] - loss) / kept[epoch - patience] if enough else 1.0
         if halving and improvement < 0.001:
             if epoch <= least:
                 continue
             break
-        if epoch >= patience and (kept[epoch - patience] - loss) / kept[epoch - patience] < 0.01:
-            halving = True
+        if not halving and improvement < 0.01:
+            halving, began = True, epoch
         if halving:
             rate *= 0.5
             result[-1] = (accepted, rate)
@@ -65,8 +66,8 @@ def test_decisions_are_those_of_the_script(
 
 
 def test_patience_outlasts_a_noisy_epoch() -> None:
-    """One epoch without gain halves nnet1's rate; with a patience of 3 only three that gain less than 1 % together do."""
-    losses = [0.66, 0.54, 0.5, 0.51, 0.46, 0.459, 0.458, 0.457, 0.456]
+    """With a patience of 3 three epochs together must gain too little before the rate is halved, and before the end."""
+    losses = [0.66, 0.54, 0.5, 0.51, 0.46, 0.459, 0.458, 0.457, 0.46, 0.44, 0.45, 0.44, 0.44, 0.43]
     rates: dict[int, list[float]] = {}
     gone_on: dict[int, list[bool]] = {}
     for patience in (1, 3):
@@ -74,11 +75,13 @@ def test_patience_outlasts_a_noisy_epoch() -> None:
         schedule.start(6.0)
         rates[patience], gone_on[patience] = [], []
         for loss in losses:
+            if schedule.finished:
+                break
             gone_on[patience].append(schedule.judge(loss) or schedule.tolerant)
             rates[patience].append(schedule.learn_rate)
     assert rates[1][:5] == [0.004, 0.004, 0.004, 0.002, 0.001]
     assert not gone_on[1][3]
-    assert rates[3] == [0.004] * 7 + [0.002, 0.001]
+    assert rates[3] == [0.004] * 7 + [0.004 / 2**n for n in range(1, 6)] + [0.004 / 2**5]
     assert all(gone_on[3])
 
 

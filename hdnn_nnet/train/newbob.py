@@ -14,7 +14,7 @@ class NewbobState:
 
     Attributes:
         epoch: epochs judged so far.
-        earlier: the lowest losses before each of the last `halving_patience` epochs.
+        earlier: the lowest losses before each of the last `halving_patience` epochs, or of those since halving began.
         finished: the gain has become too small; an end by `max_iters` is not kept, so that more epochs may be asked for.
     """
 
@@ -29,17 +29,18 @@ class NewbobState:
 class Newbob:
     """Decides after every epoch whether it is kept, what the next rate is, and when to stop.
 
-    An epoch is accepted only if the cross-validation loss drops (or `epoch <= keep_lr_iters`). A relative gain under
-    `start_halving_impr` of the last `halving_patience` epochs together (nnet1: of the last one) starts halving, which then
-    goes on every epoch; while halving, a gain of one epoch under `end_halving_impr` ends the training. Before halving an
-    epoch that is not accepted is gone on from all the same (`tolerant`; never in nnet1), later training goes on from the
-    best parameters. All losses are averages per frame.
+    An epoch is accepted only if the cross-validation loss drops (or `epoch <= keep_lr_iters`). A relative gain of the last
+    `halving_patience` epochs together under `start_halving_impr` starts halving, which then goes on every epoch; while
+    halving, a gain under `end_halving_impr` ends the training. All losses are averages per frame.
+
+    nnet1 has a patience of one epoch, and goes on from the best parameters after an epoch that is not accepted. With a longer
+    one training goes on from that epoch all the same (`tolerant`); only halving begins from the best.
     """
 
     def __init__(self, learn_rate: float, options: NewbobOptions | None = None) -> None:
         self.options = options or NewbobOptions()
         self.state = NewbobState(learn_rate)
-        self._finite = True  # the loss judged last
+        self._tolerant = True
 
     @property
     def learn_rate(self) -> float:
@@ -57,7 +58,7 @@ class Newbob:
     @property
     def tolerant(self) -> bool:
         """Whether training goes on from the epoch just judged even if it was not accepted."""
-        return self._finite and not self.state.halving
+        return self._tolerant
 
     def start(self, initial_loss: float) -> None:
         """Set the loss of the untrained (or given) parameters that the first epoch is compared with."""
@@ -69,24 +70,22 @@ class Newbob:
         A loss that is not finite is never accepted: the rate is halved instead.
         """
         state, options = self.state, self.options
+        finite, patience = math.isfinite(loss), options.halving_patience
         state.epoch += 1
-        self._finite = math.isfinite(loss)
-        previous, patience = state.best_loss, options.halving_patience
-        state.earlier = [*state.earlier, previous][-patience:]
-        accepted = self._finite and (loss < previous or state.epoch <= max(options.keep_lr_iters, options.min_iters))
+        state.earlier = [*state.earlier, state.best_loss][-patience:]
+        accepted = finite and (loss < state.best_loss or state.epoch <= max(options.keep_lr_iters, options.min_iters))
         if accepted:
             state.best_loss = loss
+        self._tolerant = finite and patience > 1
         if state.epoch <= options.keep_lr_iters:
             return accepted
-        gain = _gain(previous, state.best_loss)
+        gain = _gain(state.earlier[0], state.best_loss) if len(state.earlier) == patience else math.inf
         if state.halving and gain < options.end_halving_impr:
             state.finished = state.finished or state.epoch > options.min_iters
             return accepted  # neither the last epoch nor one that min_iters asks for halves
-        stalled = (
-            len(state.earlier) == patience and _gain(state.earlier[0], state.best_loss) < options.start_halving_impr
-        )
-        if stalled or not self._finite:
-            state.halving = True
+        if not state.halving and (gain < options.start_halving_impr or not finite):
+            state.halving, state.earlier = True, []
+            self._tolerant = False
         if state.halving:
             state.learn_rate *= options.halving_factor
         return accepted
