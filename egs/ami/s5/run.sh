@@ -47,7 +47,8 @@ teacher=               # network of the teacher, or several in quotes, which are
 ssl_model=             # folder of a speech encoder (wav2vec 2.0, HuBERT, WavLM, Whisper): the teacher reads its features, the students
                        # theirs; models go to a directory of their own; docs/distillation.md
 ssl_opts=              # options of these features, for example "--layer 9"; see hdnn feats ssl --help
-teacher_smbr=false     # true: the teacher goes through sMBR before it gives soft labels
+teacher_smbr=          # {true,false} the teacher goes through sMBR before it gives soft labels; default: true (own without --ssl-model),
+                       # false
 kd_networks="hdnn-h128l10" # students to distil; empty: none
 hard_weights="0"       # q of the distillation, one student for each
 temperatures="1"       # T of the distillation, one student for each
@@ -131,6 +132,10 @@ case $corpus in
 esac
 if [ "$smbr" = none ]; then smbr=; fi
 augment=${augment:-$default_augment}
+default_teacher_smbr=false
+if [ "$corpus" = own ] && [ -z "$ssl_model" ]; then default_teacher_smbr=true; fi # RESULTS, libri5 and so762
+teacher_smbr=${teacher_smbr:-$default_teacher_smbr}
+case $teacher_smbr in true | false) ;; *) fail "--teacher-smbr $teacher_smbr: expected true or false" ;; esac
 
 if [ "$toolkit" = auto ]; then toolkit=python; if [ -n "${KALDI_ROOT:-}" ]; then toolkit=kaldi; fi; fi
 case $gmm in
@@ -210,11 +215,15 @@ gmm_conf=conf/gmm_$corpus.conf
 cv_opts=()
 if [ "$corpus" = own ]; then cv_opts=(--one-speaker true); fi
 
-# What would be wrong hours later. kd_name <network> <q> <T>: what a distilled student's directory is called: <network>_kd,
-# _kd_smbrteacher after --teacher-smbr, and with _q<q> and _t<T> where these are not 0 and 1.
+# What would be wrong hours later. kd_name <network> <q> <T>: what a distilled student's directory is called: <network>_kd, with
+# _smbrteacher or _ceteacher where --teacher-smbr is not the corpus's default, and with _q<q> and _t<T> where these are not 0 and 1.
 kd_name() {
   local name=$1_kd
-  if [ "$teacher_smbr" = true ]; then name=${name}_smbrteacher; fi
+  case $teacher_smbr in
+    "$default_teacher_smbr") ;;
+    true) name=${name}_smbrteacher ;;
+    false) name=${name}_ceteacher ;;
+  esac
   if [ "$2" != 0 ]; then name=${name}_q$2; fi
   if [ "$3" != 1 ]; then name=${name}_t$3; fi
   echo "$name"
@@ -270,9 +279,11 @@ check_options adapt "--update=$adapt_update" data model labels dir
 check_options latgen "--acoustic-scale=$acwt" "--beam=$beam" "--lattice-beam=$lattice_beam" "--max-active=$max_active" \
   model graph ark:- ark:-
 recipe_dirs=("$data" "$exp" "$nets" "$mini")
+taught=
+if [ "$teacher_smbr" = true ]; then taught=", after sMBR"; fi
 plan "$nets" \
   "stages $stage to $stop_stage of corpus $corpus by $toolkit: $gmm alignments, $feat_type features, $nj jobs, $train_jobs trainings at a time" \
-  "teacher $teachers; students by CE: ${networks:-none}, by KD: ${kd_networks:-none}; sMBR: ${smbr:-none}; adaptation: $adapt; copies: $augment" \
+  "teacher $teachers$taught; students by CE: ${networks:-none}, by KD: ${kd_networks:-none}; sMBR: ${smbr:-none}; adaptation: $adapt; copies: $augment" \
   "results go to $PWD/$nets"
 
 if run_stage 0 "preflight, corpus"; then
@@ -473,12 +484,12 @@ prepare_smbr() {
 
 # Sequence training of a network, smoothed by the teacher where it was distilled.
 train_smbr() {
-  local smoothing=(--smooth-ce "$smooth") taught=false
+  local smoothing=(--smooth-ce "$smooth") distilled=false
   case $1 in
-    *_kd*) taught=true ;;
-    *_online) if [ -n "$kd_networks" ]; then taught=true; fi ;;
+    *_kd*) distilled=true ;;
+    *_online) if [ -n "$kd_networks" ]; then distilled=true; fi ;;
   esac
-  if [ $taught = true ]; then smoothing=(--smooth-kd "$smooth" --teacher "$soft"); fi
+  if [ $distilled = true ]; then smoothing=(--smooth-kd "$smooth" --teacher "$soft"); fi
   if [[ $smooth =~ ^0*\.?0*$ ]]; then smoothing=(); fi # no teacher is read where none is asked
   steps_py/train_smbr.sh "${common_options[@]}" --train-opts "--num-threads $threads" ${smbr_learn_rate:+--learn-rate "$smbr_learn_rate"} \
     ${smoothing[@]+"${smoothing[@]}"} \
