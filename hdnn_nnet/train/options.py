@@ -10,6 +10,9 @@ from hdnn_nnet.device.options import TrainingDevice
 from hdnn_nnet.nn.options import NetworkOptions
 from hdnn_nnet.options import Options, argument, group, option
 
+_MOST = "most epochs; a larger number goes on with a finished training"
+_PATIENCE = "epochs that must gain too little together before halving starts, and before the end"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointOptions(Options):
@@ -26,10 +29,10 @@ class NewbobOptions(Options):
     learn_rate: float | None = option(
         None, "per frame; default: 0.008 (dnn), 0.004 (hdnn), 0.003 (hdnn of 256 units and more)", at_least=0
     )
-    max_iters: int = option(40, "most epochs; a larger number goes on with a finished training", at_least=1, free=True)
+    max_iters: int = option(40, _MOST, at_least=1, free=True)
     min_iters: int = option(0, "least epochs", at_least=0)
     keep_lr_iters: int = option(0, "epochs before halving may start", at_least=0)
-    halving_patience: int = option(1, "epochs that must gain too little together before halving starts", at_least=1)
+    halving_patience: int = option(1, _PATIENCE, at_least=1)
     start_halving_impr: float = option(0.01, "relative gain that starts halving")
     end_halving_impr: float = option(0.001, "relative gain that ends training")
     halving_factor: float = option(0.5, "rate factor while halving", above=0, at_most=1)
@@ -102,8 +105,8 @@ class FrameTraining(Options):
 class DistillationSchedule(NewbobOptions):
     """Learning rate schedule (newbob)."""
 
-    max_iters: int = option(60, "most epochs; a larger number goes on with a finished training", at_least=1, free=True)
-    halving_patience: int = option(3, "epochs that must gain too little together before halving starts", at_least=1)
+    max_iters: int = option(60, _MOST, at_least=1, free=True)
+    halving_patience: int = option(3, _PATIENCE, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
