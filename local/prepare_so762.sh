@@ -11,13 +11,10 @@ source=$(readlink -f "$1") data=$2
 need_files "$source"/data-fmllr/{train/feats.scp,dev/feats.scp,train_cv10.uttlist} "$source"/data-mfcc/{train,dev}/{feats,cmvn}.scp
 lock_output "$data"
 for part in train dev; do
-  mkdir -p "$data/$part"
+  mkdir -p "$data/$part" "$data/mfcc/$part"
   for f in text utt2spk spk2utt utt2dur; do cp "$source/data-fmllr/$part/$f" "$data/$part/$f"; done
-  sed "s| | $source/|" "$source/data-fmllr/$part/feats.scp" > "$data/$part/feats.scp"
-done
-for part in train dev; do
-  mkdir -p "$data/mfcc/$part"
   for f in text utt2spk spk2utt; do cp "$source/data-mfcc/$part/$f" "$data/mfcc/$part/$f"; done
+  sed "s| | $source/|" "$source/data-fmllr/$part/feats.scp" > "$data/$part/feats.scp"
   for f in feats cmvn; do sed "s| | $source/|" "$source/data-mfcc/$part/$f.scp" > "$data/mfcc/$part/$f.scp"; done
 done
 hdnn data split-tr-cv --cv-list "$source/data-fmllr/train_cv10.uttlist" "$data/train" "$data/train_tr90" "$data/train_cv10"

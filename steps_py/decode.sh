@@ -37,9 +37,8 @@ if [ "$stage" -le 0 ]; then
   nj=$(hdnn data split "$data" "$nj")
   lock_output "$dir"
   mkdir -p "$dir/log"
-  begin_decoding "$dir" "$data" "$nj parts: ${forward[*]} | ${latgen[*]}
-$(cksum "$srcdir"/final.* "$model" "$srcdir"/*_opts "$srcdir"/*counts "$graphdir/HCLG.fst" ${adapt_dir:+"$adapt_dir"/*} 2> /dev/null || true)" \
-    "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi
+  inputs=("$model" "$graphdir/HCLG.fst" ${adapt_dir:+"$adapt_dir"/*})
+  begin_decoding "$dir" "$data" "$srcdir" "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi
   died=false
   decode_jobs "$dir/log/decode.JOB.log" "$srcdir" "$data/split$nj" "$model" "$graphdir/HCLG.fst" \
     "ark:|gzip -c > $dir/lat.JOB.gz" "$dir/.done.JOB" || died=true

@@ -30,13 +30,14 @@ choose_decoder() {
   if [ "$decoder" != kaldi ]; then check_options "${latgen[@]:1}" model graph ark:- ark:-; fi
 }
 
-# begin_decoding <directory> <data-dir> <settings> <file>...: go on with the parts that an earlier run of the same ended, or remove
-# the files that it left, which would hide missing lattices or pass for the result of this one. <settings> is what the lattices
-# depend on, but the features themselves, whose script is newer when they are made anew. end_decoding when all is there.
+# begin_decoding <directory> <data-dir> <model-dir> <file>...: go on with the parts that an earlier run of the same ended, or
+# remove the files that it left, which would hide missing lattices or pass for the result of this one. What else the lattices
+# depend on is in `inputs`. Features are taken to be the same unless their script is newer. end_decoding when all is there.
 begin_decoding() {
-  local dir=$1 data=$2 settings
-  settings=$3$'\n'$(cksum "$data"/{feats.scp,utt2spk})
+  local dir=$1 data=$2 model=$3 settings
   shift 3
+  settings="$nj parts: ${forward[*]} | ${latgen[*]}
+$(cksum "$model"/final.* "$model"/*_opts "$model"/*counts "${inputs[@]}" "$data"/{feats.scp,utt2spk} 2> /dev/null || true)"
   if [ -f "$dir/.parts" ] && [ "$(cat "$dir/.parts")" = "$settings" ] && [ ! "$data/feats.scp" -nt "$dir/.parts" ]; then
     echo "$0: $(find "$dir" -maxdepth 1 -name '.done.*' | wc -l) of $nj parts are there from an earlier run"
   else

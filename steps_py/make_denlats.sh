@@ -41,9 +41,8 @@ if [ "$nj" -gt "$jobs" ]; then
   if [[ $cmd == run.py* ]] && [ "$cores" -lt "$jobs" ]; then jobs=$cores; fi
   at_a_time=(--max-jobs-run "$jobs")
 fi
-begin_decoding "$dir" "$data" "$nj parts: ${forward[*]} | ${latgen[*]}
-$(cksum "$src"/final.* "$src"/*_opts "$src"/*counts "$dengraph/HCLG.fst" 2> /dev/null || true)" \
-  "$dir"/lat.scp "$dir"/lat.*.scp "$dir"/lat.*.ark
+inputs=("$dengraph/HCLG.fst")
+begin_decoding "$dir" "$data" "$src" "$dir"/lat.scp "$dir"/lat.*.scp "$dir"/lat.*.ark
 # As in Kaldi's step, an utterance whose search ends in no final state gets no lattice. Those of a job that died are named, and
 # none of them may be missing.
 died=false

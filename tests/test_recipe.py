@@ -158,6 +158,28 @@ def test_adapted_features_without_kaldi(folder: Path) -> None:
     assert "exp/mini/tri4a_ali is up to date" in again.stderr
 
 
+def test_a_set_for_models_beside_no_decode_conf(folder: Path) -> None:
+    """Without the options of dev's decoding a further set is refused before any work; with them it goes on."""
+    data, exp = folder / "data/x", folder / "exp/x"
+    model = exp / "kd/net"
+    for path in (data / "conf/mfcc.conf", exp / "tri4a/graph/HCLG.fst", exp / "tri4a/final.mdl", model / "model.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def refused(*options: str) -> str:
+        words = ["local/test_set.sh", *options, "gone", "data/x", "exp/x", "more", "exp/x/kd/net"]
+        done = subprocess.run(words, cwd=folder, env=without_kaldi(), capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        return done.stderr.splitlines()[-1]
+
+    assert "decode_dev/scoring_kaldi/wer_details/lmwt does not exist; decode dev first" in refused()
+    weight = model / "decode_dev/scoring_kaldi/wer_details/lmwt"
+    weight.parent.mkdir(parents=True)
+    weight.write_text("9\n")
+    assert "exp/x/kd/decode.conf does not exist; give the options" in refused()
+    assert "gone does not exist; give a set of recordings" in refused("--decode-opts", "--beam 11.0")
+
+
 @pytest.mark.slow
 def test_own_recordings(folder: Path) -> None:
     """The defaults of --corpus own: copies of other speeds, sMBR of teacher and distilled students, adaptation of one."""

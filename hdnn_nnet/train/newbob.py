@@ -34,13 +34,16 @@ class Newbob:
     halving, a gain under `end_halving_impr` ends the training. All losses are averages per frame.
 
     nnet1 has a patience of one epoch, and goes on from the best parameters after an epoch that is not accepted. With a longer
-    one training goes on from that epoch all the same (`tolerant`); only halving begins from the best.
+    one training goes on from that epoch all the same; only halving begins from the best.
+
+    Attributes:
+        tolerant: training goes on from the epoch judged last even if it was not accepted.
     """
 
     def __init__(self, learn_rate: float, options: NewbobOptions | None = None) -> None:
         self.options = options or NewbobOptions()
         self.state = NewbobState(learn_rate)
-        self._tolerant = True
+        self.tolerant = True
 
     @property
     def learn_rate(self) -> float:
@@ -54,11 +57,6 @@ class Newbob:
     @property
     def finished(self) -> bool:
         return self.state.finished or self.state.epoch >= self.options.max_iters
-
-    @property
-    def tolerant(self) -> bool:
-        """Whether training goes on from the epoch just judged even if it was not accepted."""
-        return self._tolerant
 
     def start(self, initial_loss: float) -> None:
         """Set the loss of the untrained (or given) parameters that the first epoch is compared with."""
@@ -76,7 +74,7 @@ class Newbob:
         accepted = finite and (loss < state.best_loss or state.epoch <= max(options.keep_lr_iters, options.min_iters))
         if accepted:
             state.best_loss = loss
-        self._tolerant = finite and patience > 1
+        self.tolerant = finite and patience > 1
         if state.epoch <= options.keep_lr_iters:
             return accepted
         gain = _gain(state.earlier[0], state.best_loss) if len(state.earlier) == patience else math.inf
@@ -85,7 +83,7 @@ class Newbob:
             return accepted  # neither the last epoch nor one that min_iters asks for halves
         if not state.halving and (gain < options.start_halving_impr or not finite):
             state.halving, state.earlier = True, []
-            self._tolerant = False
+            self.tolerant = False
         if state.halving:
             state.learn_rate *= options.halving_factor
         return accepted
