@@ -14,12 +14,15 @@ from hdnn_nnet.gmm.features import GmmFeatures, open_features
 from hdnn_nnet.gmm.fmllr import FmllrResult, FmllrStatistics, add_utterances, estimate_fmllr
 from hdnn_nnet.gmm.lda import LdaStatistics, estimate_lda
 from hdnn_nnet.gmm.mllt import MlltAccumulator, estimate_mllt
-from hdnn_nnet.gmm.model import DiagGmms, read_gmm_model
+from hdnn_nnet.gmm.model import DiagGmms, read_gmm_model, write_gmm_model
 from hdnn_nnet.gmm.posteriors import alignment_labels
 from hdnn_nnet.gmm.two_models import accumulate_two, update_two
 from hdnn_nnet.kaldi.alignments import read_alignments
-from hdnn_nnet.kaldi.tables import read_matrices
+from hdnn_nnet.kaldi.script_table import read_scp
+from hdnn_nnet.kaldi.tables import read_int_vectors, read_matrices
+from hdnn_nnet.kaldi.transitions import TransitionModel
 from hdnn_nnet.lattice.table import LatticeWriter, read_lattices
+from tests.support import fixture_recipe
 
 SILENCE = list(range(1, 11))
 FRAMES = {"spkA": 793, "spkB": 578, "spkC": 580}
@@ -198,6 +201,40 @@ def test_alignment_in_two_passes(task: Task, system: Path, tmp_path: Path) -> No
     assert {**read_transforms(target / "trans.1"), **read_transforms(target / "trans.2")}.keys() == FRAMES.keys()
     with pytest.raises(HdnnError, match="3 speakers cannot be dealt to 4 jobs"):
         call("align fmllr", ["--num-jobs=4", str(data), str(lang), str(system), str(target)])
+
+
+def test_copies_take_the_alignments_of_their_originals(task: Task, system: Path, tmp_path: Path) -> None:
+    """Copies as long as the originals: their alignments, and Kaldi's transforms from these; a shorter copy is aligned."""
+    data, target = tmp_path / "train_noise", tmp_path / "ali"
+    fixture_recipe.copy_data(task.kaldi, data, "train")
+    shorter = min(task.alignments)
+    for name in ("feats.scp", "text", "utt2spk", "cmvn.scp"):
+        lines = (data / name).read_text().splitlines()
+        copied = [f"noise1-{line}" for line in lines]
+        if name == "utt2spk":
+            copied = [line.replace(" ", " noise1-") for line in copied]
+        if name == "feats.scp":
+            cut = f"[2:{len(task.alignments[shorter]) - 1}]"
+            copied = [line + cut * line.startswith(f"noise1-{shorter} ") for line in copied]
+        (data / name).write_text("".join(f"{line}\n" for line in sorted(lines + copied)))
+    (data / "utt2uniq").write_text("".join(f"{p}{u} {u}\n" for p in ("", "noise1-") for u in task.alignments))
+    target.mkdir()
+    arguments = [f"--originals-ali={task.kaldi}/exp/ali", str(data), str(task.kaldi / "lang"), str(system), str(target)]
+    assert call("align fmllr", arguments) in (0, None)
+    ours = dict(read_int_vectors(target / "ali.1.gz"))
+    for utterance, ids in task.alignments.items():
+        assert np.array_equal(ours[f"noise1-{utterance}"], ids) == (utterance != shorter)
+    assert any(not np.array_equal(ours[u], ids) for u, ids in task.alignments.items())  # originals are aligned
+    kaldis = read_transforms(task.fmllr / "sat/gpost_trans")
+    copies = {s.removeprefix("noise1-"): m for s, m in read_transforms(target / "trans.1").items() if "-" in s}
+    unchanged = [s for s in kaldis if s != read_scp(data / "utt2spk")[shorter]]
+    assert_same_transforms({s: copies[s] for s in unchanged}, {s: kaldis[s] for s in unchanged})
+    other = tmp_path / "other"
+    other.mkdir()
+    model, gmms = read_gmm_model(system / "final.mdl")
+    write_gmm_model(other / "final.mdl", TransitionModel(model.topology, model.tuples[:-1]), gmms)
+    with pytest.raises(HdnnError, match=r"other/final\.mdl is not the model that aligns now"):
+        call("align fmllr", [f"--originals-ali={other}", *arguments[1:]])
 
 
 def test_adapted_features_as_a_data_directory(task: Task, system: Path, tmp_path: Path) -> None:

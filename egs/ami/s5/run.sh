@@ -394,10 +394,14 @@ else
       submit steps_py/train_mono.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono"
       submit steps_py/align_si.sh --nj "$nj" --cmd "$train_cmd" "$data/mfcc/train" "$lang" "$exp/mono" "$exp/mono_ali"
     fi
-    if [ "$augment" = speed ] || { [ "$augment" != none ] && [ "$feat_type" = fmllr ]; }; then
-      align=align_fmllr # also for the transforms of the copies' speakers
+    if [ "$augment" = speed ]; then
+      align=align_fmllr
       if [ "$gmm" = mono ]; then align=align_si; fi
       submit "$gmm_steps/$align.sh" --nj "$nj" --cmd "$train_cmd" "$data/mfcc/$train" "$lang" "$exp/$gmm" "$copies_ali"
+    elif [ "$augment" != none ] && [ "$feat_type" = fmllr ]; then
+      # For the transforms of the copies' speakers. Kaldi's step would align anew what noise and echo have made unalignable.
+      submit steps_py/align_fmllr.sh --originals-ali "$ali" --nj "$nj" --cmd "$train_cmd" \
+        "$data/mfcc/$train" "$lang" "$exp/$gmm" "$copies_ali"
     fi
     figure "$(cat "$exp/$gmm/log/"train*.log 2> /dev/null | grep -o 'log-likelihood -\{0,1\}[0-9.]* a frame' | tail -n 1 || true)"
   fi
