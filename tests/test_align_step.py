@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hdnn_nnet import progress
 from hdnn_nnet.align.aligner import Aligner, AlignOptions, GraphCompiler
 from hdnn_nnet.cli import call
 from hdnn_nnet.errors import HdnnError
@@ -41,6 +42,18 @@ def alignments_of(recipe: Path, log_likelihoods: dict[str, np.ndarray]) -> dict[
         assert path is not None
         found[utterance] = path
     return found
+
+
+@pytest.mark.parametrize("command", ["align nnet", "align gmm"])
+def test_an_alignment_tells_how_far_it_is(
+    command: str, recipe: Path, kaldi_fixture: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(progress, "_LINES_TO", -1)  # a line for every utterance
+    source = recipe / "exp/nnet1" if command == "align nnet" else kaldi_fixture / "exp/tri"
+    with caplog.at_level("INFO"):
+        call(command, [str(recipe / "data/train"), str(recipe / "lang"), str(source), str(tmp_path / "ali")])
+    assert [f"utterances: {number} of 10" for number in range(1, 11)] == [m for m in caplog.messages if " of 10" in m]
 
 
 def test_kaldis_network(recipe: Path, kaldi_fixture: Path) -> None:

@@ -19,6 +19,7 @@ def main(options: GmmAlignCommand) -> None:
     from hdnn_nnet.kaldi.split import job_speakers
     from hdnn_nnet.kaldi.tree import ContextDependency
     from hdnn_nnet.lang.transcripts import read_transcripts
+    from hdnn_nnet.progress import counted
 
     data, lang, source = Path(options.data_dir), Path(options.lang_dir), Path(options.src_dir)
     transition_model, gmms = read_gmm_model(source / "final.mdl")
@@ -29,6 +30,6 @@ def main(options: GmmAlignCommand) -> None:
     aligner = GmmAligner(transition_model, tree, gmms, options.align.search)
     speakers = job_speakers(DataDir(data).spk2utts, options.align.job, data)
     part = [utterance for utterances in speakers.values() for utterance in utterances if utterance in reader]
-    features = ((utterance, reader[utterance]) for utterance in part)
+    features = ((utterance, reader[utterance]) for utterance in counted(part, "utterances", len(part)))
     target = Path(options.ali_dir)
     align_job(options.align, aligner, transition_model, tree, lang, read_transcripts(data), features, target)

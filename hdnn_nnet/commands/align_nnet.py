@@ -35,6 +35,7 @@ def main(options: Options) -> None:
     from hdnn_nnet.kaldi.tree import ContextDependency
     from hdnn_nnet.lang.transcripts import read_transcripts
     from hdnn_nnet.nn.forward import forward_all, model_features, open_network
+    from hdnn_nnet.progress import counted
 
     data, lang, source = Path(options.data_dir), Path(options.lang_dir), Path(options.src_dir)
     check_phones(lang, source)
@@ -47,7 +48,8 @@ def main(options: Options) -> None:
             f"{source}: the network has {model.num_pdfs} outputs, final.mdl {transition_model.num_pdfs} pdfs; "
             "take the final.mdl of the alignment that it was trained on"
         )
-    features = ((utterance, reader[utterance]) for utterance in options.align.job.part_of(reader.utts))
+    part = options.align.job.part_of(reader.utts)
+    features = ((utterance, reader[utterance]) for utterance in counted(part, "utterances", len(part)))
     scores = forward_all(model, features, "loglikes", log_prior, options.forward.batch_frames)
     target = Path(options.ali_dir)
     aligner = Aligner(transition_model, tree, options.align.search)
