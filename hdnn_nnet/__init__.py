@@ -6,6 +6,10 @@ What another project would take is here by name and imported when it is used: do
 import importlib
 from typing import Any
 
+from hdnn_nnet.device.mkl import use_fast_kernels
+
+use_fast_kernels()  # before anything multiplies
+
 __version__ = "0.1.0"
 
 #: name -> module in which it is

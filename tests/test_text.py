@@ -109,7 +109,7 @@ ALLOWED = {
     "hdnn_nnet/device/packages.py": "a file of a package",
     "hdnn_nnet/train/agent_end.py": "/proc",
     "hdnn_nnet/processes.py": "/proc",
-    "hdnn_nnet/device/precision.py": "/proc/cpuinfo",
+    "hdnn_nnet/device/processor.py": "/proc/cpuinfo",
     "hdnn_nnet/device/gpus.py": "output of nvidia-smi",
     "hdnn_nnet/nn/config.py": "JSON",
     "hdnn_nnet/runtime/vosk_recogniser.py": "JSON",

@@ -13,12 +13,13 @@ from hdnn_nnet.device.gaps import Gap
 from hdnn_nnet.device.gpu_code import gpu_code_gaps, listed_gpus
 from hdnn_nnet.device.kaldi_programs import kaldi_gaps
 from hdnn_nnet.device.packages import CORE, REMEDY, USES, installed, k2_gaps
+from hdnn_nnet.device.processor import cpu_flags, processor_fields
 
 #: Scheduler -> the program that submits to it.
 SCHEDULERS = {"GridEngine or PBS": "qsub", "Slurm": "sbatch"}
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-_VARIABLES = ("KALDI_ROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE",
-              "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV")  # fmt: skip
+_VARIABLES = ("KALDI_ROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_DEBUG_CPU_TYPE",
+              "OPENBLAS_CORETYPE", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV")  # fmt: skip
 _IMPORT_SECONDS = 60.0
 #: Imported together, in this order: kaldi_hmm_gmm hangs beside a kaldifst with another OpenFst than its own.
 _BINARY = (("kaldifst", "kaldi_hmm_gmm"), ("k2",))
@@ -61,11 +62,7 @@ def missing() -> Iterator[Gap]:
 
 def processor() -> str:
     """The processor's name, cores and memory, and which products it has."""
-    from hdnn_nnet.device.precision import cpu_flags
-
-    name = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown"
-    )
+    name = processor_fields().get("model name", "unknown")
     memory = next((int(line.split()[1]) >> 20 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     flags = cpu_flags()
     return f"{name}, {len(os.sched_getaffinity(0))} cores, {memory} GB, {' '.join(f for f in _FLAGS if f in flags)}"

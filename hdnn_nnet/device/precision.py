@@ -1,11 +1,11 @@
 """Where and in which number format networks compute."""
 
 import os
-from pathlib import Path
 
 import torch
 
 from hdnn_nnet.device.gpus import pick_gpu
+from hdnn_nnet.device.processor import cpu_flags
 from hdnn_nnet.errors import HdnnError
 
 #: CPU flags that mean bfloat16 products faster than float32 ones
@@ -51,14 +51,3 @@ def choose_threads(number: int, width: int) -> None:
         torch.set_num_threads(number)
     elif width < 256 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
-
-
-def cpu_flags() -> set[str]:
-    """Instruction-set flags as Linux names them; empty where they cannot be read."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("flags"):
-                return set(line.split(":", 1)[1].split())
-    except OSError:
-        pass
-    return set()
