@@ -5,6 +5,7 @@
 # acoustic scores and then determinises, this searches once more, and takes the narrow beam of 1 in 3. With --rescore true the
 # word lattices of 3, by the wide beam, get the scores, and each path keeps its alignment: faster by a search, a little worse.
 # Takes Kaldi's latgen-faster-mapped where it is on PATH, else our own decoder.
+# Started again after it was stopped, it goes on with the parts of the searches that had not ended, if nothing else has changed.
 # usage: decode_fmllr.sh [options] <graph-dir> <data-dir> <decode-dir>
 # e.g.:  decode_fmllr.sh --nj 8 --cmd run.py exp/ihm/tri4a/graph data/ihm/dev exp/ihm/tri4a/decode_dev
 
@@ -45,13 +46,18 @@ if [ -z "$alignment_model" ]; then
 fi
 adapt_model=${adapt_model:-$srcdir/final.mdl} final_model=${final_model:-$srcdir/final.mdl}
 
-# search <log> <lattices> <model> <beam> <max-active> <options of hdnn gmm likes>...: lattices of all jobs.
+# search <directory> <log> <model> <beam> <max-active> <options of hdnn gmm likes>...: lattices of all jobs, in <directory>.
+# What they depend on besides the model is in `inputs`.
 search() {
-  local beam=$4 max_active=$5 forward_opts="--model=$3 ${*:6}" died=false
+  local beam=$4 max_active=$5 forward_opts="--model=$3 ${*:6}" inputs=("$3" "$graphdir/HCLG.fst" "${inputs[@]}")
   choose_decoder --allow-partial=true "--word-symbol-table=$graphdir/words.txt"
-  decode_jobs "$1" "$srcdir" "$sdata" "$3" "$graphdir/HCLG.fst" "$2" || died=true
-  if $died; then fail "a decoding job died; see $1"; fi
+  begin_decoding "$1" "$data" "$srcdir" "$1"/lat.*.gz "$1"/wer_* "$1"/scoring_kaldi
+  decode_jobs "$2" "$srcdir" "$sdata" "$3" "$graphdir/HCLG.fst" "ark:|gzip -c > $1/lat.JOB.gz" "$1/.done.JOB" ||
+    fail "a decoding job died; see $2; decode again: the parts that ended are kept"
 }
+
+# check <directory>: how many utterances have lattices; where too few have, what ended well is not whole.
+check() { hdnn check lattices --max-missing "$max_missing" "$data" "$1" || { end_decoding "$1" && exit 1; }; }
 
 # transforms <log> <lattices> <table> <options>...: transforms of all speakers from the lattices of all jobs.
 transforms() {
@@ -68,7 +74,7 @@ check_options gmm fmllr "${fmllr[@]}" "$data" "$srcdir" lattices transforms
 need_files "$graphdir"/{HCLG.fst,words.txt,phones/silence.csl} "$data"/{feats.scp,cmvn.scp,utt2spk} \
   "$alignment_model" "$adapt_model" "$final_model"
 nj=$(hdnn data split "$data" "$nj")
-sdata=$data/split$nj
+sdata=$data/split$nj second=$dir/pass2 # lattices of the second search
 lock_output "$dir"
 mkdir -p "$dir/log"
 if [ -z "$si_dir" ]; then
@@ -76,11 +82,9 @@ if [ -z "$si_dir" ]; then
   if [ "$stage" -le 0 ]; then
     lock_output "$si_dir"
     mkdir -p "$si_dir/log"
-    rm -rf "$si_dir"/lat.*.gz "$si_dir"/wer_* "$si_dir"/scoring_kaldi
-    put "$si_dir/num_jobs" "$nj"
-    search "$si_dir/log/decode.JOB.log" "ark:|gzip -c > $si_dir/lat.JOB.gz" "$alignment_model" \
-      "$first_beam" "$first_max_active"
-    hdnn check lattices --max-missing "$max_missing" "$data" "$si_dir" > /dev/null
+    inputs=()
+    search "$si_dir" "$si_dir/log/decode.JOB.log" "$alignment_model" "$first_beam" "$first_max_active"
+    check "$si_dir" > /dev/null
     # shellcheck disable=SC2086 # several words
     if ! $skip_scoring; then submit local/score.sh --cmd "$cmd" $scoring_opts "$data" "$graphdir" "$si_dir"; fi
   fi
@@ -90,26 +94,29 @@ if [ "$stage" -le 1 ]; then
   transforms "$dir/log/fmllr_pass1.JOB.log" "$si_dir/lat.JOB.gz" "$dir/pre_trans.JOB" "--posterior-model=$alignment_model"
 fi
 if [ "$stage" -le 2 ]; then
-  rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi "$dir"/trans.*
+  if [ ! -f "$dir/.parts" ]; then rm -rf "$dir"/lat.*.gz "$dir"/wer_* "$dir"/scoring_kaldi; fi
+  rm -f "$dir"/trans.*
   put "$dir/num_jobs" "$nj"
+  mkdir -p "$second"
   if $rescore; then widths=("$beam" "$max_active"); else widths=("$first_beam" "$first_max_active"); fi
-  search "$dir/log/decode_pass2.JOB.log" "ark:|gzip -c > $dir/lat.tmp.JOB.gz" "$adapt_model" "${widths[@]}" \
-    "--transforms=$dir/pre_trans.JOB"
+  inputs=("$dir"/pre_trans.*)
+  search "$second" "$dir/log/decode_pass2.JOB.log" "$adapt_model" "${widths[@]}" "--transforms=$dir/pre_trans.JOB"
 fi
 if [ "$stage" -le 3 ]; then
-  transforms "$dir/log/fmllr_pass2.JOB.log" "$dir/lat.tmp.JOB.gz" "$dir/trans.JOB" "--transforms=$dir/pre_trans.JOB"
+  transforms "$dir/log/fmllr_pass2.JOB.log" "$second/lat.JOB.gz" "$dir/trans.JOB" "--transforms=$dir/pre_trans.JOB"
 fi
 if [ "$stage" -le 4 ]; then
   if $rescore; then
     submit $cmd "JOB=1:$nj" "$dir/log/acoustic_rescore.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
       hdnn gmm rescore "--model=$final_model" "--transforms=$dir/trans.JOB" "--acoustic-scale=$acwt" \
-      "--lattice-beam=$lattice_beam" "$sdata/JOB" "$srcdir" "$dir/lat.tmp.JOB.gz" "ark:|gzip -c > $dir/lat.JOB.gz"
+      "--lattice-beam=$lattice_beam" "$sdata/JOB" "$srcdir" "$second/lat.JOB.gz" "ark:|gzip -c > $dir/lat.JOB.gz"
   else
-    search "$dir/log/decode.JOB.log" "ark:|gzip -c > $dir/lat.JOB.gz" "$final_model" "$beam" "$max_active" \
-      "--transforms=$dir/trans.JOB"
+    inputs=("$dir"/trans.*)
+    search "$dir" "$dir/log/decode.JOB.log" "$final_model" "$beam" "$max_active" "--transforms=$dir/trans.JOB"
   fi
-  rm -f "$dir"/lat.tmp.*.gz "$dir"/pre_trans.*
-  counts=$(hdnn check lattices --max-missing "$max_missing" "$data" "$dir")
+  counts=$(check "$dir")
+  for ended in "$si_dir" "$dir"; do end_decoding "$ended"; done
+  rm -rf "$second" "$dir"/pre_trans.*
   echo "$0: $counts ($decoder decoder, $nj jobs); transforms gain" \
     "$(gains "$dir"/log/fmllr_pass1.*.log), then $(gains "$dir"/log/fmllr_pass2.*.log)"
 fi

@@ -1,5 +1,7 @@
 """Steps of speaker-adapted GMMs, each from files of Kaldi or from what the step before left."""
 
+import gzip
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -103,11 +105,46 @@ def test_decode_in_two_passes(recipe: Path, fmllr_fixture: Path, rescore: str) -
     transforms = {**read_transforms(recipe / target / "trans.1"), **read_transforms(recipe / target / "trans.2")}
     for speaker, matrix in read_transforms(fmllr_fixture / "decode/trans.1").items():
         assert np.abs(transforms[speaker] - matrix).max() < 0.1 * np.abs(matrix).max()
-    assert not list((recipe / target).glob("lat.tmp.*"))
+    assert not (recipe / target / "pass2").exists()
     kaldis = dict(read_lattices(fmllr_fixture / "decode/lat.rescored.txt.gz"))
     for job in (1, 2):
         for key, lattice in read_lattices(recipe / target / f"lat.{job}.gz"):
             assert best_words(lattice) == best_words(kaldis[key])
+
+
+def test_a_stopped_decoding_goes_on(recipe: Path) -> None:
+    """Stopped in each of its three searches: what had ended is kept, and the result is that of one run."""
+    launcher = recipe / "launcher"
+    launcher.write_text(
+        '#!/usr/bin/env bash\nif [[ $2 == $(cat stop) ]]; then run.py JOB=1:1 "${@:2}"; exit 1; fi\nexec run.py "$@"\n'
+    )
+    launcher.chmod(0o755)
+    words = f"--nj 2 --decoder {OWN_DECODER} --skip-scoring true --first-max-active 300 --cmd ./launcher".split()
+
+    def run(directory: str, stop: str) -> tuple[int, list[str], str]:
+        """Without the second job of one search: status, how many parts of which search were there, and what was said."""
+        (recipe / "stop").write_text(stop)
+        done = step(recipe, "decode_fmllr.sh", *words, "graph", "data/test", directory)
+        said = done.stdout + done.stderr
+        return done.returncode, re.findall(r"(\d of \d) parts are there from an earlier run", said), said
+
+    assert run("exp/sat/whole", "")[:2] == (0, [])
+    status, parts, said = run("exp/sat/parts", "*.si/log/decode.*")
+    assert (status, parts) == (1, [])
+    assert "decode again: the parts that ended are kept" in said
+    first = (recipe / "exp/sat/parts.si/lat.1.gz").stat().st_mtime_ns
+    assert run("exp/sat/parts", "*/decode_pass2.*")[:2] == (1, ["1 of 2"])
+    assert run("exp/sat/parts", "*/parts/log/decode.*")[:2] == (1, ["2 of 2", "1 of 2"])
+    assert run("exp/sat/parts", "")[:2] == (0, ["2 of 2", "2 of 2", "1 of 2"])
+    assert (recipe / "exp/sat/parts.si/lat.1.gz").stat().st_mtime_ns == first
+    for name in ("lat.1.gz", "lat.2.gz"):
+        whole, resumed = (gzip.decompress((recipe / "exp/sat" / d / name).read_bytes()) for d in ("whole", "parts"))
+        assert resumed == whole
+    for name in ("trans.1", "trans.2"):
+        assert (recipe / "exp/sat/parts" / name).read_bytes() == (recipe / "exp/sat/whole" / name).read_bytes()
+    assert sorted(p.name for p in (recipe / "exp/sat/parts").iterdir()) == sorted(
+        p.name for p in (recipe / "exp/sat/whole").iterdir()
+    )
 
 
 def test_decode_without_transforms(recipe: Path, fmllr_fixture: Path) -> None:
