@@ -1,6 +1,6 @@
 """What MKL's fast kernels are worth on a processor that is not Intel's: training and forward pass with them and without.
 
-    python3 benchmarks/mkl.py [--networks "hdnn-h128l10 dnn-h2048l6"]
+    PYTHONPATH=. python3 benchmarks/mkl.py [--networks "hdnn-h128l10 dnn-h2048l6"]
 
 ce.py in processes of its own, by turns with what `hdnn_nnet.device.mkl` sets and with MKL's own choice, as an empty
 MKL_DEBUG_CPU_TYPE leaves it; medians over the rounds. On Intel's processors, and with the MKL of torch 2, both are the same.
@@ -8,15 +8,12 @@ MKL_DEBUG_CPU_TYPE leaves it; medians over the rounds. On Intel's processors, an
 
 import os
 import statistics
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.support.output import output
 from hdnn_nnet.cli import script
 from hdnn_nnet.device.doctor import processor
 from hdnn_nnet.device.options import PRECISIONS
-from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import option
 
@@ -41,12 +38,12 @@ def speeds(name: str, options: Options, ours: bool) -> list[float]:
     environment = {k: v for k, v in os.environ.items() if k not in ("KALDI_ROOT", VARIABLE)}
     if not ours:
         environment[VARIABLE] = ""
-    words = [f"--networks={name}", f"--pdfs={options.pdfs}", "--rounds=1", f"--seconds={options.seconds}"]
-    command = [sys.executable, str(Path(__file__).with_name("ce.py")), *words, f"--precision={options.precision}"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise HdnnError(f"benchmarks/ce.py failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
-    cells = done.stdout.splitlines()[-1].strip("| ").split(" | ")
+    words = [
+        f"--networks={name}",
+        "--rounds=1",
+        *(f"--{n}={getattr(options, n)}" for n in ("pdfs", "seconds", "precision")),
+    ]
+    cells = output("ce", *words, environment=environment)[-1].strip("| ").split(" | ")
     return [float(cells[column]) for _, column in COLUMNS]
 
 

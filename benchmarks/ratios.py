@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.ce import FEAT_DIM, SPLICE
+from benchmarks.support.output import output
 from hdnn_nnet.cli import script
 from hdnn_nnet.device.doctor import processor
 from hdnn_nnet.device.options import PRECISIONS
@@ -27,7 +28,6 @@ from hdnn_nnet.nn.config import parse_name
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import option
 
-HERE = Path(__file__).parent
 #: products of each weight in a step: forward, gradient of the inputs, gradient of the weights
 STEP, FORWARD = 3, 1
 KD_COLUMN = "epoch over CE's"
@@ -67,15 +67,6 @@ def product_speed(rows: int, width: int, dtype: torch.dtype, seconds: float = 0.
             torch.mm(left, right)
         best = min(best, (time.perf_counter() - started) / 10)
     return 2 * rows * width * width / best
-
-
-def output(name: str, *words: object) -> list[str]:
-    """Lines that a benchmark prints."""
-    command = [sys.executable, str(HERE / f"{name}.py"), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise HdnnError(f"benchmarks/{name}.py failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
-    return done.stdout.splitlines()
 
 
 def rows(lines: list[str]) -> list[dict[str, str]]:

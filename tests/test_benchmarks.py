@@ -35,7 +35,7 @@ def test_help(name: str) -> None:
             ["--networks=hdnn-h16l2", "--seconds=0.001", "--rounds=1", "--pdfs=30", "--frames=1000", "--utterances=2"],
             8,
         ),
-        ("mkl", ["--networks=hdnn-h16l2", "--seconds=0.001", "--rounds=1", "--pdfs=30"], 3),
+        ("mkl", ["--networks=hdnn-h16l2", "--seconds=0.001", "--rounds=1", "--pdfs=30"], 2),
         ("scale", ["--utterances=400", "--frames=500", "--kinds=ce kd smbr"], 6),
         ("soft_labels", ["--utterances=2", "--rounds=1", "--pdfs=30"], 3),
     ],
