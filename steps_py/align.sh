@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Forced alignment of a data directory by a network of ours or of Kaldi's nnet1 (argument order of Kaldi's
 # steps/nnet/align.sh); no Kaldi needed. Writes ali.N.gz, and in `unaligned` the utterances that failed.
+# Started again after it was stopped, it goes on with the jobs that had not ended, if nothing else has changed.
 # usage: align.sh [options] <data-dir> <lang-dir> <src-dir> <align-dir>
 # e.g.:  align.sh --nj 8 --cmd run.py data/ihm/train data/lang exp/ihm/hdnn_h128l10 exp/ihm/hdnn_h128l10_ali
 
@@ -11,6 +12,7 @@ forward_opts=  # likewise, for example "--device cuda"
 max_missing=   # share of utterances that may fail to align; default: that of hdnn collect ali --max-failed
 program="align nnet"
 . "$(dirname "$0")/step.sh" || exit 1
+. "$(dirname "$0")/parts.sh"
 data=$1 lang=$2 src=$3 dir=$4
 
 align=(align nnet "${program_options[@]}" $scale_opts $forward_opts)
@@ -22,8 +24,10 @@ need_model "$src"
 lock_output "$dir"
 mkdir -p "$dir/log"
 limit_jobs "$(wc -l < "$data/feats.scp")"
-# An earlier result must not pass for this one, whole or in part.
-rm -f "$dir"/ali.*.gz "$dir"/unaligned "$dir"/unaligned.* "$dir"/num_jobs "$dir"/final.mdl
-submit $cmd "JOB=1:$nj" "$dir/log/align.JOB.log" hdnn "${align[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
-submit $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"
+begin_parts "$dir" "${align[*]}" "$data/feats.scp" "$data"/{text,utt2spk} "$lang"/{L.fst,words.txt,oov.int} \
+  "$src"/{model.json,final.*,*_opts,*counts,tree} -- \
+  "$dir"/ali.*.gz "$dir"/unaligned "$dir"/unaligned.* "$dir"/num_jobs "$dir"/final.mdl
+submit_parts "$dir" "$dir/log/align.JOB.log" hdnn "${align[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
+submit $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj" || { end_parts "$dir" && exit 1; }
+end_parts "$dir"
 echo "$0: $(said_in "$dir/log/collect.log" "$dir: ")"

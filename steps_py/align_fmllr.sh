@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Forced alignment in two passes with speaker transforms (argument order of Kaldi's steps/align_fmllr.sh); no Kaldi needed.
 # Writes ali.JOB.gz and trans.JOB. The first pass takes final.alimdl if <src-dir> has one.
+# Started again after it was stopped, it goes on with the jobs that had not ended, if nothing else has changed.
 # usage: align_fmllr.sh [options] <data-dir> <lang-dir> <src-dir> <ali-dir>
 # e.g.:  align_fmllr.sh --nj 4 --cmd run.py data/ihm/train data/lang exp/ihm/tri4a exp/ihm/tri4a_ali
 
@@ -9,6 +10,7 @@ cmd=run.py
 max_failed=  # share of utterances that may fail to align; default: that of hdnn collect ali
 program="align fmllr"
 . "$(dirname "$0")/step.sh" || exit 1
+. "$(dirname "$0")/parts.sh"
 . "$(dirname "$0")/gains.sh"
 data=$1 lang=$2 src=$3 dir=$4
 
@@ -20,8 +22,15 @@ need_files "$data"/{feats.scp,cmvn.scp,text,utt2spk} "$lang"/{L.fst,words.txt,oo
 lock_output "$dir"
 mkdir -p "$dir/log"
 limit_jobs "$(cut -d ' ' -f 2 "$data/utt2spk" | sort -u | wc -l)"
-rm -f "$dir"/trans.* "$dir"/log/align.*.log
-submit $cmd "JOB=1:$nj" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+inputs=()
+for word in "${program_options[@]}"; do
+  if [[ $word == --originals-ali=* ]]; then inputs+=("${word#*=}"/ali.*.gz); fi
+done
+begin_parts "$dir" "align fmllr ${program_options[*]}" "$data/feats.scp" "$data"/{cmvn.scp,text,utt2spk} \
+  "$lang"/{L.fst,words.txt,oov.int,phones/silence.csl} "$src"/{final.*,*_opts,tree} "${inputs[@]}" -- \
+  "$dir"/ali.*.gz "$dir"/unaligned "$dir"/unaligned.* "$dir"/num_jobs "$dir"/trans.* "$dir"/log/align.*.log
+submit_parts "$dir" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   hdnn align fmllr "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
-submit $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj"
+submit $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj" || { end_parts "$dir" && exit 1; }
+end_parts "$dir"
 echo "$0: $(said_in "$dir/log/collect.log" "$dir: "); transforms gain $(gains "$dir"/log/align.*.log)"

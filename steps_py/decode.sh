@@ -45,14 +45,14 @@ if [ "$stage" -le 0 ]; then
   again="decode again: the parts that ended are kept"
   if ! counts=$(hdnn "${check[@]}"); then # it names the utterances that are missing
     if $died; then fail "a decoding job died; $again"; fi
-    end_decoding "$dir" # what ended well is not whole
+    end_parts "$dir" # what ended well is not whole
     exit 1
   fi
   if $died; then fail "a decoding job died (see above), $counts; $again"; fi
   partial=$(cat "$dir"/log/decode.*.log | grep -ciE 'partial (lattice|traceback)|no final state|no final-state' || true)
   adapted=$(cat "$dir"/log/decode.*.log | awk '/ speakers adapted, / {a += $(NF - 4); i += $(NF - 1)}
     END {if (a + i) printf ", %d speakers adapted, %d independent", a, i}')
-  end_decoding "$dir"
+  end_parts "$dir"
   echo "$0: $counts$adapted ($decoder decoder, $nj jobs, $partial partial)"
 fi
 if $skip_scoring; then exit 0; fi

@@ -57,7 +57,7 @@ search() {
 }
 
 # check <directory>: how many utterances have lattices; where too few have, what ended well is not whole.
-check() { hdnn check lattices --max-missing "$max_missing" "$data" "$1" || { end_decoding "$1" && exit 1; }; }
+check() { hdnn check lattices --max-missing "$max_missing" "$data" "$1" || { end_parts "$1" && exit 1; }; }
 
 # transforms <log> <lattices> <table> <options>...: transforms of all speakers from the lattices of all jobs.
 transforms() {
@@ -115,7 +115,7 @@ if [ "$stage" -le 4 ]; then
     search "$dir" "$dir/log/decode.JOB.log" "$final_model" "$beam" "$max_active" "--transforms=$dir/trans.JOB"
   fi
   counts=$(check "$dir")
-  for ended in "$si_dir" "$dir"; do end_decoding "$ended"; done
+  for ended in "$si_dir" "$dir"; do end_parts "$ended"; done
   rm -rf "$second" "$dir"/pre_trans.*
   echo "$0: $counts ($decoder decoder, $nj jobs); transforms gain" \
     "$(gains "$dir"/log/fmllr_pass1.*.log), then $(gains "$dir"/log/fmllr_pass2.*.log)"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # The decoder as functions, and the pipe that feeds it, for decoder.sh and decode_fmllr.sh. Sourced behind the options, not run.
 # `scorer` is the command of hdnn that makes the log-likelihoods; default: forward.
+. "$(dirname "${BASH_SOURCE[0]}")/parts.sh"
 
 # choose_decoder <more options of either decoder>...: set `decoder` to kaldi (latgen-faster-mapped), k2 or numpy (our own, with the
 # same arguments), `forward` and `latgen` to the commands, and `decoder_threads` to what the launcher should be told.
@@ -30,36 +31,21 @@ choose_decoder() {
   if [ "$decoder" != kaldi ]; then check_options "${latgen[@]:1}" model graph ark:- ark:-; fi
 }
 
-# begin_decoding <directory> <data-dir> <model-dir> <file>...: go on with the parts that an earlier run of the same ended, or
-# remove the files that it left, which would hide missing lattices or pass for the result of this one. What else the lattices
-# depend on is in `inputs`. Features are taken to be the same unless their script is newer. end_decoding when all is there.
+# begin_decoding <directory> <data-dir> <model-dir> <file>...: begin_parts of a decoding; what else the lattices depend on is in
+# `inputs`. end_parts when all is there.
 begin_decoding() {
-  local dir=$1 data=$2 model=$3 settings
-  shift 3
-  settings="$nj parts: ${forward[*]} | ${latgen[*]}
-$(cksum "$model"/final.* "$model"/*_opts "$model"/*counts "${inputs[@]}" "$data"/{feats.scp,utt2spk} 2> /dev/null || true)"
-  if [ -f "$dir/.parts" ] && [ "$(cat "$dir/.parts")" = "$settings" ] && [ ! "$data/feats.scp" -nt "$dir/.parts" ]; then
-    echo "$0: $(find "$dir" -maxdepth 1 -name '.done.*' | wc -l) of $nj parts are there from an earlier run"
-  else
-    rm -rf "$@" "$dir"/.done.*
-    put "$dir/.parts" "$settings"
-  fi
-  put "$dir/num_jobs" "$nj"
+  begin_parts "$1" "${forward[*]} | ${latgen[*]}" "$2/feats.scp" "$3"/final.* "$3"/*_opts "$3"/*counts "${inputs[@]}" \
+    "$2/utt2spk" -- "${@:4}"
+  put "$1/num_jobs" "$nj"
 }
 
-# end_decoding <directory>: a next run begins anew.
-end_decoding() { rm -f "$1"/.done.* "$1/.parts"; }
-
-# decode_jobs <log> <model-dir> <split-dir> <transition model> <graph> <lattices> [<mark>]: lattices of all jobs. JOB in the log's
-# name, in the wspecifier of lattices and in <mark> is the job's number. A job that ends well leaves a copy of its log as <mark>, if
-# one is named; where it is there, that is all the job writes. `at_a_time` is what the launcher is told of how many jobs may run.
+# decode_jobs <log> <model-dir> <split-dir> <transition model> <graph> <lattices> <mark>: lattices of all jobs, as parts. JOB in the
+# log's name, in the wspecifier of lattices and in <mark> is the job's number. `at_a_time` is what the launcher is told of how many
+# jobs may run.
 decode_jobs() {
   # The launchers set no pipefail. Without it a forward pass that ends early would pass for one with few utterances.
-  local job=(set -o pipefail \; "${forward[@]}" "$2" "$3/JOB" ark:- \| "${latgen[@]}" "$4" "$5" ark:- "$6")
-  if [ -n "${7:-}" ]; then
-    job=(test -e "$7" \&\& cat "$7" \|\| \( "${job[@]}" \&\& cp "$1" "$7" \))
-  fi
+  local job job_words=(set -o pipefail \; "${forward[@]}" "$2" "$3/JOB" ark:- \| "${latgen[@]}" "$4" "$5" ark:- "$6")
+  as_part "$7" "$1" "${job_words[@]}"
   # shellcheck disable=SC2086 # the launcher may be several words
-  submit $cmd "${decoder_threads[@]}" ${at_a_time[@]+"${at_a_time[@]}"} "JOB=1:$nj" "$1" "${job[@]}" \
-    \|\| exit 1 # for queue.pl, which never ends where a command was killed (137)
+  submit $cmd "${decoder_threads[@]}" ${at_a_time[@]+"${at_a_time[@]}"} "JOB=1:$nj" "$1" "${job[@]}"
 }

@@ -51,9 +51,9 @@ decode_jobs "$dir/log/decode_den.JOB.log" "$src" "$data/split$nj" "$src/final.md
 if $died; then collect+=(--max-missing=0); fi
 if ! counts=$(hdnn "${collect[@]}" "$nj" "$data" "$src" "$dir"); then
   if $died; then fail "a job died; regenerate the lattices: the parts that ended are kept"; fi
-  end_decoding "$dir" # what ended well is not whole
+  end_parts "$dir" # what ended well is not whole
   exit 1
 fi
 if $died; then rm -f "$dir/lat.scp" && fail "a job died (see above), $counts; regenerate the lattices"; fi
-end_decoding "$dir"
+end_parts "$dir"
 echo "$0: $counts in $dir/lat.scp ($decoder decoder, $jobs jobs)"

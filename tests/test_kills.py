@@ -105,6 +105,10 @@ class Recipe:
             for name in ("utt2spk", "spk2utt"):
                 (out / name).write_text("".join(f"{n} {n}\n" for n in "abcd"))
 
+    def outputs(self, job: int) -> list[Path]:
+        """What a job has written for good."""
+        return sorted(p for p in (self.folder / "out").glob(f"*.{job}.*") if p.name.startswith(("ali.", "post.")))
+
     def files(self) -> dict[str, bytes]:
         """Everything in the output directory but what tells times."""
         out = self.folder / "out"
@@ -196,6 +200,38 @@ def kill_at(recipe: Recipe, step: str, seconds: float) -> bool:
             time.sleep(0.02)
         process.wait(timeout=30)
     return process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["align", "align_si", "align_fmllr", "make_soft_labels"])
+def test_jobs_that_had_ended_are_kept(step: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second of two jobs dies: the first is not run again, and the result is that of one run."""
+    recipe.begin(step)
+    recipe.run(step)
+    wanted = recipe.files()
+    launcher = recipe.folder / "launcher"
+    launcher.write_text(
+        "#!/usr/bin/env bash\n"
+        f'if [ -e {recipe.folder}/die ] && [[ $1 == JOB=* ]]; then run.py JOB=1:1 "${{@:2}}"; exit 1; fi\n'
+        'exec run.py "$@"\n'
+    )
+    launcher.chmod(0o755)
+    monkeypatch.setitem(STEPS, step, (STEPS[step][0], "--cmd", "./launcher", *STEPS[step][1:]))
+    recipe.begin(step)
+    (recipe.folder / "die").touch()
+    assert recipe.start(step, "dies").wait(timeout=300) == 1
+    assert "run again: the parts that ended are kept" in (recipe.folder / "said").read_text()
+    (recipe.folder / "die").unlink()
+    first = {path: path.stat().st_mtime_ns for path in recipe.outputs(1)}
+    assert first
+    recipe.run(step)
+    assert "1 of 2 parts are there from an earlier run" in (recipe.folder / "said").read_text()
+    assert {path: path.stat().st_mtime_ns for path in recipe.outputs(1)} == first
+    found = recipe.files()
+    assert found.keys() == wanted.keys()
+    assert [name for name in wanted if found[name] != wanted[name]] == []
+    recipe.run(step)
+    assert "from an earlier run" not in (recipe.folder / "said").read_text()  # it was whole
 
 
 @pytest.mark.slow
