@@ -20,6 +20,7 @@ from pathlib import Path
 
 from hdnn_nnet.adapt.store import AdaptDir
 from hdnn_nnet.cli import script
+from hdnn_nnet.errors import HdnnError
 from hdnn_nnet.options import Options as Base
 from hdnn_nnet.options import argument, option
 from hdnn_nnet.score.best import WerFile, best, read_wer_file, read_wer_files
@@ -97,6 +98,11 @@ class Experiment:
                     "--iters", str(setting.iters), "--lmwt", lmwt, *self.options.adapt_opts.split(),
                     data, str(setting.model), self.source(setting, part), str(adapted),
                 )  # fmt: skip
+            owner = AdaptDir(adapted).content["model"]
+            if Path(owner).resolve() != setting.model.resolve():
+                raise HdnnError(
+                    f"{adapted} is of {owner}, not of {setting.model}; give another directory than {self.work}"
+                )
             if not (decoded / "scoring_kaldi/best_wer").is_file():
                 self.step(
                     "decode.sh", "--nj", str(self.options.nj), "--srcdir", str(setting.model), "--adapt-dir", str(adapted),

@@ -118,7 +118,7 @@ def test_deploy(tones: Path) -> None:
 ADAPT = """#!/usr/bin/env bash
 mkdir -p "${@: -1}"
 speakers='{"a": {"file": "f", "seconds": 1.5}, "b": {"seconds": 0.5}}'
-echo '{"format": 1, "signature": "x", "speakers": '"$speakers"'}' > "${@: -1}/index.json"
+echo '{"format": 1, "model": "'"${@: -3:1}"'", "signature": "x", "speakers": '"$speakers"'}' > "${@: -1}/index.json"
 echo "$(basename "$0") $*" >> called
 """
 DECODE = """#!/usr/bin/env bash
@@ -158,4 +158,12 @@ def test_adapt(tmp_path: Path) -> None:
     assert called[0] == (
         "adapt.sh --nj 2 --labels hard --update gates --iters 5 --lmwt 9 --rate 0.1 data/dev hdnn_s1 hdnn_s1/decode_dev "
         "work/hdnn_s1_hard_gates_5/dev"
+    )
+    # Another network of the same name.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "hdnn_s1").rename(tmp_path / "other/hdnn_s1")
+    said = run("adapt", *words, "data", "graph", "work", "other/hdnn_s1", cwd=tmp_path, status=1)
+    assert (
+        "work/hdnn_s1_hard_gates_5/dev is of hdnn_s1, not of other/hdnn_s1; give another directory than work"
+        in said[-1]
     )
