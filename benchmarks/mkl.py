@@ -3,7 +3,7 @@
     PYTHONPATH=. python3 benchmarks/mkl.py [--networks "hdnn-h128l10 dnn-h2048l6"]
 
 ce.py in processes of its own, by turns with what `hdnn_nnet.device.mkl` sets and with MKL's own choice, as an empty
-MKL_DEBUG_CPU_TYPE leaves it; medians over the rounds. On Intel's processors, and with the MKL of torch 2, both are the same.
+MKL_DEBUG_CPU_TYPE leaves it; medians over the rounds. On Intel's processors both are the same.
 """
 
 import os

@@ -115,7 +115,7 @@ if [ "$stage" -le 4 ]; then
     search "$dir" "$dir/log/decode.JOB.log" "$final_model" "$beam" "$max_active" "--transforms=$dir/trans.JOB"
   fi
   counts=$(check "$dir")
-  for ended in "$si_dir" "$dir"; do end_parts "$ended"; done
+  for ended in "$dir.si" "$dir"; do end_parts "$ended"; done # one of --si-dir is not ours
   rm -rf "$second" "$dir"/pre_trans.*
   echo "$0: $counts ($decoder decoder, $nj jobs); transforms gain" \
     "$(gains "$dir"/log/fmllr_pass1.*.log), then $(gains "$dir"/log/fmllr_pass2.*.log)"

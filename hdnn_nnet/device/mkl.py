@@ -2,8 +2,8 @@
 
 MKL up to 2020.0, which torch 1.13.1 holds, takes kernels of 128 bits on every processor that is not Intel's, whatever its
 instruction set: products of float32 and float64, inverses and exponentials are up to five times as slow as need be
-(docs/experiments/speed.md, "float32 products on AMD"). MKL_DEBUG_CPU_TYPE names the kernels instead; later MKLs do not
-read it.
+(docs/experiments/speed.md, "float32 products on AMD"). MKL_DEBUG_CPU_TYPE names the kernels instead. Later MKLs are
+said not to read it; that was not tried here.
 """
 
 import os
