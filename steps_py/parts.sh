@@ -17,8 +17,9 @@ begin_parts() {
   fi
 }
 
-# end_parts <directory>: a next run begins anew.
-end_parts() { rm -f "$1"/.done.* "$1/.parts"; }
+# end_parts <directory> <file>...: a next run begins anew. The files are those of the parts that nobody needs any longer; they go
+# last, for what was stopped before, were it even while they are collected, goes on with them.
+end_parts() { rm -f "$1"/.done.* "$1/.parts" && rm -f "${@:2}"; }
 
 # as_part <mark> <log> <word>...: make `job` the words of a job that leaves a copy of its log as <mark> when it ends well; where
 # that is there, it is all the job writes. Status 1 whatever happened: queue.pl never ends where a command was killed (137).

@@ -235,6 +235,24 @@ def test_jobs_that_had_ended_are_kept(step: str, recipe: Recipe, monkeypatch: py
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("step", ["align", "align_si", "align_fmllr"])
+def test_killed_behind_what_collects_the_jobs(step: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe.begin(step)
+    recipe.run(step)
+    wanted = recipe.files()
+    launcher = recipe.folder / "launcher"
+    launcher.write_text('#!/usr/bin/env bash\nrun.py "$@" || exit\n[[ $1 == JOB=* ]] || kill -9 $PPID\n')
+    launcher.chmod(0o755)
+    recipe.begin(step)
+    with monkeypatch.context() as patch:
+        patch.setitem(STEPS, step, (STEPS[step][0], "--cmd", "./launcher", *STEPS[step][1:]))
+        assert recipe.start(step, "dies").wait(timeout=300) == -signal.SIGKILL
+    recipe.run(step)
+    assert "2 of 2 parts are there from an earlier run" in (recipe.folder / "said").read_text()
+    assert recipe.files() == wanted
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("nobody_buries")
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_steps_end_as_if_nothing_had_been(step: str, recipe: Recipe) -> None:

@@ -47,7 +47,6 @@ def main(options: Options) -> None:
         if not part.exists():
             raise HdnnError(f"{part} does not exist; its job failed, see its log")
         failed += (first_word(line)[0] for line in read_lines(part))
-        part.unlink()
     reader = FeatureReader(options.data_dir, root=options.root)
     account = Accounting(options.data_dir, reader.announced)
     account.require("without features", reader.utts)
