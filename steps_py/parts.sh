@@ -12,7 +12,7 @@ begin_parts() {
   if [ -f "$dir/.parts" ] && [ "$(cat "$dir/.parts")" = "$settings" ] && [ ! "$features" -nt "$dir/.parts" ]; then
     echo "$0: $(find "$dir" -maxdepth 1 -name '.done.*' | wc -l) of $nj parts are there from an earlier run"
   else
-    rm -rf "${@:2}" "$dir"/.done.*
+    rm -rf "$dir/.parts" "$dir"/.done.* "${@:2}" # in this order: a mark never stands without its files
     put "$dir/.parts" "$settings"
   fi
 }
