@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.fixture_recipe import REPOSITORY
 
+
 def run(folder: Path, script: str) -> str:
     """The script, with `rm` removing its words one by one and telling when a mark that counts stands without its file."""
     watched = f"""

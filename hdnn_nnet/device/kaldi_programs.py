@@ -9,17 +9,17 @@ from hdnn_nnet.device.gaps import Gap
 
 #: What the Kaldi path calls, by the directory under KALDI_ROOT/src where it is built.
 KALDI_PROGRAMS = {
-    "bin": "acc-lda acc-tree-stats ali-to-pdf ali-to-post align-equal-compiled build-tree cluster-phones compile-questions "
-    "compile-train-graphs convert-ali copy-int-vector est-lda est-mllt latgen-faster-mapped sum-tree-stats tree-info "
-    "weight-silence-post make-h-transducer add-self-loops",
+    "bin": "acc-lda acc-tree-stats add-self-loops ali-to-pdf ali-to-phones ali-to-post align-equal-compiled am-info build-tree "
+    "cluster-phones compile-questions compile-train-graphs convert-ali copy-int-vector est-lda est-mllt latgen-faster-mapped "
+    "make-h-transducer sum-tree-stats tree-info weight-silence-post",
     "featbin": "add-deltas apply-cmvn compose-transforms compute-cmvn-stats compute-mfcc-feats copy-feats extract-segments "
-    "feat-to-dim splice-feats transform-feats",
-    "fstbin": "fstaddselfloops fstcomposecontext fstdeterminizestar fstisstochastic fstminimizeencoded fstrmepslocal "
-    "fstrmsymbols fsttablecompose",
+    "feat-to-dim splice-feats subset-feats transform-feats",
+    "fstbin": "fstaddselfloops fstcomposecontext fstdeterminizestar fstisstochastic fstminimizeencoded fstpushspecial "
+    "fstrmepslocal fstrmsymbols fsttablecompose",
     "gmmbin": "gmm-acc-mllt gmm-acc-stats-ali gmm-acc-stats-twofeats gmm-align-compiled gmm-boost-silence gmm-est "
     "gmm-est-fmllr gmm-est-fmllr-gpost gmm-info gmm-init-model gmm-init-mono gmm-latgen-faster gmm-mixup "
     "gmm-post-to-gpost gmm-rescore-lattice gmm-sum-accs gmm-transform-means",
-    "latbin": "lattice-determinize-pruned lattice-to-post",
+    "latbin": "lattice-best-path lattice-depth-per-frame lattice-determinize-pruned lattice-to-post",
 }
 OPENFST_PROGRAMS = ("fstcompile", "fstprint", "fstarcsort", "fstinfo")
 
