@@ -26,6 +26,7 @@ maker=(hdnn mkgraph)
 if $use_kaldi; then maker=("${KALDI_ROOT:?--use-kaldi true needs KALDI_ROOT}/egs/wsj/s5/utils/mkgraph.sh"); fi
 lock_output "$dir"
 mkdir -p "$dir/log"
+if $use_kaldi; then rm -f "$dir/HCLG.fst"; fi # its script keeps any that is newer: of other scales, or without what belongs to it
 submit $cmd "$dir/log/mkgraph.log" "${maker[@]}" "${words[@]}"
 need_output "$dir/log/mkgraph.log" "$dir/HCLG.fst"
 put "$dir/.scales" "$scales"

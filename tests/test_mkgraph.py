@@ -233,6 +233,40 @@ def test_step(kaldi_fixture: Path, tmp_path: Path) -> None:
     assert "no/final.mdl does not exist" in done.stderr
 
 
+KALDIS = """#!/usr/bin/env bash
+# As Kaldi's: it keeps a graph that is newer than what it is made of, and what belongs to the graph comes last.
+dir=${!#}
+if [ ! -f "$dir/HCLG.fst" ]; then echo "$*" > "$dir/HCLG.fst"; fi
+[ ! -e broken ] && echo 40 > "$dir/num_pdfs"
+"""
+
+
+def test_step_with_kaldis_script(kaldi_fixture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it left when it died is no graph, nor is one of other scales."""
+    _lang(kaldi_fixture, tmp_path)
+    script = tmp_path / "kaldi/egs/wsj/s5/utils/mkgraph.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(KALDIS)
+    script.chmod(0o755)
+    monkeypatch.setenv("KALDI_ROOT", str(tmp_path / "kaldi"))
+    graph, model = tmp_path / "graph", str(kaldi_fixture / "exp/tri")
+
+    def step(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [f". {REPOSITORY}/path.sh && mkgraph.sh --use-kaldi true {' '.join(words)} lang {model} graph"]
+        return subprocess.run(["bash", "-c", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    (tmp_path / "broken").touch()
+    assert step().returncode == 1
+    (tmp_path / "broken").unlink()
+    done = step()
+    assert done.returncode == 0, done.stderr
+    assert "40 pdfs" in done.stdout
+    assert "up to date" in step().stdout
+    for scale in ("0.2", "0.3"):
+        assert step("--self-loop-scale", scale).returncode == 0
+        assert f"--self-loop-scale {scale}" in (graph / "HCLG.fst").read_text()
+
+
 @pytest.mark.kaldi
 def test_kaldi_decodes_with_ours(kaldi_fixture: Path, kaldi_root: Path, tmp_path: Path) -> None:
     """latgen-faster-mapped on our graph finds the words that it finds on Kaldi's."""
