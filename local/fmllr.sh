@@ -20,7 +20,8 @@ decode_cmd=${decode_cmd:-$cmd}
 make_feats=$steps/make_fmllr_feats.sh
 if [ "$steps" != steps_py ]; then make_feats=$steps/nnet/make_fmllr_feats.sh; fi
 need_files "$gmm/final.mdl" "$gmm/final.mat" "$graph/HCLG.fst"
-if [ -n "$train" ]; then need_files "$source/$train/feats.scp" "$ali/trans.1"; fi
+if [ -n "$train" ]; then need_files "$ali/trans.1"; fi
+for part in $train $sets; do need_files "$source/$part"/{feats.scp,spk2utt}; done
 
 lock_output "$data"
 for part in $sets; do
@@ -33,7 +34,8 @@ for part in $sets; do
   elif [ -L "$dir" ]; then
     echo "$0: transforms of $part as they are in $(readlink "$dir")" >&2
   else
-    rm -rf "$dir" "$dir.si"
+    rm -f "$dir/.decoded"
+    if [ "$steps" != steps_py ]; then rm -rf "$dir" "$dir.si"; fi # ours goes on where it was stopped
     begin_part
     submit "$steps"/decode_fmllr.sh --nj "$jobs" --cmd "$decode_cmd" --config "$decode_config" "$graph" "$source/$part" "$dir"
     hdnn check lattices "$source/$part" "$dir"

@@ -12,11 +12,13 @@ import pytest
 from hdnn_nnet.feats.affine import read_transforms
 from hdnn_nnet.gmm.features import open_features, read_speaker_transforms
 from hdnn_nnet.kaldi.alignments import read_alignments
+from hdnn_nnet.kaldi.data_dir import DataDir
 from hdnn_nnet.kaldi.tables import read_matrices
 from hdnn_nnet.lattice.table import read_lattices
 from hdnn_nnet.lattice.types import AnyLattice
 from tests.support import fixture_recipe
 from tests.support.decoder import OWN_DECODER
+from tests.support.fixture_recipe import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,40 @@ def test_a_stopped_decoding_goes_on(recipe: Path) -> None:
     assert sorted(p.name for p in (recipe / "exp/sat/parts").iterdir()) == sorted(
         p.name for p in (recipe / "exp/sat/whole").iterdir()
     )
+
+
+@pytest.mark.slow
+def test_features_of_a_stopped_decoding(recipe: Path) -> None:
+    """local/fmllr.sh goes on with the decoding that it was stopped in."""
+    launcher = recipe / "second"
+    launcher.write_text(
+        "#!/usr/bin/env bash\n"
+        'if [ -e die ] && [[ $2 == */decode_pass2.* ]]; then run.py JOB=1:1 "${@:2}"; exit 1; fi\nexec run.py "$@"\n'
+    )
+    launcher.chmod(0o755)
+    for folder in ("steps_py", "local"):
+        (recipe / folder).symlink_to(REPOSITORY / folder)
+    (recipe / "data/test/spk2utt").write_text(
+        "".join(f"{speaker} {' '.join(utts)}\n" for speaker, utts in DataDir(recipe / "data/test").spk2utts.items())
+    )
+    (recipe / "narrow.conf").write_text("first_max_active=300\nmax_active=300\n")
+    words = "--train '' --sets test --nj 2 --decode-cmd ./second --decode-config narrow.conf"
+    command = f". {REPOSITORY}/path.sh && local/fmllr.sh {words} data exp/sat none graph data-fmllr"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["bash", "-c", command], cwd=recipe, capture_output=True, text=True, check=False)
+
+    (recipe / "die").touch()
+    assert run().returncode == 1
+    (recipe / "die").unlink()
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"(\d of \d) parts are there from an earlier run", done.stdout + done.stderr) == [
+        "2 of 2",
+        "1 of 2",
+    ]
+    assert (recipe / "data-fmllr/test/feats.scp").exists()
+    assert "exp/sat/decode_test is up to date" in run().stderr
 
 
 def test_decode_without_transforms(recipe: Path, fmllr_fixture: Path) -> None:
