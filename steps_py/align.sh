@@ -28,6 +28,5 @@ begin_parts "$dir" "${align[*]}" "$data/feats.scp" "$data"/{text,utt2spk} "$lang
   "$src"/{model.json,final.*,*_opts,*counts,tree} -- \
   "$dir"/ali.*.gz "$dir"/unaligned "$dir"/unaligned.* "$dir"/num_jobs "$dir"/final.mdl
 submit_parts "$dir" "$dir/log/align.JOB.log" hdnn "${align[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
-submit $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj" || { end_parts "$dir" "$dir"/unaligned.* && exit 1; }
-end_parts "$dir" "$dir"/unaligned.*
+collect_alignments "$dir" "${collect[@]}"
 echo "$0: $(said_in "$dir/log/collect.log" "$dir: ")"

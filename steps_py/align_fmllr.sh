@@ -31,6 +31,5 @@ begin_parts "$dir" "align fmllr ${program_options[*]}" "$data/feats.scp" "$data"
   "$dir"/ali.*.gz "$dir"/unaligned "$dir"/unaligned.* "$dir"/num_jobs "$dir"/trans.* "$dir"/log/align.*.log
 submit_parts "$dir" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   hdnn align fmllr "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
-submit $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj" || { end_parts "$dir" "$dir"/unaligned.* && exit 1; }
-end_parts "$dir" "$dir"/unaligned.*
+collect_alignments "$dir" "${collect[@]}"
 echo "$0: $(said_in "$dir/log/collect.log" "$dir: "); transforms gain $(gains "$dir"/log/align.*.log)"

@@ -24,6 +24,5 @@ begin_parts "$dir" "align gmm ${program_options[*]}" "$data/feats.scp" "$data"/{
   "$dir"/ali.*.gz "$dir"/unaligned "$dir"/unaligned.* "$dir"/num_jobs
 submit_parts "$dir" "$dir/log/align.JOB.log" env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   hdnn align gmm "${program_options[@]}" --num-jobs "$nj" --job JOB "$data" "$lang" "$src" "$dir"
-submit $cmd "$dir/log/collect.log" hdnn "${collect[@]}" --num-jobs "$nj" || { end_parts "$dir" "$dir"/unaligned.* && exit 1; }
-end_parts "$dir" "$dir"/unaligned.*
+collect_alignments "$dir" "${collect[@]}"
 echo "$0: $(said_in "$dir/log/collect.log" "$dir: ")"

@@ -32,3 +32,12 @@ submit_parts() {
   # shellcheck disable=SC2086 # the launcher may be several words
   submit $cmd "JOB=1:$nj" "$2" "${job[@]}" || fail "a job died; see $2; run again: the parts that ended are kept"
 }
+
+# collect_alignments <directory> <word>...: complete the directory after its jobs. Whether it is whole or not, a next run begins anew.
+collect_alignments() {
+  local failed=false
+  # shellcheck disable=SC2086 # the launcher may be several words
+  submit $cmd "$1/log/collect.log" hdnn "${@:2}" --num-jobs "$nj" || failed=true
+  end_parts "$1" "$1"/unaligned.*
+  if $failed; then exit 1; fi
+}
